@@ -1,0 +1,29 @@
+"""The errors a user can cause: each says what was received and what to do."""
+
+
+class FanetError(ValueError):
+    """Base of every error that bad input (not a bug) causes; `str(error)` is one message for the user."""
+
+
+class WeightsError(FanetError):
+    """A checkpoint that is missing, unreadable, or does not fit FANet."""
+
+
+class LabelSetError(FanetError):
+    """A label set or model card that is missing or malformed."""
+
+
+class FrameError(FanetError):
+    """An image that cannot be a camera frame (size, step, encoding, type)."""
+
+
+class SettingError(FanetError):
+    """A setting (command-line option, node parameter) outside its allowed values."""
+
+
+class BackendError(FanetError):
+    """A backend that cannot start on this machine: says what is missing and how to get it."""
+
+
+class SourceError(FanetError):
+    """A video, image folder or camera that cannot be opened or read."""
