@@ -1,0 +1,134 @@
+"""Frames: uint8 images as cameras deliver them, and how they become the network's input."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.errors import FrameError
+from fanet_ros.settings import MAX_SIDE, MIN_SIDE, Size, read_size
+
+CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
+"""Bytes per pixel of the encodings that need no conversion to be a frame (names: sensor_msgs/image_encodings)."""
+
+_TO_RGB = {
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+}
+
+# The network's strides are powers of two; a multiple of 8 makes its 1/8-size output grid cover the input evenly.
+_SIZE_STEP = 8
+
+# Without a model card nothing is known of the training: look at the camera's own size, but stay affordable.
+_FALLBACK_SIZE = Size(1024, 512)
+
+
+def check_frame(frame: NDArray[np.uint8], encoding: str) -> None:
+    """Check that `frame` is an image of the given encoding.
+
+    Args:
+        frame: uint8, (H, W, C) with the encoding's channels, or (H, W) for mono8. Rows may be padded (any row stride).
+        encoding: one of `CHANNELS`.
+
+    Raises:
+        FrameError: with what was received and what is expected.
+    """
+    if encoding not in CHANNELS:
+        raise FrameError(f"received a frame in encoding {encoding!r}, expected one of {', '.join(CHANNELS)}")
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
+        received = f"an array of {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise FrameError(f"received {received}, expected a uint8 array")
+    channels = CHANNELS[encoding]
+    fits = (frame.ndim == 3 and frame.shape[2] == channels) or (frame.ndim == 2 and channels == 1)
+    if not fits or 0 in frame.shape:
+        raise FrameError(
+            f"received a frame of shape {frame.shape}, expected (height, width, {channels}) for {encoding}"
+        )
+
+
+def fit_input_size(setting: str, recommended: Size | None, frame_size: Size) -> Size:
+    """Return the size at which the network looks at a frame.
+
+    Args:
+        setting: `auto`, `camera` or WIDTHxHEIGHT.
+        recommended: what the model card says; its area is kept and the frame's aspect ratio taken.
+        frame_size: of the camera image, pixels.
+
+    Returns:
+        For `auto` both sides are multiples of 8; for the others exactly what was asked for.
+
+    Raises:
+        SettingError: `setting` is none of these.
+    """
+    if setting == "camera":
+        return frame_size
+    if setting != "auto":
+        return read_size(setting)
+    target = recommended or _FALLBACK_SIZE
+    scale = math.sqrt(target.width * target.height / (frame_size.width * frame_size.height))
+    if recommended is None:
+        scale = min(scale, 1.0)
+    return Size(_fit_side(frame_size.width * scale), _fit_side(frame_size.height * scale))
+
+
+def _fit_side(side: float) -> int:
+    stepped = round(side / _SIZE_STEP) * _SIZE_STEP
+    return min(max(stepped, MIN_SIDE), MAX_SIDE)
+
+
+class FrameResizer:
+    """Turns frames into network inputs; owns the buffers it writes, so a result is valid until the next call.
+
+    Frame and network input are aligned corner to corner: the centres of their outermost pixels coincide, as those of
+    logits and labels do (bilinear, align_corners=True). So a mask lies on its frame exactly, whatever the input size.
+    (cv2.resize aligns the outer edges of the pixels, and would shift the mask by up to half an input pixel.)
+    """
+
+    def __init__(self) -> None:
+        self._shrunk: NDArray[np.uint8] | None = None
+        self._resized: NDArray[np.uint8] | None = None
+        self._rgb: NDArray[np.uint8] | None = None
+
+    def to_network_input(self, frame: NDArray[np.uint8], encoding: str, size: Size) -> NDArray[np.uint8]:
+        """Resize a checked frame to `size` and convert it to RGB.
+
+        Returns:
+            uint8, (size.height, size.width, 3), RGB, contiguous, writable. The frame itself where it already is that.
+        """
+        if (frame.shape[1], frame.shape[0]) != size:
+            frame = self._resize(frame, size)
+        if encoding == "rgb8":
+            return np.require(frame, requirements=("C", "W"))  # torch takes no read-only memory
+        self._rgb = _buffer(self._rgb, (size.height, size.width, 3))
+        cv2.cvtColor(frame, _TO_RGB[encoding], dst=self._rgb)
+        return self._rgb
+
+    def _resize(self, frame: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+        """Average over whole blocks of pixels where a frame shrinks to half or less, then sample bilinearly."""
+        height, width = frame.shape[:2]
+        channels = frame.shape[2:]
+        # input pixel i lies at frame pixel i * (frame side - 1) / (input side - 1)
+        scale_x = (width - 1) / (size.width - 1)
+        scale_y = (height - 1) / (size.height - 1)
+        block = max(1, math.floor(min(width / size.width, height / size.height)))
+        if block > 1:
+            shrunk = (height // block, width // block)
+            self._shrunk = _buffer(self._shrunk, shrunk + channels)
+            whole = frame[: shrunk[0] * block, : shrunk[1] * block]
+            cv2.resize(whole, shrunk[::-1], dst=self._shrunk, interpolation=cv2.INTER_AREA)
+            frame = self._shrunk
+        # pixel j of the shrunk frame lies at frame pixel j * block + (block - 1) / 2
+        offset = -(block - 1) / (2 * block)
+        to_frame = np.array([[scale_x / block, 0, offset], [0, scale_y / block, offset]])
+        self._resized = _buffer(self._resized, (size.height, size.width, *channels))
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(frame, to_frame, size, dst=self._resized, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _buffer(buffer: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return buffer if buffer is not None and buffer.shape == shape else np.empty(shape, np.uint8)

@@ -1,0 +1,144 @@
+"""Label sets: what class ids mean. Names, colours and groups come from YAML, never from code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from fanet_ros.errors import FanetError, LabelSetError
+from fanet_ros.resources import config_folders, config_path
+
+UNLABELLED = 255
+"""The id of a pixel that belongs to no class, or to none with enough confidence."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Class names, colours and groups, indexed by class id.
+
+    Attributes:
+        name: of the set, for example `camvid11`.
+        names: one per class id, unique.
+        colors: RGB, each channel in [0, 255], one per class id.
+        groups: group name -> names of its classes, for example `drivable`.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def id_of(self, class_name: str) -> int:
+        """Return the id of a class.
+
+        Raises:
+            LabelSetError: no class has that name; the message lists those there are.
+        """
+        try:
+            return self.names.index(class_name)
+        except ValueError:
+            known = ", ".join(self.names)
+            raise LabelSetError(f"label set '{self.name}' has no class '{class_name}'; it has {known}") from None
+
+    def ids_in(self, group: str) -> tuple[int, ...]:
+        """Return the class ids of a group, for example `drivable`.
+
+        Raises:
+            LabelSetError: there is no such group; the message lists those there are.
+        """
+        if group not in self.groups:
+            known = ", ".join(self.groups) or "none"
+            raise LabelSetError(f"label set '{self.name}' has no group '{group}'; it has {known}")
+        return tuple(self.id_of(name) for name in self.groups[group])
+
+    @cached_property
+    def palette(self) -> NDArray[np.uint8]:
+        """RGB colours, uint8 (256, 3), indexed by label; every id that is no class is black."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colors
+        palette.flags.writeable = False
+        return palette
+
+
+def load_label_set(name_or_path: str) -> LabelSet:
+    """Load a shipped label set by name (`camvid11`) or any label set by the path of its YAML file.
+
+    Raises:
+        LabelSetError: it does not exist or is malformed; the message says where and what is expected.
+    """
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path) and not Path(name_or_path).exists():
+        try:
+            path = config_path(f"labels/{name_or_path}.yaml")
+        except FanetError:
+            known = ", ".join(shipped_label_sets())
+            raise LabelSetError(
+                f"no label set '{name_or_path}'; shipped are {known}; or give the path of a YAML file"
+            ) from None
+    else:
+        path = Path(name_or_path).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelSetError(f"cannot read label set {path}: {error}") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise LabelSetError(f"label set {path} is no valid YAML: {error}") from None
+    return _parse(content, path)
+
+
+def shipped_label_sets() -> tuple[str, ...]:
+    """Return the names of the label sets that ship with the package."""
+    return tuple(sorted({path.stem for folder in config_folders() for path in folder.glob("labels/*.yaml")}))
+
+
+def _parse(content: Any, path: Path) -> LabelSet:
+    if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
+        raise LabelSetError(f"label set {path}: expected a mapping with a list 'classes'")
+    classes = content["classes"]
+    if not 1 <= len(classes) <= UNLABELLED:
+        raise LabelSetError(f"label set {path}: received {len(classes)} classes, expected 1 to {UNLABELLED}")
+    names: list[str] = []
+    colors: list[tuple[int, int, int]] = []
+    for index, entry in enumerate(classes):
+        name, color = _parse_class(entry, f"label set {path}, class {index}")
+        if name in names:
+            raise LabelSetError(f"label set {path}: class name '{name}' appears twice")
+        names.append(name)
+        colors.append(color)
+    groups = _parse_groups(content.get("groups") or {}, names, path)
+    return LabelSet(str(content.get("name", path.stem)), tuple(names), tuple(colors), groups)
+
+
+def _parse_class(entry: Any, where: str) -> tuple[str, tuple[int, int, int]]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise LabelSetError(f"{where}: received {entry!r}, expected {{name: NAME, color: [R, G, B]}}")
+    color = entry.get("color", ())
+    valid = isinstance(color, list) and len(color) == 3 and all(type(c) is int and 0 <= c <= 255 for c in color)
+    if not valid:
+        raise LabelSetError(f"{where} ('{entry['name']}'): received color {color!r}, expected [R, G, B] in 0..255")
+    red, green, blue = color
+    return entry["name"], (red, green, blue)
+
+
+def _parse_groups(groups: Any, names: list[str], path: Path) -> dict[str, tuple[str, ...]]:
+    if not isinstance(groups, dict):
+        raise LabelSetError(f"label set {path}: received groups {groups!r}, expected {{GROUP: [NAME, ...]}}")
+    for group, members in groups.items():
+        if not isinstance(members, list):
+            raise LabelSetError(f"label set {path}: group '{group}' is {members!r}, expected a list of class names")
+        strangers = [str(member) for member in members if member not in names]
+        if strangers:
+            raise LabelSetError(f"label set {path}: group '{group}' names no class of the set: {', '.join(strangers)}")
+    return {str(group): tuple(members) for group, members in groups.items()}

@@ -1,0 +1,96 @@
+"""Model cards: what a user must know of weights, and what the segmenter reads of it.
+
+A card is a Markdown file beside the weights with the same stem. Its YAML front matter (the form that model hubs use)
+is read by the segmenter; its text is for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fanet_ros.errors import LabelSetError, SettingError
+from fanet_ros.labels import LabelSet, load_label_set, shipped_label_sets
+from fanet_ros.settings import Size, read_size
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The machine-readable part of a card.
+
+    Attributes:
+        label_set: name or path of the label set of the weights' classes; None where no card says.
+        input_size: recommended size of the network's input in pixels; its area counts, as the aspect ratio follows the
+            camera's. None where no card says.
+    """
+
+    label_set: str | None = None
+    input_size: Size | None = None
+
+
+def read_card(weights: Path) -> ModelCard:
+    """Read the card beside `weights` (same stem, `.md`); an empty card where there is none.
+
+    Raises:
+        LabelSetError: the card exists but its front matter cannot be used; the message says why.
+    """
+    path = weights.with_suffix(".md")
+    if not path.is_file():
+        return ModelCard()
+    try:
+        return _parse(path.read_text(encoding="utf-8"), path)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise LabelSetError(f"model card {path} cannot be read: {error}") from None
+
+
+def resolve_label_set(name: str, card: ModelCard, classes: int) -> LabelSet:
+    """Return the label set for a network: the one asked for, else the card's, else the only shipped one that fits.
+
+    Args:
+        name: label set asked for (name or path); empty for none.
+        card: of the weights.
+        classes: number of classes of the network.
+
+    Raises:
+        LabelSetError: none fits, or the number of classes differs.
+    """
+    name = name or card.label_set or ""
+    if not name:
+        fitting = [s for s in shipped_label_sets() if len(load_label_set(s)) == classes]
+        if len(fitting) != 1:
+            raise LabelSetError(
+                f"the weights have {classes} classes and no model card names their label set; "
+                "give one (parameter or option 'labels': a name or the path of a YAML file)"
+            )
+        name = fitting[0]
+    label_set = load_label_set(name)
+    if len(label_set) != classes:
+        raise LabelSetError(
+            f"label set '{label_set.name}' has {len(label_set)} classes but the weights have {classes}; "
+            "give the label set the network was trained with (parameter or option 'labels')"
+        )
+    return label_set
+
+
+def _parse(text: str, path: Path) -> ModelCard:
+    lines = text.splitlines()
+    if not lines or lines[0].strip() != "---":
+        return ModelCard()
+    try:
+        end = next(i for i, line in enumerate(lines[1:], 1) if line.strip() == "---")
+    except StopIteration:
+        raise LabelSetError(f"model card {path}: the front matter opened by '---' is never closed") from None
+    content: Any = yaml.safe_load("\n".join(lines[1:end])) or {}
+    if not isinstance(content, dict):
+        raise LabelSetError(f"model card {path}: the front matter is {content!r}, expected 'key: value' lines")
+    label_set, input_size = content.get("label_set"), content.get("input_size")
+    if label_set is not None and not isinstance(label_set, str):
+        raise LabelSetError(f"model card {path}: received label_set {label_set!r}, expected a name")
+    try:
+        size = None if input_size is None else read_size(str(input_size))
+    except SettingError as error:
+        raise LabelSetError(f"model card {path}: input_size: {error}") from None
+    return ModelCard(label_set, size)

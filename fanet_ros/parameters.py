@@ -1,0 +1,195 @@
+"""Every setting of the segmentation node, once: default, description, range, and when it may change.
+
+The ROS parameters, config/segment.yaml and the table in the README all come from this dataclass; tests keep them equal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from fanet_ros.errors import SettingError
+from fanet_ros.settings import BACKENDS, PRECISIONS, check_device, check_input_size, check_output_size
+
+ParameterValue = bool | int | float | str
+
+
+class Applies(Enum):
+    """When a new value of a parameter takes effect."""
+
+    AT_START = "start"  # read-only: fixed when the node is created
+    AT_CONFIGURE = "configure"  # settable while unconfigured, read on the configure transition
+    AT_ONCE = "at once"  # settable always, used from the next frame on
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """What ROS needs to declare one parameter and to refuse a wrong value with a reason."""
+
+    name: str
+    default: ParameterValue
+    description: str
+    applies: Applies
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    check: Callable[[str], object] | None = None
+
+    def validate(self, value: object) -> ParameterValue:
+        """Return `value` in the parameter's own type.
+
+        Args:
+            value: what the user set; an int is accepted where a float is expected, as YAML writes `1` for `1.0`.
+
+        Raises:
+            SettingError: naming the parameter, the value received and what is allowed.
+        """
+        expected = type(self.default)
+        if expected is float and type(value) is int:
+            value = float(value)
+        if type(value) is not expected or not isinstance(value, bool | int | float | str):
+            raise self._refusal(value, f"a {_TYPE_NAMES[expected]}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self._refusal(value, "a finite number")
+        if not isinstance(value, str):
+            too_small = self.minimum is not None and value < self.minimum
+            too_large = self.maximum is not None and value > self.maximum
+            if too_small or too_large:
+                raise self._refusal(value, f"a value {self.range_text}")
+        if isinstance(value, str):
+            if self.choices and value not in self.choices:
+                raise self._refusal(value, f"one of {', '.join(self.choices)}")
+            if self.check is not None:
+                try:
+                    self.check(value)
+                except SettingError as error:
+                    raise SettingError(f"parameter '{self.name}': {error}") from None
+        return value
+
+    @property
+    def range_text(self) -> str:
+        """The allowed values in words; empty where every value of the type is allowed."""
+        if self.choices:
+            return " | ".join(self.choices)
+        if self.minimum is not None and self.maximum is not None:
+            return f"from {self.minimum:g} to {self.maximum:g}"
+        if self.minimum is not None:
+            return f"at least {self.minimum:g}"
+        return ""
+
+    def _refusal(self, value: object, expected: str) -> SettingError:
+        return SettingError(f"parameter '{self.name}': received {value!r}, expected {expected}")
+
+
+_TYPE_NAMES: Mapping[type, str] = {bool: "boolean", int: "whole number", float: "number", str: "string"}
+
+
+def _parameter(default: Any, description: str, applies: Applies, **limits: Any) -> Any:
+    """Declare one field of SegmentationParameters; its limits travel in the field's metadata."""
+    return field(default=default, metadata={"description": description, "applies": applies, **limits})
+
+
+@dataclass(frozen=True)
+class SegmentationParameters:
+    """The values of one node's parameters. Field order is the order of the YAML file and the README table."""
+
+    weights: str = _parameter(
+        "",
+        "Checkpoint (.safetensors, .pth) to run; empty: the shipped FANet-18 for CamVid's 11 classes.",
+        Applies.AT_CONFIGURE,
+    )
+    labels: str = _parameter(
+        "",
+        "Label set: camvid11, cityscapes19 or the path of a YAML file; empty: what the weights' card names.",
+        Applies.AT_CONFIGURE,
+    )
+    backend: str = _parameter(
+        "auto",
+        "What runs the network; auto takes the fastest that works here.",
+        Applies.AT_CONFIGURE,
+        choices=BACKENDS,
+    )
+    device: str = _parameter(
+        "auto",
+        "auto (a CUDA GPU if there is one), cpu, cuda or cuda:INDEX.",
+        Applies.AT_CONFIGURE,
+        check=check_device,
+    )
+    precision: str = _parameter(
+        "auto",
+        "Arithmetic of the network; auto: fp32, whose masks are the published ones.",
+        Applies.AT_CONFIGURE,
+        choices=PRECISIONS,
+    )
+    threads: int = _parameter(
+        0,
+        "CPU threads of the network; 0: as many as the machine has.",
+        Applies.AT_CONFIGURE,
+        minimum=0,
+        maximum=256,
+    )
+    input_size: str = _parameter(
+        "auto",
+        "Size at which the network sees the image: auto (what the weights' card recommends, fitted to the camera's "
+        "aspect ratio), camera (as it comes) or WIDTHxHEIGHT.",
+        Applies.AT_CONFIGURE,
+        check=check_input_size,
+    )
+    output_size: str = _parameter(
+        "camera",
+        "Size of mask, colour mask and confidence: camera (pixel-aligned with the image) or WIDTHxHEIGHT.",
+        Applies.AT_ONCE,
+        check=check_output_size,
+    )
+    image_transport: str = _parameter(
+        "raw",
+        "raw subscribes to image, compressed to image/compressed (JPEG or PNG).",
+        Applies.AT_CONFIGURE,
+        choices=("raw", "compressed"),
+    )
+    confidence_threshold: float = _parameter(
+        0.0,
+        "Pixels whose confidence is lower become 255 (unlabelled); 0 keeps all.",
+        Applies.AT_ONCE,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    overlay_alpha: float = _parameter(
+        0.5, "Opacity of the class colours over the camera image.", Applies.AT_ONCE, minimum=0.0, maximum=1.0
+    )
+    input_timeout: float = _parameter(
+        2.0, "Seconds without an image after which diagnostics report ERROR.", Applies.AT_ONCE, minimum=0.1
+    )
+    min_rate_hz: float = _parameter(
+        1.0,
+        "Diagnostics WARN when fewer masks per second are made while somebody subscribes.",
+        Applies.AT_ONCE,
+        minimum=0.0,
+    )
+    max_latency_ms: float = _parameter(
+        500.0,
+        "Diagnostics WARN when the median age of a frame at publication is higher.",
+        Applies.AT_ONCE,
+        minimum=0.0,
+    )
+    autostart: bool = _parameter(
+        True, "Configure and activate at start; false leaves both to a lifecycle manager.", Applies.AT_START
+    )
+
+    @classmethod
+    def specs(cls) -> dict[str, ParameterSpec]:
+        """Return one spec per parameter, by name, in declaration order."""
+        defaults = cls()
+        return {f.name: ParameterSpec(f.name, getattr(defaults, f.name), **f.metadata) for f in fields(cls)}
+
+
+def unknown_parameter_hint(name: str) -> str:
+    """Return one sentence about a parameter name that does not exist, with the nearest one that does."""
+    known = list(SegmentationParameters.specs())
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known ones: {', '.join(known)}"
+    return f"unknown parameter '{name}' is ignored; {hint}"

@@ -1,0 +1,22 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+# A test machine may be small and busy: threads that spin while waiting would slow every test (see fanet_ros.backends).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Tests talk over real DDS; nothing of it should leave this host.
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+@pytest.fixture
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Give the test a ROS domain of its own, also against other test runs on this machine."""
+    domain_coordinator = pytest.importorskip("domain_coordinator", reason="ROS 2 is not installed")
+    with domain_coordinator.domain_id() as number:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+        yield number

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from fanet_ros.backends import Backend, BackendInfo
+from fanet_ros.errors import FrameError, LabelSetError, SettingError, WeightsError
+from fanet_ros.frame import FrameResizer
+from fanet_ros.labels import UNLABELLED
+from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.segmenter import Segmentation, Segmenter
+from fanet_ros.settings import Size
+
+RNG = np.random.default_rng(3)
+FRAME = cv2.GaussianBlur(RNG.integers(0, 256, (90, 160, 3), np.uint8), (0, 0), 5)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter(device="cpu", input_size="160x96")
+
+
+class BrightnessBackend(Backend):
+    """Answers class 1 where the image is bright, class 0 elsewhere, on a 1/8-size grid whose corners are the image's.
+
+    What a network with perfectly aligned corners would say, so that any shift of the mask is the segmenter's.
+    """
+
+    classes = 2
+    info = BackendInfo("brightness", "cpu", "fp32", "test")
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        grey = torch.from_numpy(image).float().mean(2)[None, None]
+        size = (-(-image.shape[0] // 8), -(-image.shape[1] // 8))
+        grid = torch.nn.functional.interpolate(grey, size, mode="bilinear", align_corners=True)[0, 0].numpy()
+        return np.stack([np.full_like(grid, 127.5), grid])
+
+    def segment(
+        self, image: NDArray[np.uint8], size: Size, *, confidence: bool
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        labels, sureness = labels_from_logits(torch.from_numpy(self.infer(image)), size, confidence=confidence)
+        return labels.numpy(), None if sureness is None else sureness.numpy()
+
+    def close(self) -> None:
+        raise AssertionError("not closed in this test")
+
+
+@pytest.mark.parametrize("frame_size", [Size(640, 360), Size(641, 361), Size(1280, 720)])
+@pytest.mark.parametrize("input_size", ["camera", "auto", "512x256", "320x320"])
+def test_mask_lines_up_with_the_camera_image(
+    monkeypatch: pytest.MonkeyPatch, frame_size: Size, input_size: str
+) -> None:
+    monkeypatch.setattr("fanet_ros.segmenter.create_backend", lambda *_, **__: BrightnessBackend())
+    monkeypatch.setattr("fanet_ros.segmenter.resolve_label_set", lambda *_: None)
+    segmenter = Segmenter(input_size=input_size)
+    # a triangle wave of 256 pixels changes by 2 grey values a pixel and crosses the threshold at known places
+    for axis, length in ((1, frame_size.width), (0, frame_size.height)):
+        wave = 255 - np.abs(np.arange(length) % 256 * 2.0 - 255)
+        across = wave[None, :] if axis == 1 else wave[:, None]
+        frame = np.broadcast_to(across[..., None], (frame_size.height, frame_size.width, 3)).round().astype(np.uint8)
+        labels = segmenter.segment(frame).labels
+        assert labels.shape == frame.shape[:2]
+        line = labels[frame_size.height // 2] if axis == 1 else labels[:, frame_size.width // 2]
+        found = np.flatnonzero(np.diff(line.astype(int)))
+        expected = np.flatnonzero(np.diff((wave > 127.5).astype(int)))
+        assert len(found) == len(expected) >= 2
+        assert np.abs(found - expected).max() <= 1
+
+
+def test_labels_are_the_networks_logits_enlarged(segmenter: Segmenter) -> None:
+    image = FrameResizer().to_network_input(FRAME, "rgb8", Size(160, 96))
+    logits = torch.from_numpy(segmenter._backend.infer(image))
+    expected, expected_confidence = labels_from_logits(logits, Size(160, 90), confidence=True)
+    result = segmenter.segment(FRAME, confidence=True)
+    np.testing.assert_array_equal(result.labels, expected.numpy())
+    assert result.confidence is not None and expected_confidence is not None
+    np.testing.assert_array_equal(result.confidence, expected_confidence.numpy())
+    assert result.input_size == Size(160, 96)
+    assert len(np.unique(result.labels)) > 1, "a mask of one class would prove nothing"
+
+
+def test_channel_order_is_honoured(segmenter: Segmenter) -> None:
+    swapped = np.ascontiguousarray(FRAME[..., ::-1])
+    np.testing.assert_array_equal(segmenter.segment(FRAME, "rgb8").labels, segmenter.segment(swapped, "bgr8").labels)
+    assert (segmenter.segment(FRAME, "rgb8").labels != segmenter.segment(swapped, "rgb8").labels).any()
+
+
+def test_output_size(segmenter: Segmenter) -> None:
+    result = segmenter.segment(FRAME, output_size=Size(40, 20), confidence=True)
+    assert result.labels.shape == (20, 40)
+    assert result.confidence is not None and result.confidence.shape == (20, 40)
+
+
+def test_confidence_only_on_demand(segmenter: Segmenter) -> None:
+    assert segmenter.segment(FRAME).confidence is None
+    assert segmenter.segment(FRAME, confidence_threshold=0.5).confidence is None
+
+
+def test_uncertain_pixels_become_unlabelled(segmenter: Segmenter) -> None:
+    full = segmenter.segment(FRAME, confidence=True)
+    assert full.confidence is not None
+    threshold = float(np.median(full.confidence)) / 255
+    cut = segmenter.segment(FRAME, confidence_threshold=threshold).labels
+    uncertain = full.confidence < threshold * 255
+    assert 0 < uncertain.mean() < 1
+    assert (cut[uncertain] == UNLABELLED).all()
+    np.testing.assert_array_equal(cut[~uncertain], full.labels[~uncertain])
+
+
+def test_results_are_not_overwritten_by_the_next_frame(segmenter: Segmenter) -> None:
+    first = segmenter.segment(FRAME).labels
+    before = first.copy()
+    segmenter.segment(255 - FRAME)
+    np.testing.assert_array_equal(first, before)
+
+
+def test_class_shares() -> None:
+    labels = np.array([[0, 0, 1, 255]], np.uint8)
+    np.testing.assert_allclose(Segmentation(labels, None, Size(4, 1)).class_shares(3), [0.5, 0.25, 0])
+
+
+def test_bad_frame_is_refused(segmenter: Segmenter) -> None:
+    with pytest.raises(FrameError, match="shape"):
+        segmenter.segment(np.zeros((10, 10, 4), np.uint8), "rgb8")
+
+
+def test_bad_settings_name_themselves() -> None:
+    with pytest.raises(SettingError, match="input_size: received 'huge'"):
+        Segmenter(input_size="huge")
+    with pytest.raises(SettingError, match="backend: received 'caffe', expected one of auto, torch"):
+        Segmenter(backend="caffe")
+    with pytest.raises(SettingError, match="precision: received 'int3'"):
+        Segmenter(precision="int3")
+    with pytest.raises(SettingError, match="device: received 'tpu'"):
+        Segmenter(device="tpu")
+
+
+def test_bad_weights_and_labels() -> None:
+    with pytest.raises(WeightsError, match="nowhere"):
+        Segmenter(Path("/nowhere/model.safetensors"))
+    with pytest.raises(LabelSetError, match="19 classes but the weights have 11"):
+        Segmenter(labels="cityscapes19")
