@@ -1,0 +1,110 @@
+"""What a source of frames is: the frame, the camera's intrinsics, and the interface every source shares."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Source = TypeVar("_Source", bound="FrameSource")
+
+UNCALIBRATED_FOV_DEG = 60.0
+"""Horizontal field of view assumed for footage that comes without a calibration, degrees."""
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """An ideal pinhole without distortion, in the terms of REP 104's CameraInfo.
+
+    A point (X, Y, Z) of the optical frame (REP 103: x right, y down, z forward) is seen at
+    u = fx X / Z + cx, v = fy Y / Z + cy; the centre of the top left pixel is (0, 0).
+
+    Attributes:
+        width: of the image, pixels.
+        height: of the image, pixels.
+        fx: focal length, pixels along a row.
+        fy: focal length, pixels along a column.
+        cx: column of the principal point, pixels.
+        cy: row of the principal point, pixels.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    @classmethod
+    def from_fov(cls, width: int, height: int, horizontal_fov_deg: float) -> Intrinsics:
+        """Return a centred pinhole with square pixels and the given horizontal field of view in degrees."""
+        focal = width / 2 / math.tan(math.radians(horizontal_fov_deg) / 2)
+        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """One frame of a source.
+
+    Attributes:
+        image: uint8 (H, W, 3), channels in the order of `encoding`; the reader may keep and change it.
+        encoding: `rgb8` or `bgr8`.
+        labels: ground truth class ids, uint8 (H, W), 255 = unlabelled; None where there is none.
+        name: of the frame within its source: the stem of an image file, or a zero-padded frame number.
+    """
+
+    image: NDArray[np.uint8]
+    encoding: Literal["rgb8", "bgr8"]
+    labels: NDArray[np.uint8] | None
+    name: str
+
+
+class FrameSource(ABC):
+    """Where frames come from; also a context manager that closes itself.
+
+    Attributes:
+        intrinsics: of the camera. For footage (video, images, V4L2) they are a guess, since files carry no
+            calibration: square pixels, principal point in the middle, 60 degrees horizontally.
+        rate_hz: frames per second the footage was taken at; None where that is unknown (images).
+        label_set: name of the label set that `SourceFrame.labels` use; None where there is no ground truth.
+        length: number of frames, exact for images and as the container claims for videos; None = endless
+            or unknown.
+    """
+
+    intrinsics: Intrinsics
+    rate_hz: float | None = None
+    label_set: str | None = None
+    length: int | None = None
+
+    @abstractmethod
+    def read(self) -> SourceFrame | None:
+        """Return the next frame, or None at the end (a source never loops by itself).
+
+        Raises:
+            SourceError: the source failed (a camera was unplugged) or is closed.
+        """
+
+    @abstractmethod
+    def rewind(self) -> None:
+        """Start over at the first frame; a live camera, which has no first frame, goes on.
+
+        Raises:
+            SourceError: the source can no longer be opened.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file or device; closing twice is fine, reading afterwards raises SourceError."""
+
+    def __enter__(self: _Source) -> _Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

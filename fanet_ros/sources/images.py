@@ -1,0 +1,115 @@
+"""Frames from image files: one image, or a folder of them in natural order."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.errors import SourceError
+from fanet_ros.sources.base import UNCALIBRATED_FOV_DEG, FrameSource, Intrinsics, SourceFrame
+from fanet_ros.sources.opencv_log import quiet_opencv
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Files with these endings count as images, in upper or lower case."""
+
+_log = logging.getLogger(__name__)
+
+
+class ImageSource(FrameSource):
+    """Reads an image, or the images of a folder (not of its subfolders), as bgr8.
+
+    Files are taken in natural order (frame2 before frame10). Photos are turned upright as their EXIF orientation
+    says, grey and 16-bit images become 8-bit BGR, transparency is dropped. Images may differ in size. A file
+    that cannot be decoded is logged as a warning and left out.
+
+    Attributes:
+        intrinsics: a guess, 60 degrees horizontally, for the size of the first image that can be read.
+        rate_hz: None.
+        length: number of image files, before any that turn out to be unreadable.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """List the images at `path`.
+
+        Raises:
+            SourceError: `path` does not exist or may not be read, holds no image, or no image that can be decoded.
+        """
+        self._path = Path(path)
+        self._files: list[Path] | None = _list_images(self._path)
+        self.length = len(self._files)
+        self._next = 0
+        self._ahead: SourceFrame | None = None
+        first = self.read()
+        if first is None:
+            raise SourceError(
+                f"cannot decode {self._path}: none of its {self.length} image file(s) is readable; "
+                "check that they are complete"
+            )
+        self._ahead = first
+        height, width = first.image.shape[:2]
+        self.intrinsics = Intrinsics.from_fov(width, height, UNCALIBRATED_FOV_DEG)
+
+    def read(self) -> SourceFrame | None:
+        """Return the next image that can be decoded, or None after the last one."""
+        if self._files is None:
+            raise SourceError(f"the images of {self._path} are closed; open them again to read on")
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            return ahead
+        while self._next < len(self._files):
+            file = self._files[self._next]
+            self._next += 1
+            image = _decode(file)
+            if image is not None:
+                return SourceFrame(image, "bgr8", None, file.stem)
+            _log.warning("skipped %s: it is no readable image (damaged or incomplete)", file)
+        return None
+
+    def rewind(self) -> None:
+        """Start over at the first image."""
+        self._ahead, self._next = None, 0
+
+    def close(self) -> None:
+        """Forget the list of images."""
+        self._files = None
+
+
+def natural_key(path: Path) -> tuple[tuple[int, str], ...]:
+    """A sort key by which numbers within names compare as numbers: frame2 before frame10."""
+    parts = re.findall(r"\d+|\D+", path.name.lower())
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
+
+
+def _list_images(path: Path) -> list[Path]:
+    try:
+        if path.is_file():
+            return [path]
+        files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    except FileNotFoundError:
+        raise SourceError(f"there is no image or folder at {path}; check the path") from None
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}; check its permissions") from None
+    if not files:
+        endings = " ".join(IMAGE_SUFFIXES)
+        raise SourceError(f"the folder {path} holds no images; put files ending in {endings} into it")
+    return sorted(files, key=natural_key)
+
+
+def _decode(file: Path) -> NDArray[np.uint8] | None:
+    try:
+        data = np.fromfile(file, np.uint8)
+    except OSError as error:
+        _log.warning("cannot read %s: %s", file, error.strerror)
+        return None
+    if not data.size:
+        return None
+    with quiet_opencv():
+        try:
+            return cv2.imdecode(data, cv2.IMREAD_COLOR)
+        except cv2.error:  # more pixels than OpenCV's limit
+            return None

@@ -1,0 +1,173 @@
+"""Frames from a video file or a V4L2 camera, through OpenCV."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fanet_ros.errors import SourceError
+from fanet_ros.sources.base import UNCALIBRATED_FOV_DEG, FrameSource, Intrinsics, SourceFrame
+from fanet_ros.sources.opencv_log import quiet_opencv
+
+# FFmpeg writes to stderr by itself; OpenCV reads its level once, from the environment. -8 is AV_LOG_QUIET.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+class VideoSource(FrameSource):
+    """Plays a video file once, as bgr8 frames named by number.
+
+    Attributes:
+        intrinsics: a guess, 60 degrees horizontally.
+        rate_hz: as the file says; None if it does not.
+        length: as the container claims, which may be a few frames off; None if it does not.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a video.
+
+        Raises:
+            SourceError: there is no such file, it may not be read, or OpenCV cannot decode it.
+        """
+        self._path = Path(path)
+        self._capture: cv2.VideoCapture | None = None
+        self._first: SourceFrame | None = None
+        self._open()
+        assert self._first is not None and self._capture is not None
+        height, width = self._first.image.shape[:2]
+        self.intrinsics = Intrinsics.from_fov(width, height, UNCALIBRATED_FOV_DEG)
+        self.rate_hz = _positive(self._capture.get(cv2.CAP_PROP_FPS))
+        frames = _positive(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.length = None if frames is None else round(frames)
+
+    def read(self) -> SourceFrame | None:
+        """Return the next frame, or None at the end of the video."""
+        if self._capture is None:
+            raise SourceError(f"the video {self._path} is closed; open it again to read on")
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return self._decode(self._capture)
+
+    def rewind(self) -> None:
+        """Start over at the first frame by opening the file anew: seeking is inexact in many containers."""
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._first = None
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _open(self) -> None:
+        if not self._path.is_file():
+            raise SourceError(f"there is no video at {self._path}; check the path")
+        if not os.access(self._path, os.R_OK):
+            raise SourceError(f"may not read the video {self._path}; check its permissions")
+        self._number = 0
+        with quiet_opencv():
+            capture = cv2.VideoCapture(str(self._path))
+        first = self._decode(capture) if capture.isOpened() else None
+        if first is None:
+            capture.release()
+            raise SourceError(
+                f"cannot decode {self._path} as a video; check that it is complete, or convert it, for example "
+                f"with: ffmpeg -i {self._path.name} -c:v libx264 out.mp4"
+            )
+        self._capture, self._first = capture, first
+
+    def _decode(self, capture: cv2.VideoCapture) -> SourceFrame | None:
+        with quiet_opencv():
+            found, image = capture.read()
+        if not found:
+            return None
+        self._number += 1
+        return SourceFrame(np.asarray(image, np.uint8), "bgr8", None, f"{self._number - 1:06d}")
+
+
+class V4l2Source(FrameSource):
+    """Reads a live V4L2 camera as bgr8 frames; it never ends.
+
+    Attributes:
+        intrinsics: a guess, 60 degrees horizontally, at the size the camera delivers.
+        rate_hz: as the driver says; None if it does not.
+        length: None.
+    """
+
+    def __init__(self, device: str, *, width: int | None = None, height: int | None = None) -> None:
+        """Open a camera such as `/dev/video0`.
+
+        Args:
+            device: the path of the device.
+            width: asked of the camera, pixels; a camera may deliver its nearest size instead.
+            height: asked of the camera, pixels.
+
+        Raises:
+            SourceError: there is no such device, it may not be opened, or it delivers no image.
+        """
+        self._device = device
+        self._number = 0
+        capture = _open_camera(device)
+        if width is not None:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        if height is not None:
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        self._capture: cv2.VideoCapture | None = capture
+        try:
+            rows, columns = self.read().image.shape[:2]
+        except SourceError:
+            self.close()
+            raise
+        self.intrinsics = Intrinsics.from_fov(columns, rows, UNCALIBRATED_FOV_DEG)
+        self.rate_hz = _positive(capture.get(cv2.CAP_PROP_FPS))
+
+    def read(self) -> SourceFrame:
+        """Wait for the camera's next frame.
+
+        Raises:
+            SourceError: the camera stopped delivering (unplugged), or is closed.
+        """
+        if self._capture is None:
+            raise SourceError(f"the camera {self._device} is closed; open it again to read on")
+        with quiet_opencv():
+            found, image = self._capture.read()
+        if not found:
+            raise SourceError(
+                f"the camera {self._device} delivers no image; check its cable and that no other program uses it"
+            )
+        self._number += 1
+        return SourceFrame(np.asarray(image, np.uint8), "bgr8", None, f"{self._number - 1:06d}")
+
+    def rewind(self) -> None:
+        """Do nothing: a live camera has no first frame to go back to."""
+
+    def close(self) -> None:
+        """Free the device."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+
+def _open_camera(device: str) -> cv2.VideoCapture:
+    path = Path(device)
+    if not path.exists():
+        there = ", ".join(sorted(str(found) for found in Path("/dev").glob("video*"))) or "none"
+        raise SourceError(f"there is no camera {device}; cameras on this machine: {there}")
+    if not path.is_char_device():
+        raise SourceError(f"{device} is no camera device; give a path such as /dev/video0")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise SourceError(f"may not open the camera {device}; add your user to the group that owns it (often `video`)")
+    with quiet_opencv():
+        capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+    if not capture.isOpened():
+        capture.release()
+        raise SourceError(f"cannot open {device} as a V4L2 camera; check that no other program uses it")
+    return capture
+
+
+def _positive(value: float) -> float | None:
+    return float(value) if np.isfinite(value) and value > 0 else None
