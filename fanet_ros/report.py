@@ -1,0 +1,184 @@
+"""What a run over many frames showed: video, contact sheet, and a summary as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from fanet_ros.errors import SettingError
+from fanet_ros.labels import LabelSet
+from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.render import contact_sheet
+
+Image = NDArray[np.uint8]
+
+_MAX_SAMPLES = 12
+
+
+class RunReport:
+    """Collects frames as they are processed and writes the files of a run.
+
+    Memory stays constant however long the run is: the video is written as it comes and the contact sheet keeps a few
+    samples, evenly spread over the run.
+    """
+
+    def __init__(self, folder: Path, label_set: LabelSet, *, video_rate_hz: float | None) -> None:
+        """Prepare the output folder.
+
+        Args:
+            folder: made if missing; overlay.mp4, contact_sheet.png and summary.json in it are replaced.
+            label_set: of the labels to come.
+            video_rate_hz: frame rate of overlay.mp4; None for no video.
+
+        Raises:
+            SettingError: the folder cannot be made or written.
+        """
+        make_folder(folder)
+        self._folder = folder
+        self._label_set = label_set
+        self._video_rate_hz = video_rate_hz
+        self._video: cv2.VideoWriter | None = None
+        self._video_size = (0, 0)
+        self._samples: list[tuple[Image, Image, Image]] = []
+        self._sample_interval = 1
+        self._latencies: dict[str, list[float]] = defaultdict(list)
+        self._label_counts = np.zeros(256, np.int64)
+        self._confusion = ConfusionMatrix(len(label_set))
+        self.frames = 0
+
+    def add_frame(self, camera: Image, color_mask: Image, overlay: Image, labels: Image, *, hold: int = 1) -> None:
+        """Record one processed frame; what is kept is copied.
+
+        Args:
+            camera: rgb8, and so are ...
+            color_mask: ... the colours of the classes ...
+            overlay: ... and the blend of both.
+            labels: uint8, (H, W).
+            hold: for how many frames of the video the overlay is shown.
+        """
+        if self._video_rate_hz is not None:
+            self._write_video(overlay, self._video_rate_hz, hold)
+        self._label_counts += np.bincount(labels.ravel(), minlength=256)
+        if self.frames % self._sample_interval == 0:
+            self._samples.append((camera.copy(), color_mask.copy(), overlay.copy()))
+            if len(self._samples) > _MAX_SAMPLES:
+                self._samples = self._samples[::2]
+                self._sample_interval *= 2
+        self.frames += 1
+
+    def add_latency(self, stage: str, milliseconds: float) -> None:
+        """Record how long one stage took for one frame."""
+        self._latencies[stage].append(milliseconds)
+
+    def add_truth(self, labels: Image, truth: Image) -> None:
+        """Compare the labels of a frame with its ground truth (uint8, same shape; 255 is ignored)."""
+        self._confusion.add(labels, truth)
+
+    def summary(self) -> dict[str, Any]:
+        """Return latencies per stage, shares per class and, where a ground truth was added, IoU per class."""
+        names = self._label_set.names
+        shares = self._label_counts / max(1, int(self._label_counts.sum()))
+        summary: dict[str, Any] = {
+            "frames_processed": self.frames,
+            "latency_ms": {stage: _percentiles(values) for stage, values in self._latencies.items()},
+            "class_shares": {name: round(float(share), 4) for name, share in zip(names, shares, strict=False)},
+        }
+        if self._confusion.pixels:
+            iou = self._confusion.iou()
+            summary["mean_iou"] = round(float(np.nanmean(iou)), 4)
+            summary["iou"] = {
+                name: round(float(value), 4) for name, value in zip(names, iou, strict=True) if not np.isnan(value)
+            }
+        return summary
+
+    def finish(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """Close the video, write contact_sheet.png and summary.json, and return the summary.
+
+        Args:
+            extra: entries that only the caller knows; they come first in the summary.
+        """
+        if self._video is not None:
+            self._video.release()
+            self._video = None
+        if self._samples:
+            step = -(-len(self._samples) // (_MAX_SAMPLES // 2))
+            sheet = contact_sheet(self._samples[::step], self._label_set)
+            write_image(self._folder / "contact_sheet.png", sheet)
+        summary = extra | self.summary()
+        (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        return summary
+
+    def _write_video(self, overlay: Image, rate_hz: float, hold: int) -> None:
+        if self._video is None:
+            self._video_size = (overlay.shape[1], overlay.shape[0])
+            path = str(self._folder / "overlay.mp4")
+            fourcc = cv2.VideoWriter.fourcc(*"mp4v")  # the one MPEG-4 codec that every OpenCV build can write
+            self._video = cv2.VideoWriter(path, fourcc, rate_hz, self._video_size)
+            if not self._video.isOpened():
+                raise SettingError(f"cannot write {path}: this OpenCV build has no MPEG-4 encoder, or the disk is full")
+        if (overlay.shape[1], overlay.shape[0]) != self._video_size:
+            overlay = cv2.resize(overlay, self._video_size, interpolation=cv2.INTER_AREA)
+        picture = cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)
+        for _ in range(hold):
+            self._video.write(picture)
+
+
+def print_summary(summary: dict[str, Any], title: str) -> None:
+    """Print a summary as tables for people: its plain entries, latencies and classes."""
+    console = Console()
+    facts = Table(title=title, show_header=False)
+    for key, value in summary.items():
+        if not isinstance(value, dict):
+            facts.add_row(key.replace("_", " "), "-" if value is None else str(value))
+    console.print(facts)
+
+    stages = Table("stage", "p50 ms", "p99 ms")
+    for stage, latency in summary["latency_ms"].items():
+        stages.add_row(stage.replace("_", " "), f"{latency['p50']:.1f}", f"{latency['p99']:.1f}")
+    console.print(stages)
+
+    iou = summary.get("iou", {})
+    classes = Table("class", "share of pixels", *(["IoU"] if iou else []))
+    for name, share in sorted(summary["class_shares"].items(), key=lambda item: -item[1]):
+        score = [f"{iou[name]:.3f}" if name in iou else "-"] if iou else []
+        classes.add_row(name, f"{share:6.1%}", *score)
+    console.print(classes)
+
+
+def make_folder(folder: Path) -> None:
+    """Make an output folder and check that it can be written.
+
+    Raises:
+        SettingError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"output folder {folder} cannot be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise SettingError(f"output folder {folder} cannot be written; choose another or change its permissions")
+
+
+def write_image(path: Path, picture: Image) -> None:
+    """Write an rgb8 picture or a uint8 mask.
+
+    Raises:
+        SettingError: the file cannot be written.
+    """
+    content = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    if not cv2.imwrite(str(path), content):
+        raise SettingError(f"cannot write {path}; is the disk full or the folder gone?")
+
+
+def _percentiles(values: list[float]) -> dict[str, float]:
+    p50, p99 = np.percentile(values, (50, 99))
+    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}

@@ -1,0 +1,166 @@
+"""What the node says of itself on /diagnostics: is there input, does the network keep up, is anything wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.time import Time
+
+from fanet_ros.backends import BackendInfo
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.ros.frame_statistics import FrameCounts, FrameStatistics, StageTimes
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the node does at the moment of a report.
+
+    Attributes:
+        statistics: of the running activation; None while inactive.
+        backend: what runs the network; None while unconfigured.
+        topic: the camera's.
+        publishers: number of publishers on that topic.
+        seconds_active: since activation.
+        wanted: whether somebody subscribes to any output.
+    """
+
+    statistics: FrameStatistics | None
+    backend: BackendInfo | None
+    topic: str
+    publishers: int
+    seconds_active: float
+    wanted: bool
+
+
+class Diagnostics:
+    """Builds one DiagnosticArray per second from what happened since the last."""
+
+    def __init__(self, node_name: str) -> None:
+        self._node_name = node_name
+        self._last_counts = FrameCounts()
+        self._last_time: Time | None = None
+
+    def report(
+        self, now: Time, faults: tuple[str, ...], activity: Activity, settings: SegmentationParameters
+    ) -> DiagnosticArray:
+        """Return the state of the node, its input and its inference.
+
+        Args:
+            now: on the node's clock.
+            faults: why the node is not configured, if it should be.
+            activity: of the node.
+            settings: with the limits of rate, latency and input timeout.
+        """
+        array = DiagnosticArray()
+        array.header.stamp = now.to_msg()
+        array.status = [self._node_status(faults, activity)]
+        statistics = activity.statistics
+        if statistics is None:
+            self._last_time = None
+            return array
+        counts = statistics.counts
+        seconds = 0.0 if self._last_time is None else (now - self._last_time).nanoseconds / 1e9
+        last = self._last_counts if counts.received >= self._last_counts.received else FrameCounts()
+        array.status.append(self._input_status(statistics, counts, last, seconds, activity, settings))
+        array.status.append(self._inference_status(statistics, counts, last, seconds, activity, settings))
+        self._last_counts, self._last_time = counts, now
+        return array
+
+    def _node_status(self, faults: tuple[str, ...], activity: Activity) -> DiagnosticStatus:
+        if faults:
+            return self._status("node", DiagnosticStatus.ERROR, "; ".join(faults), {})
+        if activity.backend is None:
+            return self._status("node", DiagnosticStatus.OK, "unconfigured", {})
+        info = activity.backend
+        state = "inactive" if activity.statistics is None else "active"
+        values = {
+            "backend": info.name,
+            "device": info.device,
+            "precision": info.precision,
+            "chosen because": info.reason,
+        }
+        return self._status("node", DiagnosticStatus.OK, state, values)
+
+    def _input_status(
+        self,
+        statistics: FrameStatistics,
+        counts: FrameCounts,
+        last: FrameCounts,
+        seconds: float,
+        activity: Activity,
+        settings: SegmentationParameters,
+    ) -> DiagnosticStatus:
+        kinds, reason = statistics.rejections
+        silence = statistics.seconds_since_arrival()
+        silence = activity.seconds_active if silence is None else silence
+        level, message = DiagnosticStatus.OK, "images arrive"
+        if silence > settings.input_timeout:
+            level = DiagnosticStatus.ERROR
+            message = f"no image on {activity.topic} for {silence:.1f} s ({activity.publishers} publishers)"
+        elif counts.received == 0:
+            message = f"waiting for the first image on {activity.topic}"
+        elif counts.rejected > last.rejected:
+            level = DiagnosticStatus.WARN
+            message = f"{counts.rejected - last.rejected} unusable images: {reason}"
+        values = {
+            "topic": activity.topic,
+            "publishers": activity.publishers,
+            "rate (Hz)": _rate(counts.received - last.received, seconds),
+            "received": counts.received,
+            "dropped": counts.dropped,
+            "skipped": counts.skipped,
+            "rejected": counts.rejected,
+            **{f"rejected: {kind}": count for kind, count in kinds.items()},
+        }
+        if reason:
+            values["last rejection"] = reason
+        return self._status("input", level, message, values)
+
+    def _inference_status(
+        self,
+        statistics: FrameStatistics,
+        counts: FrameCounts,
+        last: FrameCounts,
+        seconds: float,
+        activity: Activity,
+        settings: SegmentationParameters,
+    ) -> DiagnosticStatus:
+        stages = statistics.median_stages()
+        processed = counts.processed - last.processed
+        level, message = DiagnosticStatus.OK, "keeps up"
+        if not activity.wanted:
+            message = "idle: nobody subscribes"
+        elif counts.received == last.received:
+            message = "idle: no input"
+        elif seconds > 0 and processed / seconds < settings.min_rate_hz:
+            level = DiagnosticStatus.WARN
+            message = f"{processed / seconds:.1f} masks per second, fewer than min_rate_hz ({settings.min_rate_hz:g})"
+        elif stages is not None and stages.age > settings.max_latency_ms:
+            level = DiagnosticStatus.WARN
+            message = f"median age {stages.age:.0f} ms, above max_latency_ms ({settings.max_latency_ms:g})"
+        elif stages is not None and math.isnan(stages.age):
+            level = DiagnosticStatus.WARN
+            message = "images carry no stamp: latency is unknown and consumers cannot match masks to them"
+        values: dict[str, object] = {"rate (Hz)": _rate(processed, seconds), "processed": counts.processed}
+        if stages is not None:
+            values |= {f"{name} median (ms)": f"{value:.1f}" for name, value in _named(stages)}
+        return self._status("inference", level, message, values)
+
+    def _status(self, part: str, level: bytes, message: str, values: dict[str, object]) -> DiagnosticStatus:
+        return DiagnosticStatus(
+            level=level,
+            name=f"{self._node_name}: {part}",
+            message=message,
+            hardware_id="fanet_ros",
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f"{count / seconds:.1f}" if seconds > 0 else "unknown yet"
+
+
+def _named(stages: StageTimes) -> list[tuple[str, float]]:
+    return [(name, getattr(stages, name)) for name in StageTimes.__dataclass_fields__]

@@ -1,0 +1,102 @@
+"""What happened to the frames of one activation: counts, latencies of late, and what was refused."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass
+from statistics import median
+from time import monotonic
+
+WINDOW = 100
+"""Number of frames over which latencies are summed up in diagnostics."""
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Milliseconds one frame spent in each stage; `age` is from the camera's stamp to publication, NaN if unknown."""
+
+    wait: float
+    decode: float
+    inference: float
+    publish: float
+    age: float
+
+
+@dataclass(frozen=True)
+class FrameCounts:
+    """Every received frame is processed, dropped, skipped, rejected, or still waiting."""
+
+    received: int = 0
+    processed: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    rejected: int = 0
+
+
+class FrameStatistics:
+    """Counts frames from both threads of the node; all methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._rejections: Counter[str] = Counter()
+        self._last_rejection = ""
+        self._last_arrival: float | None = None
+        self._stages: deque[StageTimes] = deque(maxlen=WINDOW)
+
+    def count_received(self) -> None:
+        """Count a frame that arrived now."""
+        with self._lock:
+            self._counts["received"] += 1
+            self._last_arrival = monotonic()
+
+    def count_dropped(self) -> None:
+        """Count a frame that was replaced by a newer one."""
+        with self._lock:
+            self._counts["dropped"] += 1
+
+    def count_skipped(self) -> None:
+        """Count a frame that nobody wanted to see segmented."""
+        with self._lock:
+            self._counts["skipped"] += 1
+
+    def count_rejected(self, kind: str, reason: str) -> None:
+        """Count a frame that could not be used, by the kind of fault."""
+        with self._lock:
+            self._counts["rejected"] += 1
+            self._rejections[kind] += 1
+            self._last_rejection = reason
+
+    def count_processed(self, stages: StageTimes) -> None:
+        """Count a frame whose results were published."""
+        with self._lock:
+            self._counts["processed"] += 1
+            self._stages.append(stages)
+
+    @property
+    def counts(self) -> FrameCounts:
+        """The counts so far."""
+        with self._lock:
+            return FrameCounts(**self._counts)
+
+    @property
+    def rejections(self) -> tuple[dict[str, int], str]:
+        """Rejected frames by kind, and the last reason in full."""
+        with self._lock:
+            return dict(self._rejections), self._last_rejection
+
+    def seconds_since_arrival(self) -> float | None:
+        """Return the wall-clock seconds since the last frame arrived; None before the first."""
+        with self._lock:
+            return None if self._last_arrival is None else monotonic() - self._last_arrival
+
+    def median_stages(self) -> StageTimes | None:
+        """Return the medians over the last frames; None before the first."""
+        with self._lock:
+            stages = list(self._stages)
+        if not stages:
+            return None
+        return StageTimes(
+            *(median(getattr(times, name) for times in stages) for name in StageTimes.__dataclass_fields__)
+        )

@@ -1,0 +1,94 @@
+"""The node's output topics: who listens, and how a segmentation becomes messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import LabelInfo
+
+from fanet_ros.labels import LabelSet
+from fanet_ros.msg import SegmentationStats
+from fanet_ros.render import Painter
+from fanet_ros.ros import qos
+from fanet_ros.ros.conversions import ImageMessageWriter, label_info_message
+from fanet_ros.segmenter import Segmentation
+
+_IMAGES = ("mask", "overlay", "color_mask", "confidence")
+
+
+class Outputs:
+    """Publishers of one configured node; images go out only where somebody subscribes."""
+
+    def __init__(self, node: LifecycleNode, label_set: LabelSet) -> None:
+        self._node = node
+        self._label_set = label_set
+        self._painter = Painter(label_set)
+        self._writers = {name: ImageMessageWriter() for name in _IMAGES}
+        self._images = {name: self._create(Image, name, qos.sensor_data()) for name in _IMAGES}
+        self._stats = self._create(SegmentationStats, "stats", qos.sensor_data())
+        self._label_info = self._create(LabelInfo, "label_info", qos.latched())
+
+    def wanted(self) -> frozenset[str]:
+        """Return the names of the per-frame topics that somebody subscribes to now."""
+        publishers = self._images | {"stats": self._stats}
+        return frozenset(name for name, publisher in publishers.items() if publisher.get_subscription_count())
+
+    def publish_label_info(self, threshold: float) -> None:
+        """Publish the class names for all present and future subscribers."""
+        stamp = self._node.get_clock().now().to_msg()
+        self._label_info.publish(label_info_message(self._label_set, threshold, stamp))
+
+    def publish_images(
+        self,
+        wanted: frozenset[str],
+        header: Header,
+        frame: NDArray[np.uint8],
+        encoding: str,
+        result: Segmentation,
+        overlay_alpha: float,
+    ) -> None:
+        """Publish the images in `wanted`, the mask first because it is what a robot acts on.
+
+        Args:
+            wanted: topic names.
+            header: of the camera image; goes out untouched.
+            frame: the camera image and ...
+            encoding: ... its encoding, for the overlay.
+            result: of segmenting it.
+            overlay_alpha: opacity of the class colours in [0, 1].
+        """
+        makers: dict[str, Callable[[], tuple[NDArray[np.uint8] | None, str]]] = {
+            "mask": lambda: (result.labels, "mono8"),
+            "confidence": lambda: (result.confidence, "mono8"),
+            "overlay": lambda: self._painter.overlay(frame, encoding, result.labels, overlay_alpha),
+            "color_mask": lambda: (self._painter.color_mask(result.labels), "rgb8"),
+        }
+        for name, make in makers.items():
+            if name in wanted:
+                pixels, pixel_encoding = make()
+                if pixels is not None:
+                    self._images[name].publish(self._writers[name].write(header, pixels, pixel_encoding))
+
+    def publish_stats(self, stats: SegmentationStats) -> None:
+        """Publish what the frame cost."""
+        self._stats.publish(stats)
+
+    def destroy(self) -> None:
+        """Take the topics off the graph."""
+        for publisher in (*self._images.values(), self._stats, self._label_info):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _create(self, message_type: type, name: str, profile: QoSProfile) -> LifecyclePublisher:
+        return self._node.create_lifecycle_publisher(
+            message_type,
+            f"~/{name}",
+            profile,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )

@@ -1,0 +1,115 @@
+"""Declares the settings of fanet_ros.parameters as ROS parameters and refuses wrong values with a reason."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from fanet_ros.errors import SettingError
+from fanet_ros.parameters import (
+    Applies,
+    ParameterSpec,
+    ParameterValue,
+    SegmentationParameters,
+    unknown_parameter_hint,
+)
+
+_FOREIGN_PREFIXES = ("qos_overrides.", "use_sim_time", "start_type_description_service")
+
+
+class ParameterServer:
+    """The node's parameters: declared once, validated on every change, read as one immutable dataclass.
+
+    A wrong value given at start (launch argument, YAML) does not end the node: the parameter keeps its default, the
+    fault is remembered, and the node refuses to configure until the value is corrected with `ros2 param set`.
+    """
+
+    def __init__(self, node: Node, *, is_configured: Callable[[], bool], on_change: Callable[[], None]) -> None:
+        """Declare every parameter of SegmentationParameters.
+
+        Args:
+            node: that owns the parameters.
+            is_configured: tells whether parameters that apply at configure are fixed now.
+            on_change: called after values have changed.
+        """
+        self._node = node
+        self._is_configured = is_configured
+        self._on_change = on_change
+        self._specs = SegmentationParameters.specs()
+        self._faults: dict[str, str] = {}
+        self._values: dict[str, ParameterValue] = {spec.name: self._declare(spec) for spec in self._specs.values()}
+        self._warn_of_unknown_names()
+        node.add_on_set_parameters_callback(self._on_set)
+
+    @property
+    def values(self) -> SegmentationParameters:
+        """The values in force now."""
+        return SegmentationParameters(**self._values)  # type: ignore[arg-type]  # each was validated by its spec
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with values given at start and not corrected since."""
+        return tuple(self._faults.values())
+
+    def _declare(self, spec: ParameterSpec) -> ParameterValue:
+        # Declared without a type first: a value of a wrong type given at start would otherwise raise in rclpy.
+        given = self._node.declare_parameter(spec.name, spec.default, ParameterDescriptor(dynamic_typing=True)).value
+        self._node.undeclare_parameter(spec.name)
+        try:
+            value = spec.validate(given)
+        except SettingError as error:
+            self._faults[spec.name] = str(error)
+            self._node.get_logger().error(str(error))
+            value = spec.default
+        self._node.declare_parameter(spec.name, value, _descriptor(spec), ignore_override=True)
+        return value
+
+    def _warn_of_unknown_names(self) -> None:
+        # rclpy ignores overrides of undeclared parameters silently and tells of them nowhere else.
+        for name in getattr(self._node, "_parameter_overrides", {}):
+            if name not in self._specs and not name.startswith(_FOREIGN_PREFIXES):
+                self._node.get_logger().warning(unknown_parameter_hint(name))
+
+    def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        changes: dict[str, ParameterValue] = {}
+        for parameter in parameters:
+            spec = self._specs.get(parameter.name)
+            if spec is None:
+                continue
+            try:
+                changes[spec.name] = spec.validate(parameter.value)
+            except SettingError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            if spec.applies is Applies.AT_CONFIGURE and self._is_configured():
+                return SetParametersResult(
+                    successful=False,
+                    reason=f"parameter '{spec.name}' is read when the node is configured: deactivate and clean it up "
+                    "first, then set the parameter, configure and activate",
+                )
+        self._values |= changes
+        for name in changes:
+            self._faults.pop(name, None)
+        if changes:
+            self._on_change()
+        return SetParametersResult(successful=True)
+
+
+def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        description=spec.description,
+        additional_constraints=spec.range_text,
+        read_only=spec.applies is Applies.AT_START,
+    )
+    if spec.minimum is not None:
+        maximum = spec.maximum
+        if isinstance(spec.default, float):
+            upper = sys.float_info.max if maximum is None else maximum
+            descriptor.floating_point_range = [FloatingPointRange(from_value=spec.minimum, to_value=upper)]
+        else:
+            upper_int = 2**31 - 1 if maximum is None else int(maximum)
+            descriptor.integer_range = [IntegerRange(from_value=int(spec.minimum), to_value=upper_int)]
+    return descriptor

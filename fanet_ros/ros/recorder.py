@@ -1,0 +1,156 @@
+"""Collects what camera and segmentation node publish and hands complete frames to a report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from fanet_ros.labels import LabelSet
+from fanet_ros.msg import SegmentationStats
+from fanet_ros.render import Painter
+from fanet_ros.report import RunReport
+from fanet_ros.ros.conversions import frame_from_image
+
+Stamp = tuple[int, int]
+
+_QUEUE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+_PATIENCE = 30  # frames that may be incomplete at once; what is older has lost a part for good
+
+
+@dataclass
+class _Parts:
+    """The messages of one stamp as they arrive."""
+
+    camera: Image | None = None
+    truth: Image | None = None
+    mask: Image | None = None
+    overlay: Image | None = None
+    stats: SegmentationStats | None = None
+
+
+class Recorder(Node):
+    """Subscribes to both nodes of a demo and pairs their messages by stamp."""
+
+    def __init__(self, namespace: str, report: RunReport, label_set: LabelSet, *, rate_hz: float) -> None:
+        super().__init__("recorder", namespace=namespace)
+        self._report = report
+        self._painter = Painter(label_set)
+        self._rate_hz = rate_hz
+        self._parts: dict[Stamp, _Parts] = {}
+        self._last_recorded_s: float | None = None
+        self._last_stats: SegmentationStats | None = None
+        self._first_stamp_s: float | None = None
+        self._has_truth = False
+        self.images_seen = 0
+        self.masks_seen = 0
+        self.first_mask_time: float | None = None
+        self._listen(Image, "camera/image_raw", self._on_camera)
+        self._listen(Image, "camera/labels", self._on_truth)
+        self._listen(Image, "segmentation/mask", self._on_mask)
+        self._listen(Image, "segmentation/overlay", self._on_overlay)
+        self._listen(SegmentationStats, "segmentation/stats", self._on_stats)
+
+    def record_complete_frames(self) -> None:
+        """Hand frames whose parts have all arrived to the report, oldest first, and forget hopeless ones."""
+        for stamp in sorted(self._parts):
+            parts = self._parts[stamp]
+            complete = parts.camera and parts.mask and parts.overlay and parts.stats
+            if complete and (parts.truth or not self._has_truth):
+                self._record(stamp, parts)
+                for older in [s for s in self._parts if s <= stamp]:
+                    del self._parts[older]  # dropped by the node: the newest frame wins
+        while len(self._parts) > _PATIENCE:
+            del self._parts[min(self._parts)]
+
+    def counts(self, sent: int) -> dict[str, int]:
+        """Return what became of the frames sent, as the node itself counted them."""
+        stats = self._last_stats
+        received = 0 if stats is None else stats.frames_received
+        return {
+            "frames_received": received,
+            "frames_dropped": 0 if stats is None else stats.frames_dropped,
+            "frames_lost_in_transport": sent - received,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ran, at which size, and how many frames a second it made."""
+        stats = self._last_stats
+        if stats is None or self._first_stamp_s is None or self._last_recorded_s is None:
+            return {}
+        seconds = self._last_recorded_s - self._first_stamp_s + 1 / self._rate_hz
+        return {
+            "backend": stats.backend,
+            "device": stats.device,
+            "precision": stats.precision,
+            "input_size": f"{stats.input_width}x{stats.input_height}",
+            "camera_rate_hz": self._rate_hz,
+            "fps": round(self._report.frames / seconds, 2),
+        }
+
+    def _record(self, stamp: Stamp, parts: _Parts) -> None:
+        assert parts.camera and parts.mask and parts.overlay and parts.stats
+        seconds = stamp[0] + stamp[1] / 1e9
+        if self._first_stamp_s is None:
+            self._first_stamp_s = seconds
+        previous = self._last_recorded_s if self._last_recorded_s is not None else seconds - 1 / self._rate_hz
+        # a picture stays until the next one came, so that the video runs at the camera's own pace
+        hold = max(1, round((seconds - previous) * self._rate_hz))
+        self._last_recorded_s = seconds
+
+        labels = _as_array(parts.mask)
+        self._report.add_frame(
+            _as_rgb(parts.camera), self._painter.color_mask(labels), _as_rgb(parts.overlay), labels, hold=hold
+        )
+        if parts.truth is not None:
+            self._report.add_truth(labels, _as_array(parts.truth))
+        self._last_stats = parts.stats
+        for stage in ("wait", "decode", "inference", "publish"):
+            self._report.add_latency(stage, getattr(parts.stats, f"{stage}_ms"))
+
+    def _on_camera(self, message: Image) -> None:
+        self.images_seen += 1
+        self._of(message).camera = message
+
+    def _on_truth(self, message: Image) -> None:
+        self._has_truth = True
+        self._of(message).truth = message
+
+    def _on_mask(self, message: Image) -> None:
+        now = self.get_clock().now().nanoseconds
+        stamp = message.header.stamp
+        if self.first_mask_time is None:
+            self.first_mask_time = time.time()
+        self.masks_seen += 1
+        self._report.add_latency("end_to_end", (now - stamp.sec * 10**9 - stamp.nanosec) / 1e6)
+        self._of(message).mask = message
+
+    def _on_overlay(self, message: Image) -> None:
+        self._of(message).overlay = message
+
+    def _on_stats(self, message: SegmentationStats) -> None:
+        self._of(message).stats = message
+
+    def _of(self, message: Image | SegmentationStats) -> _Parts:
+        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
+        return self._parts.setdefault(stamp, _Parts())
+
+    def _listen(self, message_type: type, topic: str, callback: Any) -> None:
+        self.create_subscription(message_type, topic, callback, _QUEUE)
+
+
+def _as_array(message: Image) -> NDArray[np.uint8]:
+    frame, _ = frame_from_image(message)
+    return frame[..., 0]
+
+
+def _as_rgb(message: Image) -> NDArray[np.uint8]:
+    frame, encoding = frame_from_image(message)
+    return frame if encoding == "rgb8" else cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)

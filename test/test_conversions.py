@@ -1,0 +1,123 @@
+import array
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from fanet_ros.frame import CHANNELS
+from fanet_ros.labels import load_label_set
+from fanet_ros.ros.conversions import (
+    ImageMessageWriter,
+    UnusableImageError,
+    frame_from_compressed_image,
+    frame_from_image,
+    label_info_message,
+)
+
+pytestmark = pytest.mark.ros
+RNG = np.random.default_rng(0)
+
+
+def image(height: int, width: int, encoding: str, step: int, size: int | None = None) -> Image:
+    size = step * height if size is None else size
+    data = array.array("B", RNG.integers(0, 256, size, np.uint8).tobytes())
+    return Image(height=height, width=width, encoding=encoding, step=step, data=data)
+
+
+@pytest.mark.parametrize("encoding", CHANNELS)
+@pytest.mark.parametrize("padding", [0, 5])
+def test_plain_encodings_are_views_of_the_message(encoding: str, padding: int) -> None:
+    channels = CHANNELS[encoding]
+    step = 6 * channels + padding
+    message = image(4, 6, encoding, step)
+    frame, result_encoding = frame_from_image(message)
+    assert result_encoding == encoding
+    assert frame.shape == (4, 6, channels)
+    rows = np.frombuffer(message.data, np.uint8).reshape(4, step)[:, : 6 * channels]
+    np.testing.assert_array_equal(frame.reshape(4, -1), rows)
+    message.data[step] ^= 0xFF
+    assert frame[1, 0, 0] == message.data[step], "a view, not a copy"
+
+
+def test_last_row_may_lack_its_padding() -> None:
+    frame, _ = frame_from_image(image(4, 6, "rgb8", 32, size=3 * 32 + 18))
+    assert frame.shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "text"),
+    [
+        (Image(), "size", "size 0x0"),
+        (image(0, 6, "rgb8", 18), "size", "size 6x0"),
+        (image(4, 6, "rgb8", 17), "step", "step of 17 bytes, expected at least 18"),
+        (image(4, 6, "rgb8", 18, size=71), "buffer", "71 bytes of data, expected 72"),
+        (Image(height=4, width=6, encoding="rgb8", step=18), "buffer", "0 bytes of data"),
+        (Image(height=2**32 - 1, width=2**32 - 1, encoding="mono8", step=2**32 - 1), "buffer", "0 bytes"),
+        (image(4, 6, "", 18), "encoding", "encoding ''"),
+        (image(4, 6, "holographic", 18), "encoding", "encoding 'holographic'"),
+        (image(4, 6, "bayer_rggb8", 6, size=3), "encoding", "'bayer_rggb8' .6x4, step 6, 3 bytes. cannot be converted"),
+    ],
+)
+def test_unusable_images_are_refused_with_kind_and_reason(message: Image, kind: str, text: str) -> None:
+    with pytest.raises(UnusableImageError, match=text) as error:
+        frame_from_image(message)
+    assert error.value.kind == kind
+
+
+def test_other_encodings_go_through_cv_bridge() -> None:
+    pytest.importorskip("cv_bridge", reason="cv_bridge is not installed")
+    grey = np.full((8, 8), 100, np.uint8)
+    message = image(8, 8, "bayer_rggb8", 8)
+    message.data = array.array("B", grey.tobytes())
+    frame, encoding = frame_from_image(message)
+    assert encoding == "bgr8"
+    np.testing.assert_array_equal(frame, np.full((8, 8, 3), 100))
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".png", 0), (".jpg", 12)])
+def test_compressed_images(suffix: str, tolerance: int) -> None:
+    picture = cv2.GaussianBlur(RNG.integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 4)
+    data = array.array("B", cv2.imencode(suffix, picture)[1].tobytes())
+    frame, encoding = frame_from_compressed_image(CompressedImage(format=suffix[1:], data=data))
+    assert encoding == "bgr8"
+    assert np.abs(frame.astype(int) - picture).max() <= tolerance
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff\xe0 no jpeg", b"hello"])
+def test_broken_compressed_images(data: bytes) -> None:
+    with pytest.raises(UnusableImageError, match="format 'jpeg'"):
+        frame_from_compressed_image(CompressedImage(format="jpeg", data=array.array("B", data)))
+
+
+def test_writer_fills_one_message_and_keeps_the_header() -> None:
+    writer = ImageMessageWriter()
+    header = Header(frame_id="camera")
+    header.stamp.sec, header.stamp.nanosec = 12, 345
+    pixels = RNG.integers(0, 256, (4, 6, 3), np.uint8)
+    message = writer.write(header, pixels, "rgb8")
+    assert (message.height, message.width, message.step, message.encoding) == (4, 6, 18, "rgb8")
+    assert message.header == header
+    np.testing.assert_array_equal(frame_from_image(message)[0], pixels)
+    buffer = message.data
+    assert writer.write(header, pixels // 2, "bgr8").data is buffer, "allocated once"
+    smaller = writer.write(header, pixels[:2, :, 0], "mono8")
+    assert (smaller.step, len(smaller.data)) == (6, 12)
+
+
+def test_writer_takes_padded_rows_out() -> None:
+    pixels = RNG.integers(0, 256, (4, 10), np.uint8)[:, :6]
+    message = ImageMessageWriter().write(Header(), pixels, "mono8")
+    assert message.step == 6
+    np.testing.assert_array_equal(frame_from_image(message)[0][..., 0], pixels)
+
+
+def test_label_info_names_every_class() -> None:
+    labels = load_label_set("camvid11")
+    message = label_info_message(labels, 0.25, Header().stamp)
+    assert [(c.class_id, c.class_name) for c in message.class_map] == list(enumerate(labels.names))
+    assert message.threshold == 0.25

@@ -1,0 +1,121 @@
+import math
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.time import Time
+
+from fanet_ros.backends import BackendInfo
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.ros.diagnostics import Activity, Diagnostics
+from fanet_ros.ros.frame_statistics import FrameStatistics, StageTimes
+
+pytestmark = pytest.mark.ros
+INFO = BackendInfo("torch", "cpu", "fp32", "a reason")
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def activity(statistics: FrameStatistics | None, *, seconds: float = 1.0, wanted: bool = True) -> Activity:
+    return Activity(statistics, INFO, "/camera/image_raw", 1, seconds, wanted)
+
+
+def report(
+    diagnostics: Diagnostics, second: int, now: Activity, faults: tuple[str, ...] = (), **settings: float
+) -> dict[str, DiagnosticStatus]:
+    array = diagnostics.report(Time(seconds=second), faults, now, SegmentationParameters(**settings))
+    assert array.header.stamp.sec == second
+    return {status.name: status for status in array.status}
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {item.key: item.value for item in status.values}
+
+
+def frames(statistics: FrameStatistics, count: int, age: float = 20.0) -> None:
+    for _ in range(count):
+        statistics.count_received()
+        statistics.count_processed(StageTimes(1.0, 0.5, 15.0, 1.0, age))
+
+
+def test_healthy_node() -> None:
+    diagnostics, statistics = Diagnostics("front/segmentation"), FrameStatistics()
+    report(diagnostics, 10, activity(statistics))
+    frames(statistics, 30)
+    status = report(diagnostics, 11, activity(statistics))
+    assert set(status) == {f"front/segmentation: {part}" for part in ("node", "input", "inference")}
+    assert {s.level for s in status.values()} == {OK}
+    assert values(status["front/segmentation: node"])["chosen because"] == "a reason"
+    assert values(status["front/segmentation: input"])["rate (Hz)"] == "30.0"
+    inference = values(status["front/segmentation: inference"])
+    assert (inference["rate (Hz)"], inference["inference median (ms)"]) == ("30.0", "15.0")
+
+
+def test_faults_are_errors_and_leave_no_other_claims() -> None:
+    now = Activity(None, None, "/image", 0, 0.0, False)
+    status = report(Diagnostics("n"), 1, now, ("cannot configure: no weights",))
+    assert list(status) == ["n: node"]
+    assert (status["n: node"].level, status["n: node"].message) == (ERROR, "cannot configure: no weights")
+    assert report(Diagnostics("n"), 1, now)["n: node"].message == "unconfigured"
+
+
+def test_inactive_node_claims_nothing_about_frames() -> None:
+    status = report(Diagnostics("n"), 1, activity(None))
+    assert [(s.name, s.message) for s in status.values()] == [("n: node", "inactive")]
+
+
+def test_silent_camera_is_an_error_only_after_the_timeout() -> None:
+    statistics = FrameStatistics()
+    waiting = report(Diagnostics("n"), 1, activity(statistics, seconds=1.0))["n: input"]
+    assert (waiting.level, "waiting for the first image" in waiting.message) == (OK, True)
+    silent = report(Diagnostics("n"), 1, activity(statistics, seconds=5.0))["n: input"]
+    assert silent.level == ERROR
+    assert silent.message == "no image on /camera/image_raw for 5.0 s (1 publishers)"
+
+
+def test_unusable_images_warn_while_they_come() -> None:
+    diagnostics, statistics = Diagnostics("n"), FrameStatistics()
+    report(diagnostics, 1, activity(statistics))
+    statistics.count_received()
+    statistics.count_rejected("step", "step of 3 bytes, expected 18")
+    status = report(diagnostics, 2, activity(statistics))["n: input"]
+    assert (status.level, status.message) == (WARN, "1 unusable images: step of 3 bytes, expected 18")
+    assert values(status)["rejected: step"] == "1"
+    assert report(diagnostics, 3, activity(statistics))["n: input"].level == OK
+
+
+@pytest.mark.parametrize(
+    ("age", "settings", "text"),
+    [
+        (20.0, {"min_rate_hz": 25.0}, "10.0 masks per second, fewer than min_rate_hz (25)"),
+        (900.0, {}, "median age 900 ms, above max_latency_ms (500)"),
+        (math.nan, {}, "images carry no stamp"),
+    ],
+)
+def test_rate_and_latency_outside_their_band_warn(age: float, settings: dict[str, float], text: str) -> None:
+    diagnostics, statistics = Diagnostics("n"), FrameStatistics()
+    report(diagnostics, 1, activity(statistics), **settings)
+    frames(statistics, 10, age)
+    status = report(diagnostics, 2, activity(statistics), **settings)["n: inference"]
+    assert status.level == WARN
+    assert text in status.message
+
+
+def test_idle_node_does_not_warn_of_its_rate() -> None:
+    diagnostics, statistics = Diagnostics("n"), FrameStatistics()
+    report(diagnostics, 1, activity(statistics))
+    statistics.count_received()
+    statistics.count_skipped()
+    status = report(diagnostics, 2, activity(statistics, wanted=False))["n: inference"]
+    assert (status.level, status.message) == (OK, "idle: nobody subscribes")
+
+
+def test_a_new_activation_counts_from_zero() -> None:
+    diagnostics, first = Diagnostics("n"), FrameStatistics()
+    report(diagnostics, 1, activity(first))
+    frames(first, 50)
+    report(diagnostics, 2, activity(first))
+    second = FrameStatistics()
+    frames(second, 5)
+    assert values(report(diagnostics, 3, activity(second))["n: input"])["rate (Hz)"] == "5.0"

@@ -1,0 +1,33 @@
+import math
+
+from fanet_ros.ros.frame_statistics import WINDOW, FrameCounts, FrameStatistics, StageTimes
+
+
+def test_every_frame_is_accounted_for() -> None:
+    statistics = FrameStatistics()
+    assert statistics.counts == FrameCounts()
+    assert statistics.seconds_since_arrival() is None
+    for _ in range(5):
+        statistics.count_received()
+    statistics.count_dropped()
+    statistics.count_skipped()
+    statistics.count_rejected("step", "step of 3 bytes")
+    statistics.count_rejected("step", "step of 4 bytes")
+    statistics.count_processed(StageTimes(1, 2, 3, 4, 10))
+    assert statistics.counts == FrameCounts(received=5, processed=1, dropped=1, skipped=1, rejected=2)
+    assert statistics.rejections == ({"step": 2}, "step of 4 bytes")
+    elapsed = statistics.seconds_since_arrival()
+    assert elapsed is not None and 0 <= elapsed < 10
+
+
+def test_medians_forget_old_frames() -> None:
+    statistics = FrameStatistics()
+    assert statistics.median_stages() is None
+    for _ in range(WINDOW):
+        statistics.count_processed(StageTimes(1000, 1000, 1000, 1000, 1000))
+    for _ in range(WINDOW):
+        statistics.count_processed(StageTimes(1, 2, 3, 4, math.nan))
+    medians = statistics.median_stages()
+    assert medians is not None
+    assert (medians.wait, medians.decode, medians.inference, medians.publish) == (1, 2, 3, 4)
+    assert math.isnan(medians.age)
