@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -148,7 +149,7 @@ class Diagnostics:
             values |= {f"{name} median (ms)": f"{value:.1f}" for name, value in _named(stages)}
         return self._status("inference", level, message, values)
 
-    def _status(self, part: str, level: bytes, message: str, values: dict[str, object]) -> DiagnosticStatus:
+    def _status(self, part: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
         return DiagnosticStatus(
             level=level,
             name=f"{self._node_name}: {part}",

@@ -59,8 +59,10 @@ class FramePipeline:
             self._statistics.count_skipped()
             return
         message = received.message
-        decode = frame_from_image if isinstance(message, Image) else frame_from_compressed_image
-        frame, encoding = decode(message)
+        if isinstance(message, CompressedImage):
+            frame, encoding = frame_from_compressed_image(message)
+        else:
+            frame, encoding = frame_from_image(message)
         decoded = perf_counter()
         try:
             result = self._segmenter.segment(

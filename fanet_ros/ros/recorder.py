@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+from vision_msgs.msg import LabelInfo
 
 from fanet_ros.labels import LabelSet
 from fanet_ros.msg import SegmentationStats
 from fanet_ros.render import Painter
 from fanet_ros.report import RunReport
+from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import frame_from_image
 
 Stamp = tuple[int, int]
@@ -52,11 +54,12 @@ class Recorder(Node):
         self.images_seen = 0
         self.masks_seen = 0
         self.first_mask_time: float | None = None
-        self._listen(Image, "camera/image_raw", self._on_camera)
         self._listen(Image, "camera/labels", self._on_truth)
         self._listen(Image, "segmentation/mask", self._on_mask)
         self._listen(Image, "segmentation/overlay", self._on_overlay)
         self._listen(SegmentationStats, "segmentation/stats", self._on_stats)
+        self._listens_to_camera = False
+        self.create_subscription(LabelInfo, "segmentation/label_info", self._on_label_info, qos.latched())
 
     def record_complete_frames(self) -> None:
         """Hand frames whose parts have all arrived to the report, oldest first, and forget hopeless ones."""
@@ -77,6 +80,7 @@ class Recorder(Node):
         return {
             "frames_received": received,
             "frames_dropped": 0 if stats is None else stats.frames_dropped,
+            "frames_skipped": 0 if stats is None else stats.frames_skipped,
             "frames_lost_in_transport": sent - received,
         }
 
@@ -114,6 +118,12 @@ class Recorder(Node):
         self._last_stats = parts.stats
         for stage in ("wait", "decode", "inference", "publish"):
             self._report.add_latency(stage, getattr(parts.stats, f"{stage}_ms"))
+
+    def _on_label_info(self, _: LabelInfo) -> None:
+        """Subscribe to the camera, which waits for that: the node is active and knows of this recorder."""
+        if not self._listens_to_camera:
+            self._listens_to_camera = True
+            self._listen(Image, "camera/image_raw", self._on_camera)
 
     def _on_camera(self, message: Image) -> None:
         self.images_seen += 1

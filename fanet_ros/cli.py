@@ -1,0 +1,111 @@
+"""`fanet`: the command line, without ROS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from fanet_ros.errors import FanetError
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import DEFAULT_WEIGHTS, package_version
+from fanet_ros.settings import BACKENDS, PRECISIONS
+
+app = typer.Typer(
+    help="Real-time semantic segmentation with FANet.", no_args_is_help=True, pretty_exceptions_show_locals=False
+)
+_errors = Console(stderr=True)
+_SPECS = SegmentationParameters.specs()
+
+
+def _help(parameter: str) -> str:
+    """Return the node parameter's own description, so that node and command line never differ."""
+    return _SPECS[parameter].description
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(package_version())
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Real-time semantic segmentation with FANet."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=_errors, show_path=False)],
+    )
+
+
+@app.command()
+def segment(
+    paths: Annotated[list[Path], typer.Argument(help="Images, videos or folders of images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("segmented"),
+    weights: Annotated[str, typer.Option(help=_help("weights"))] = "",
+    labels: Annotated[str, typer.Option(help=_help("labels"))] = "",
+    backend: Annotated[str, typer.Option(help=_help("backend"), metavar="|".join(BACKENDS))] = "auto",
+    device: Annotated[str, typer.Option(help=_help("device"))] = "auto",
+    precision: Annotated[str, typer.Option(help=_help("precision"), metavar="|".join(PRECISIONS))] = "auto",
+    threads: Annotated[int, typer.Option(help=_help("threads"), min=0)] = 0,
+    input_size: Annotated[str, typer.Option(help=_help("input_size"))] = "auto",
+    overlay_alpha: Annotated[float, typer.Option(help=_help("overlay_alpha"), min=0.0, max=1.0)] = 0.5,
+    confidence_threshold: Annotated[float, typer.Option(help=_help("confidence_threshold"), min=0.0, max=1.0)] = 0.0,
+    masks: Annotated[bool, typer.Option("--masks", help="Also write a mask PNG for every frame of a video.")] = False,
+) -> None:
+    """Segment images and videos into OUTPUT/<name>/: masks, overlays, contact sheet and summary."""
+    from fanet_ros.segment_files import FileSegmentation, segment_path
+    from fanet_ros.segmenter import Segmenter
+
+    with _one_line_errors():
+        segmenter = Segmenter(
+            weights or DEFAULT_WEIGHTS,
+            labels=labels,
+            backend=backend,
+            device=device,
+            precision=precision,
+            input_size=input_size,
+            threads=threads,
+        )
+    settings = FileSegmentation(output, overlay_alpha, confidence_threshold, video_masks=masks)
+    failed = 0
+    for path in paths:
+        try:
+            segment_path(path, segmenter, settings)
+        except FanetError as error:
+            _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+            failed += 1
+    if failed:
+        _errors.print(f"{failed} of {len(paths)} paths could not be segmented; the others are in {output}/")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End the program with one clear line instead of a traceback when the user's input is at fault."""
+    try:
+        yield
+    except FanetError as error:
+        _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Segment image and video files: what `fanet segment` does for each path."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fanet_ros.errors import SourceError
+from fanet_ros.render import Painter
+from fanet_ros.report import RunReport, make_folder, print_summary, write_image
+from fanet_ros.segmenter import Segmenter
+from fanet_ros.sources import FrameSource, SourceFrame, open_source
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FileSegmentation:
+    """What to write, and where.
+
+    Attributes:
+        output: folder; every path gets a folder of its own in it.
+        overlay_alpha: opacity of the class colours in [0, 1].
+        confidence_threshold: in [0, 1]; pixels with a lower confidence become 255.
+        video_masks: whether to write a mask for every frame of a video, too.
+    """
+
+    output: Path
+    overlay_alpha: float = 0.5
+    confidence_threshold: float = 0.0
+    video_masks: bool = False
+
+
+def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
+    """Segment one image, folder of images or video, with a progress bar and a summary at the end.
+
+    Writes contact_sheet.png and summary.json; for a video overlay.mp4, for images <name>_mask.png (class ids) and
+    <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        SourceError: the path cannot be read.
+        SettingError: the results cannot be written.
+    """
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; give an image, a video or a folder of images")
+    with open_source(str(path)) as source:
+        folder = _free_folder(settings.output / path.stem)
+        # images have no frame rate, so a source without one gets pictures instead of a video
+        report = RunReport(folder, segmenter.label_set, video_rate_hz=source.rate_hz)
+        try:
+            _segment_source(path.name, source, segmenter, report, folder, settings)
+        finally:
+            info = segmenter.backend_info
+            extra = {"source": str(path), "backend": info.name, "device": info.device, "precision": info.precision}
+            if report.frames:
+                print_summary(report.finish(extra), f"{path.name} -> {folder}/")
+    return folder
+
+
+def _segment_source(
+    name: str,
+    source: FrameSource,
+    segmenter: Segmenter,
+    report: RunReport,
+    folder: Path,
+    settings: FileSegmentation,
+) -> None:
+    painter = Painter(segmenter.label_set)
+    is_video = source.rate_hz is not None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn()) as progress:
+        task = progress.add_task(name, total=source.length)
+        while True:
+            started = perf_counter()
+            frame = source.read()
+            if frame is None:
+                break
+            read = perf_counter()
+            result = segmenter.segment(frame.image, frame.encoding, confidence_threshold=settings.confidence_threshold)
+            report.add_latency("read", (read - started) * 1e3)
+            report.add_latency("inference", (perf_counter() - read) * 1e3)
+
+            camera = _as_rgb(frame)
+            overlay, _ = painter.overlay(camera, "rgb8", result.labels, settings.overlay_alpha)
+            report.add_frame(camera, painter.color_mask(result.labels), overlay, result.labels)
+            if not is_video or settings.video_masks:
+                write_image(folder / f"{frame.name}_mask.png", result.labels)
+            if not is_video:
+                write_image(folder / f"{frame.name}_overlay.png", overlay)
+            progress.advance(task)
+
+
+def _as_rgb(frame: SourceFrame) -> cv2.typing.MatLike:
+    return frame.image if frame.encoding == "rgb8" else cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB)
+
+
+def _free_folder(wanted: Path) -> Path:
+    """Return `wanted`, or `wanted_2` and so on if this run or an earlier one has filled it: results are never mixed."""
+    folder, number = wanted, 2
+    while folder.exists() and any(folder.iterdir()):
+        folder = wanted.with_name(f"{wanted.name}_{number}")
+        number += 1
+    make_folder(folder)
+    return folder

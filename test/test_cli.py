@@ -1,0 +1,51 @@
+import inspect
+from pathlib import Path
+
+import cv2
+import numpy as np
+from typer.testing import CliRunner
+
+from fanet_ros.cli import app, segment
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import package_version
+
+RUNNER = CliRunner()
+
+
+def test_help_and_version() -> None:
+    assert RUNNER.invoke(app, ["--version"]).output.strip() == package_version()
+    result = RUNNER.invoke(app, ["segment", "--help"])
+    assert result.exit_code == 0
+    assert "Images, videos or folders" in result.output
+
+
+def test_options_have_the_nodes_defaults() -> None:
+    specs = SegmentationParameters.specs()
+    options = inspect.signature(segment).parameters
+    shared = [name for name in options if name in specs]
+    assert len(shared) >= 8
+    assert {name: options[name].default for name in shared} == {name: specs[name].default for name in shared}
+
+
+def test_segment_goes_on_after_a_bad_path(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "good.png"), np.full((72, 120, 3), 90, np.uint8))
+    (tmp_path / "bad.png").write_text("no picture")
+    arguments = ["segment", str(tmp_path / "bad.png"), "/nowhere.mp4", str(tmp_path / "good.png")]
+    result = RUNNER.invoke(app, [*arguments, "--input-size", "160x96", "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "2 of 3 paths could not be segmented" in result.output
+    assert "bad.png" in result.output and "/nowhere.mp4 does not exist" in result.output
+    assert (tmp_path / "out" / "good" / "good_mask.png").exists()
+
+
+def test_faults_are_one_line_without_a_traceback(tmp_path: Path) -> None:
+    for option, value, text in (
+        ("--weights", "/nowhere/model.pth", "/nowhere/model.pth"),
+        ("--backend", "caffe", "expected one of auto, torch"),
+        ("--input-size", "huge", "expected WIDTHxHEIGHT"),
+        ("--labels", "kitti", "no label set 'kitti'"),
+    ):
+        result = RUNNER.invoke(app, ["segment", "picture.png", option, value, "--output", str(tmp_path)])
+        assert result.exit_code == 2, result.output
+        assert text in result.output
+        assert "Traceback" not in result.output

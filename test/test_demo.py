@@ -1,0 +1,67 @@
+"""The demo as a newcomer runs it: three processes, real DDS, files at the end."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fanet_ros.ros.demo", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
+
+
+def test_street_camera(domain_id: int, tmp_path: Path) -> None:
+    result = run_demo("--frames", "20", "--rate", "10", "--input-size", "320x192", "--output", str(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["frames_sent"] == 20
+    assert 0 < summary["frames_processed"] <= 20
+    lost = summary["frames_lost_in_transport"]
+    assert lost == 20 - summary["frames_received"] >= 0
+    assert set(summary["latency_ms"]) == {"wait", "decode", "inference", "publish", "end_to_end"}
+    assert all(0 <= latency["p50"] <= latency["p99"] for latency in summary["latency_ms"].values())
+    assert summary["latency_ms"]["end_to_end"]["p50"] >= summary["latency_ms"]["inference"]["p50"]
+    assert sum(summary["class_shares"].values()) == pytest.approx(1, abs=0.01)
+    assert 0.2 < summary["mean_iou"] < 1, "the street knows the truth, and the network knows streets"
+    assert summary["iou"]["road"] > 0.7
+    assert summary["input_size"] == "320x192"
+    assert summary["first_mask_after_s"] > 0 and summary["fps"] > 0
+    video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) >= summary["frames_processed"]
+    assert video.read()[1].shape == (360, 640, 3)
+    assert cv2.imread(str(tmp_path / "contact_sheet.png")).std() > 10
+    assert "mean iou" in result.stdout and "end to end" in result.stdout
+
+
+def test_own_video(domain_id: int, tmp_path: Path) -> None:
+    path = tmp_path / "drive.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (160, 96))
+    for index in range(5):
+        writer.write(np.full((96, 160, 3), 40 * index, np.uint8))
+    writer.release()
+    result = run_demo(
+        "--video", str(path), "--frames", "8", "--input-size", "160x96", "--output", str(tmp_path / "out")
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["source"] == str(path)
+    assert summary["frames_sent"] == 8, "a video that is too short loops"
+    assert "mean_iou" not in summary, "footage has no ground truth"
+
+
+def test_missing_video_is_one_clear_line(domain_id: int, tmp_path: Path) -> None:
+    result = run_demo("--video", "/nowhere/drive.mp4", "--output", str(tmp_path))
+    assert result.returncode == 2
+    assert "/nowhere/drive.mp4" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr

@@ -1,0 +1,34 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from fanet_ros.errors import FanetError
+from fanet_ros.resources import DEFAULT_WEIGHTS, config_path, package_version
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_shipped_files_are_found() -> None:
+    assert DEFAULT_WEIGHTS.stat().st_size > 1_000_000
+    for name in ("labels/camvid11.yaml", "segment.yaml", "fastdds.xml", "segment.rviz"):
+        assert config_path(name).is_file()
+
+
+def test_missing_file_lists_the_folders_searched() -> None:
+    with pytest.raises(FanetError, match=r"'config/nothing.yaml' not found in .*config"):
+        config_path("nothing.yaml")
+
+
+def test_an_install_space_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "share" / "fanet_ros" / "config"
+    folder.mkdir(parents=True)
+    (folder / "only_here.yaml").write_text("")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/elsewhere:{tmp_path}")
+    assert config_path("only_here.yaml") == folder / "only_here.yaml"
+
+
+def test_package_xml_is_the_only_place_of_the_version() -> None:
+    match = re.search(r"<version>(.+)</version>", (ROOT / "package.xml").read_text())
+    assert match is not None and package_version() == match[1]
+    assert match[1] in (ROOT / "CHANGELOG.rst").read_text()

@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fanet_ros.errors import SourceError
+from fanet_ros.segment_files import FileSegmentation, segment_path
+from fanet_ros.segmenter import Segmenter
+
+RNG = np.random.default_rng(2)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter(input_size="160x96")
+
+
+def picture() -> np.ndarray:
+    return cv2.GaussianBlur(RNG.integers(0, 256, (72, 120, 3), np.uint8), (0, 0), 6)
+
+
+def write_video(path: Path, frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 12, (120, 72))
+    for _ in range(frames):
+        writer.write(picture())
+    writer.release()
+
+
+def test_image(tmp_path: Path, segmenter: Segmenter) -> None:
+    image = picture()
+    cv2.imwrite(str(tmp_path / "a street.png"), image)
+    folder = segment_path(tmp_path / "a street.png", segmenter, FileSegmentation(tmp_path / "out"))
+    assert folder == tmp_path / "out" / "a street"
+    mask = cv2.imread(str(folder / "a street_mask.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, segmenter.segment(image, "bgr8").labels)
+    overlay = cv2.imread(str(folder / "a street_overlay.png"))
+    colors = segmenter.label_set.palette[mask][..., ::-1]
+    assert np.abs(overlay - (0.5 * colors + 0.5 * image)).max() <= 1
+    assert not (folder / "overlay.mp4").exists()
+    assert (folder / "contact_sheet.png").exists()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["frames_processed"], summary["backend"]) == (1, "torch")
+
+
+def test_folder_of_images(tmp_path: Path, segmenter: Segmenter) -> None:
+    images = tmp_path / "drive"
+    images.mkdir()
+    for name in ("1.png", "2.jpg", "10.png"):
+        cv2.imwrite(str(images / name), picture())
+    folder = segment_path(images, segmenter, FileSegmentation(tmp_path / "out"))
+    assert sorted(p.name for p in folder.glob("*_mask.png")) == ["10_mask.png", "1_mask.png", "2_mask.png"]
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_video(tmp_path: Path, segmenter: Segmenter, masks: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    write_video(tmp_path / "drive.mp4", 6)
+    settings = FileSegmentation(tmp_path / "out", video_masks=masks)
+    folder = segment_path(tmp_path / "drive.mp4", segmenter, settings)
+    video = cv2.VideoCapture(str(folder / "overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 6
+    assert video.get(cv2.CAP_PROP_FPS) == 12
+    assert len(list(folder.glob("*_mask.png"))) == (6 if masks else 0)
+    assert "inference" in capsys.readouterr().out
+
+
+def test_uncertain_pixels_are_unlabelled(tmp_path: Path, segmenter: Segmenter) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    settings = FileSegmentation(tmp_path / "out", confidence_threshold=1.0)
+    folder = segment_path(tmp_path / "a.png", segmenter, settings)
+    assert (cv2.imread(str(folder / "a_mask.png"), cv2.IMREAD_UNCHANGED) == 255).mean() > 0.5
+
+
+def test_results_of_another_run_are_never_overwritten(tmp_path: Path, segmenter: Segmenter) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    settings = FileSegmentation(tmp_path / "out")
+    folders = [segment_path(tmp_path / "a.png", segmenter, settings) for _ in range(3)]
+    assert [f.name for f in folders] == ["a", "a_2", "a_3"]
+
+
+def test_what_was_computed_before_an_interruption_is_kept(
+    tmp_path: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "drive.mp4", 6)
+    original, calls = segmenter.segment, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(segmenter, "segment", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        segment_path(tmp_path / "drive.mp4", segmenter, FileSegmentation(tmp_path / "out"))
+    folder = tmp_path / "out" / "drive"
+    assert json.loads((folder / "summary.json").read_text())["frames_processed"] == 3
+    assert cv2.VideoCapture(str(folder / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+def test_missing_path(tmp_path: Path, segmenter: Segmenter) -> None:
+    with pytest.raises(SourceError, match="does not exist; give an image, a video or a folder"):
+        segment_path(tmp_path / "nothing.png", segmenter, FileSegmentation(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
