@@ -236,8 +236,8 @@ def test_parameters_change_at_run_time_or_say_why_not(probe: Probe) -> None:
         pixels = picture()
         probe.publish_until_answered(camera, probe.image(pixels), "/segmentation/overlay", "/segmentation/mask")
         for name, value, reason in (
-            ("overlay_alpha", 2.0, "overlay_alpha"),
-            ("overlay_alpha", "much", "Wrong parameter type"),
+            ("overlay_alpha", 2.0, "received 2.0, expected a value from 0 to 1"),
+            ("overlay_alpha", "much", "received 'much', expected a number"),
             ("output_size", "1x1", "received '1x1'"),
             ("backend", "torch", "deactivate and clean it up first"),
             ("autostart", False, "read-only"),
@@ -253,7 +253,7 @@ def test_parameters_change_at_run_time_or_say_why_not(probe: Probe) -> None:
         np.testing.assert_array_equal(pixels_of(probe.answer("/segmentation/overlay", message)), pixels)
 
         assert probe.wait_for("/segmentation/label_info")[-1].threshold == 0.0
-        assert probe.set_parameter("confidence_threshold", 1.0) == (True, "")
+        assert probe.set_parameter("confidence_threshold", 1) == (True, ""), "1 is a number like 1.0"
         assert probe.wait_for("/segmentation/label_info", 2)[-1].threshold == 1.0
         assert probe.set_parameter("output_size", "64x48") == (True, "")
         message = probe.image(pixels)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -56,17 +55,15 @@ class ParameterServer:
         return tuple(self._faults.values())
 
     def _declare(self, spec: ParameterSpec) -> ParameterValue:
-        # Declared without a type first: a value of a wrong type given at start would otherwise raise in rclpy.
-        given = self._node.declare_parameter(spec.name, spec.default, ParameterDescriptor(dynamic_typing=True)).value
-        self._node.undeclare_parameter(spec.name)
+        given = self._node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
         try:
-            value = spec.validate(given)
+            return spec.validate(given)
         except SettingError as error:
             self._faults[spec.name] = str(error)
             self._node.get_logger().error(str(error))
-            value = spec.default
-        self._node.declare_parameter(spec.name, value, _descriptor(spec), ignore_override=True)
-        return value
+            self._node.undeclare_parameter(spec.name)
+            self._node.declare_parameter(spec.name, spec.default, _descriptor(spec), ignore_override=True)
+            return spec.default
 
     def _warn_of_unknown_names(self) -> None:
         # rclpy ignores overrides of undeclared parameters silently and tells of them nowhere else.
@@ -99,17 +96,11 @@ class ParameterServer:
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(
+    # Without a fixed type and range rclpy leaves every check to us: it would raise for a wrong value given at start,
+    # and refuse `1` where a number like `1.0` is meant. Tools read the range from the constraints' text.
+    return ParameterDescriptor(
         description=spec.description,
         additional_constraints=spec.range_text,
         read_only=spec.applies is Applies.AT_START,
+        dynamic_typing=True,
     )
-    if spec.minimum is not None:
-        maximum = spec.maximum
-        if isinstance(spec.default, float):
-            upper = sys.float_info.max if maximum is None else maximum
-            descriptor.floating_point_range = [FloatingPointRange(from_value=spec.minimum, to_value=upper)]
-        else:
-            upper_int = 2**31 - 1 if maximum is None else int(maximum)
-            descriptor.integer_range = [IntegerRange(from_value=int(spec.minimum), to_value=upper_int)]
-    return descriptor

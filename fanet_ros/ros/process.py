@@ -43,6 +43,8 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
             except (KeyboardInterrupt, ExternalShutdownException):
                 break
             except Exception as error:
+                if not rclpy.ok():
+                    break  # a callback was caught in the middle by the end of the process
                 node.get_logger().error(f"survived an error in a callback: {type(error).__name__}: {error}")
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

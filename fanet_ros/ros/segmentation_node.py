@@ -168,6 +168,8 @@ class SegmentationNode(LifecycleNode):
         except UnusableImageError as error:
             self._reject(error.kind, f"image refused: {error}")
         except Exception as error:  # out of memory, a lost device: the next frame may work, and the robot sees why not
+            if not self.context.ok():
+                return  # the process ends, and with it the topics
             self._reject("inference", f"frame lost: {type(error).__name__}: {error}")
 
     def _reject(self, kind: str, reason: str) -> None:

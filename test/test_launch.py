@@ -1,0 +1,293 @@
+"""The launch files: read as text everywhere, and run for real where `launch` and `launch_ros` are installed.
+
+The real runs start stand-ins for the two nodes, which report what they were given and end.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import config_path
+from fanet_ros.ros.transport import PROFILE_VARIABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+SEGMENT, DEMO = ROOT / "launch" / "segment.launch.py", ROOT / "launch" / "demo.launch.py"
+
+needs_launch = pytest.mark.skipif(
+    importlib.util.find_spec("launch_ros") is None or importlib.util.find_spec("launch") is None,
+    reason="launch and launch_ros are not installed (they come with a ROS 2 distribution)",
+)
+
+
+# -- as text -----------------------------------------------------------------------------------------------------------
+
+
+def assigned(path: Path, name: str) -> ast.expr:
+    """Return the expression that `path` assigns to the module's `name`."""
+    for statement in ast.parse(path.read_text(), filename=str(path)).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
+            return statement.value
+    raise AssertionError(f"{path.name} assigns no {name}")
+
+
+def test_the_parameters_among_the_arguments_exist() -> None:
+    names = ast.literal_eval(assigned(SEGMENT, "NODE_PARAMETERS"))
+    assert set(names) <= set(SegmentationParameters.specs())
+    assert {"image_transport", "backend", "device", "precision", "weights", "labels", "autostart"} <= set(names)
+
+
+def test_the_camera_arguments_are_those_of_the_camera_node() -> None:
+    node = ast.parse((ROOT / "fanet_ros" / "ros" / "camera_node.py").read_text())
+    declared = {
+        ast.literal_eval(call.args[0]): type(ast.literal_eval(call.args[1])).__name__
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "self._declare"
+    }
+    arguments = assigned(DEMO, "CAMERA_PARAMETERS")
+    assert isinstance(arguments, ast.Dict)
+    assert len(arguments.keys) >= 7
+    for key, value in zip(arguments.keys, arguments.values, strict=True):
+        assert isinstance(key, ast.Constant) and isinstance(value, ast.Tuple)
+        assert declared[key.value] == ast.unparse(value.elts[0]), key.value
+
+
+def test_rviz_shows_the_topics_that_the_launch_file_remaps() -> None:
+    settings = yaml.safe_load(config_path("segment.rviz").read_text())
+    displays = settings["Visualization Manager"]["Displays"]
+    topics = [display["Topic"]["Value"] for display in displays]
+    assert topics == ["/camera/image_raw", "/segmentation/overlay", "/segmentation/color_mask"]
+    assert {display["Topic"]["Reliability Policy"] for display in displays} == {"Best Effort"}
+    strings = {node.value for node in ast.walk(ast.parse(SEGMENT.read_text())) if isinstance(node, ast.Constant)}
+    assert set(topics) <= strings
+
+
+# -- as descriptions ---------------------------------------------------------------------------------------------------
+
+
+@needs_launch
+@pytest.mark.parametrize("path", [SEGMENT, DEMO], ids=lambda path: path.name)
+def test_every_argument_is_described(path: Path) -> None:
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    arguments = get_launch_description_from_python_launch_file(str(path)).get_launch_arguments()
+    names = {argument.name for argument in arguments}
+    assert names >= {
+        *("image", "image_transport", "backend", "device", "precision", "weights", "labels", "params_file"),
+        *("namespace", "node_name", "use_sim_time", "autostart", "rviz", "log_level"),
+    }
+    assert (path == DEMO) == (names >= {"source", "rate_hz", "width", "height", "frame_id", "loop", "seed"})
+    for argument in arguments:
+        assert len(argument.description) > 20, argument.name
+        assert argument.default_value is not None, argument.name
+    closed = {argument.name for argument in arguments if argument.choices}
+    assert closed >= {"image_transport", "backend", "precision", "use_sim_time", "autostart", "rviz", "log_level"}
+
+
+# -- as processes ------------------------------------------------------------------------------------------------------
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+arguments = dict(argument.split(":=", 1) for argument in sys.argv[2:])
+source = PythonLaunchDescriptionSource(sys.argv[1])
+service = LaunchService(noninteractive=True)
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
+)
+sys.exit(service.run())
+"""
+
+RVIZ_TOPICS = ("/camera/image_raw", "/segmentation/overlay", "/segmentation/color_mask")
+TOPICS = ("image", "image/compressed", "~/image_raw", *RVIZ_TOPICS)
+
+STAND_IN = f"""#!{sys.executable}
+import json, os, pathlib, sys
+import rclpy
+
+rclpy.init()
+node = rclpy.create_node("stand_in", automatically_declare_parameters_from_overrides=True)
+report = {{
+    "name": node.get_fully_qualified_name(),
+    "parameters": {{name: value.value for name, value in node.get_parameters_by_prefix("").items()}},
+    "topics": {{name: node.resolve_topic_name(name) for name in {TOPICS!r}}},
+    "arguments": sys.argv[1:],
+    "profiles": [os.environ.get(name) for name in {PROFILE_VARIABLES!r}],
+}}
+pathlib.Path(os.environ["REPORTS"], pathlib.Path(sys.argv[0]).name).write_text(json.dumps(report))
+"""
+
+
+def install_stand_in(prefix: Path, package: str, name: str) -> None:
+    """Install the stand-in as an executable of a package, under the ament prefix `prefix`."""
+    index, programs = prefix / "share/ament_index/resource_index/packages", prefix / "lib" / package
+    for folder in (index, programs):
+        folder.mkdir(parents=True, exist_ok=True)
+    (index / package).touch()
+    (programs / name).write_text(STAND_IN)
+    (programs / name).chmod(0o755)
+
+
+Run = Callable[..., "tuple[dict[str, Any], str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, domain_id: int) -> Run:
+    """Return a function that launches a file with arguments and returns each stand-in's report, and the output."""
+    prefix, reports = tmp_path / "prefix", tmp_path / "reports"
+    reports.mkdir()
+    for name in ("segmentation_node", "camera_node"):
+        install_stand_in(prefix, "fanet_ros", name)
+
+    def launch(path: Path, *arguments: str, code: int = 0, **variables: str) -> tuple[dict[str, Any], str]:
+        own = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS", "RMW_IMPLEMENTATION", "DISPLAY", "WAYLAND_DISPLAY")
+        environ = {name: value for name, value in os.environ.items() if name not in own}
+        environ |= {
+            "AMENT_PREFIX_PATH": os.pathsep.join([str(prefix), os.environ.get("AMENT_PREFIX_PATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "ROS_DOMAIN_ID": str(domain_id),
+            "ROS_LOG_DIR": str(tmp_path / "log"),
+            "REPORTS": str(reports),
+            **variables,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", LAUNCH, str(path), *arguments],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stdout
+        found = {report.name: json.loads(report.read_text()) for report in reports.iterdir()}
+        for report in found.values():  # rclpy's own
+            report["parameters"].pop("start_type_description_service", None)
+        return found, done.stdout
+
+    return launch
+
+
+@needs_launch
+@pytest.mark.ros
+def test_without_arguments_the_shipped_parameters_hold(run: Run) -> None:
+    reports, _ = run(SEGMENT)
+    (report,) = reports.values()
+    defaults = {name: spec.default for name, spec in SegmentationParameters.specs().items()}
+    assert defaults.items() <= report["parameters"].items()
+    assert report["parameters"]["use_sim_time"] is False
+    assert report["name"] == "/segmentation"
+    assert report["topics"]["image"] == "/camera/image_raw"
+    assert report["topics"]["image/compressed"] == "/camera/image_raw/compressed"
+    assert report["profiles"] == [str(config_path("fastdds.xml"))] * 2
+
+
+@needs_launch
+@pytest.mark.ros
+@pytest.mark.parametrize("key", ["/**", "eyes", "/robot/eyes"])
+def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: str) -> None:
+    values = {"backend": "torch", "precision": "bf16", "weights": "a.pth", "autostart": False, "use_sim_time": True}
+    scope: dict[str, Any] = {"ros__parameters": {**values, "threads": 3}}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"robot": {"eyes": scope}} if key == "eyes" else {key: scope}))
+    arguments = [f"params_file:={file}", "namespace:=robot", "node_name:=eyes", "image:=front/image"]
+
+    reports, _ = run(SEGMENT, *arguments)
+    assert reports["segmentation_node"]["name"] == "/robot/eyes"
+    assert reports["segmentation_node"]["topics"]["image"] == "/robot/front/image"
+    assert reports["segmentation_node"]["parameters"] == {**values, "threads": 3}
+
+    given = ["precision:=fp32", "weights:=123", "autostart:=True", "use_sim_time:=false", "log_level:=warn"]
+    reports, _ = run(SEGMENT, *arguments, *given)
+    assert reports["segmentation_node"]["parameters"] == {
+        **{"backend": "torch", "threads": 3},
+        **{"precision": "fp32", "weights": "123", "autostart": True, "use_sim_time": False},
+    }
+
+
+@needs_launch
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("path", "argument", "expected"),
+    [
+        (SEGMENT, "image_transport:=theora", '"image_transport" provided value "theora" is not valid'),
+        (
+            SEGMENT,
+            "params_file:=/no/such.yaml",
+            "received '/no/such.yaml', expected an existing YAML file",
+        ),
+        (DEMO, "rate_hz:=fast", "rate_hz: received 'fast', expected a number"),
+        (DEMO, "width:=1.5", "width: received '1.5', expected a whole number"),
+    ],
+)
+def test_wrong_arguments_start_nothing_and_say_why(run: Run, path: Path, argument: str, expected: str) -> None:
+    reports, output = run(path, argument, code=1)
+    assert reports == {}
+    assert expected in output
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_users_dds_profile_stays(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.xml"
+    mine.write_text(config_path("fastdds.xml").read_text())
+    reports, _ = run(SEGMENT, FASTRTPS_DEFAULT_PROFILES_FILE=str(mine))
+    assert reports["segmentation_node"]["profiles"] == [str(mine), None]
+
+
+@needs_launch
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("wanted", "display", "starts"), [("true", "", True), ("auto", ":9", True), ("auto", "", False)]
+)
+def test_rviz_shows_what_the_arguments_say(run: Run, tmp_path: Path, wanted: str, display: str, starts: bool) -> None:
+    install_stand_in(tmp_path / "prefix", "rviz2", "rviz2")
+    names = ["namespace:=robot", "node_name:=eyes", "image:=/front/image"]
+    reports, _ = run(SEGMENT, f"rviz:={wanted}", *names, DISPLAY=display)
+    assert ("rviz2" in reports) == starts
+    if starts:
+        assert reports["rviz2"]["arguments"][:2] == ["-d", str(config_path("segment.rviz"))]
+        shown = [reports["rviz2"]["topics"][name] for name in RVIZ_TOPICS]
+        assert shown == ["/front/image", "/robot/eyes/overlay", "/robot/eyes/color_mask"]
+
+
+@needs_launch
+@pytest.mark.ros
+def test_a_missing_rviz_is_said_only_to_who_asked_for_it(run: Run) -> None:
+    from ament_index_python.packages import get_packages_with_prefixes
+
+    if "rviz2" in get_packages_with_prefixes():
+        pytest.skip("RViz is installed")
+    for wanted in ("true", "auto"):
+        reports, output = run(SEGMENT, f"rviz:={wanted}", DISPLAY=":9")
+        assert list(reports) == ["segmentation_node"]
+        assert ("'rviz2' is not installed" in output) == (wanted == "true")
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_demo_joins_camera_and_node(run: Run) -> None:
+    arguments = ["rate_hz:=15", "width:=320", "seed:=7", "loop:=false", "source:=123", "backend:=torch"]
+    reports, _ = run(DEMO, "namespace:=robot", *arguments)
+    camera, node = reports["camera_node"], reports["segmentation_node"]
+    assert camera["name"] == "/robot/camera"
+    assert node["name"] == "/robot/segmentation"
+    assert node["topics"]["image"] == camera["topics"]["~/image_raw"] == "/robot/camera/image_raw"
+    given = {"rate_hz": 15.0, "width": 320, "seed": 7, "loop": False, "source": "123"}
+    assert given.items() <= camera["parameters"].items()
+    assert not {"height", "frame_id"} & set(camera["parameters"])
+    assert node["parameters"]["backend"] == "torch"
+    assert camera["profiles"] == node["profiles"] == [str(config_path("fastdds.xml"))] * 2
