@@ -16,6 +16,7 @@ from typing import Annotated
 
 import rclpy
 import typer
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -59,7 +60,7 @@ def run_demo(
 
     camera_arguments = {"source": source, "rate_hz": rate, "frames": frames, "wait_for_subscribers": 2}
     with ExitStack() as stack:
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
         stack.callback(rclpy.try_shutdown)
         recorder = Recorder(NAMESPACE, report, label_set, rate_hz=rate)
         stack.callback(recorder.destroy_node)
@@ -67,7 +68,10 @@ def run_demo(
             _node_process("segmentation_node", {"precision": precision, "input_size": input_size})
         )
         camera = stack.enter_context(_node_process("camera_node", camera_arguments))
-        _record(recorder, camera, segmentation, frames)
+        try:
+            _record(recorder, camera, segmentation, frames)
+        except KeyboardInterrupt:
+            _console.print("interrupted; what was recorded so far is written")
         first = recorder.first_mask_time
         extra = {
             "source": source,
@@ -113,7 +117,7 @@ def _record(recorder: Recorder, camera: subprocess.Popen, segmentation: subproce
 
 @contextmanager
 def _node_process(module: str, parameters: dict[str, object]) -> Iterator[subprocess.Popen]:
-    """Run one of our nodes in the demo's namespace; end it with SIGINT as a launch system would."""
+    """Run one of our nodes in the demo's namespace, and end it at the end."""
     command = [sys.executable, "-m", f"fanet_ros.ros.{module}", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
     command += ["-r", f"image:={NAMESPACE}/camera/image_raw"]
     for name, value in parameters.items():
@@ -123,7 +127,7 @@ def _node_process(module: str, parameters: dict[str, object]) -> Iterator[subpro
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(2)
+            process.terminate()
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from fanet_ros.errors import FanetError
 from fanet_ros.ros.transport import prepare_process
@@ -26,8 +32,10 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         make: the node's constructor.
         after_start: called once with the node before it spins.
     """
+    faulthandler.enable()  # should a driver or library crash, its stack tells which
+    stop = stop_signals()
     notes = prepare_process()  # before rclpy.init, which reads the DDS profile
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node: NodeType | None = None
     try:
         node = make()
@@ -37,17 +45,14 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
             after_start(node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while rclpy.ok():
+        while rclpy.ok() and not stop.done():
             try:
-                executor.spin()
-            except (KeyboardInterrupt, ExternalShutdownException):
+                executor.spin_until_future_complete(stop)
+            except ExternalShutdownException:
                 break
             except Exception as error:
-                if not rclpy.ok():
-                    break  # a callback was caught in the middle by the end of the process
-                node.get_logger().error(f"survived an error in a callback: {type(error).__name__}: {error}")
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+                if rclpy.ok():  # else a callback was caught in the middle by the end of the context
+                    node.get_logger().error(f"survived an error in a callback: {type(error).__name__}: {error}")
     except FanetError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -55,6 +60,30 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def stop_signals() -> Future:
+    """Return a future that is done when SIGINT or SIGTERM arrives; a second one ends the process at once.
+
+    rclpy's own handlers shut the context down from a thread of theirs while this one still uses it, which now and then
+    fails or crashes. Here a signal only asks the main thread to end; Python passes it on through a pipe, at once, even
+    while the main thread waits inside rcl.
+    """
+    stop = Future()
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        os.read(read_end, 1)
+        stop.set_result(None)
+        (number,) = os.read(read_end, 1)
+        os._exit(128 + number)  # the first request came to nothing: something native hangs
+
+    threading.Thread(target=wait, name="stop_signals", daemon=True).start()
+    return stop
 
 
 class RosLogHandler(logging.Handler):
