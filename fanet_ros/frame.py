@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import FrameError
-from fanet_ros.settings import MAX_SIDE, MIN_SIDE, Size, read_size
+from fanet_ros.settings import MAX_PIXELS, MAX_SIDE, MIN_SIDE, Size, read_size
 
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 """Bytes per pixel of the encodings that need no conversion to be a frame (names: sensor_msgs/image_encodings)."""
@@ -48,6 +48,20 @@ def check_frame(frame: NDArray[np.uint8], encoding: str) -> None:
     if not fits or 0 in frame.shape:
         raise FrameError(
             f"received a frame of shape {frame.shape}, expected (height, width, {channels}) for {encoding}"
+        )
+    check_frame_size(frame.shape[1], frame.shape[0])
+
+
+def check_frame_size(width: int, height: int) -> None:
+    """Refuse sizes that no camera has and that would take gigabytes to segment.
+
+    Raises:
+        FrameError: with what was received and what is expected.
+    """
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise FrameError(
+            f"image of size {width}x{height}, expected 1 to {MAX_SIDE} pixels a side and at most "
+            f"{MAX_PIXELS / 1e6:.1f} million in all"
         )
 
 

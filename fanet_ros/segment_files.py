@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,8 +15,6 @@ from fanet_ros.render import Painter
 from fanet_ros.report import RunReport, make_folder, print_summary, write_image
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.sources import FrameSource, SourceFrame, open_source
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
     if not path.exists():
         raise SourceError(f"{path} does not exist; give an image, a video or a folder of images")
     with open_source(str(path)) as source:
-        folder = _free_folder(settings.output / path.stem)
+        folder = _free_folder(settings.output / path.resolve().stem)
         # images have no frame rate, so a source without one gets pictures instead of a video
         report = RunReport(folder, segmenter.label_set, video_rate_hz=source.rate_hz)
         try:
@@ -75,6 +73,7 @@ def _segment_source(
 ) -> None:
     painter = Painter(segmenter.label_set)
     is_video = source.rate_hz is not None
+    names: Counter[str] = Counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn()) as progress:
         task = progress.add_task(name, total=source.length)
@@ -91,10 +90,12 @@ def _segment_source(
             camera = _as_rgb(frame)
             overlay, _ = painter.overlay(camera, "rgb8", result.labels, settings.overlay_alpha)
             report.add_frame(camera, painter.color_mask(result.labels), overlay, result.labels)
+            names[frame.name] += 1  # a folder may hold a.png and a.jpg
+            stem = frame.name if names[frame.name] == 1 else f"{frame.name}_{names[frame.name]}"
             if not is_video or settings.video_masks:
-                write_image(folder / f"{frame.name}_mask.png", result.labels)
+                write_image(folder / f"{stem}_mask.png", result.labels)
             if not is_video:
-                write_image(folder / f"{frame.name}_overlay.png", overlay)
+                write_image(folder / f"{stem}_overlay.png", overlay)
             progress.advance(task)
 
 

@@ -13,6 +13,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # Below 32 the deepest feature (1/64) of an image is a single sample of padding; above 8192 nothing would be real time.
 MIN_SIDE = 32
 MAX_SIDE = 8192
+MAX_PIXELS = 2**25  # 8K video (7680x4320) fits; labels are computed from about 100 bytes a pixel
 
 
 class Size(NamedTuple):

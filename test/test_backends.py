@@ -85,12 +85,14 @@ def test_gpu_that_does_not_exist() -> None:
 def test_threads_are_honoured() -> None:
     code = (
         "import fanet_ros.backends as b, fanet_ros.resources as r\n"
-        "b.create_backend(r.DEFAULT_WEIGHTS, device='cpu', threads=1)\n"
-        "import torch, os; print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])"
+        "b.create_backend(r.DEFAULT_WEIGHTS, device='cpu', threads=3)\n"
+        "import torch, os; print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])\n"
+        "b.create_backend(r.DEFAULT_WEIGHTS, device='cpu', threads=0)\n"
+        "print(torch.get_num_threads() == len(os.sched_getaffinity(0)))"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     output = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    assert output.stdout.split() == ["1", "PASSIVE"]
+    assert output.stdout.split() == ["3", "PASSIVE", "True"]
 
 
 def test_choosing_imports_no_framework() -> None:

@@ -14,6 +14,7 @@ from fanet_ros.labels import load_label_set
 from fanet_ros.ros.conversions import (
     ImageMessageWriter,
     UnusableImageError,
+    _without_padding,
     frame_from_compressed_image,
     frame_from_image,
     label_info_message,
@@ -57,10 +58,13 @@ def test_last_row_may_lack_its_padding() -> None:
         (image(4, 6, "rgb8", 17), "step", "step of 17 bytes, expected at least 18"),
         (image(4, 6, "rgb8", 18, size=71), "buffer", "71 bytes of data, expected 72"),
         (Image(height=4, width=6, encoding="rgb8", step=18), "buffer", "0 bytes of data"),
-        (Image(height=2**32 - 1, width=2**32 - 1, encoding="mono8", step=2**32 - 1), "buffer", "0 bytes"),
+        (Image(height=2**32 - 1, width=2**32 - 1, encoding="mono8", step=2**32 - 1), "size", "expected 1 to 8192"),
         (image(4, 6, "", 18), "encoding", "encoding ''"),
         (image(4, 6, "holographic", 18), "encoding", "encoding 'holographic'"),
-        (image(4, 6, "bayer_rggb8", 6, size=3), "encoding", "'bayer_rggb8' .6x4, step 6, 3 bytes. cannot be converted"),
+        (image(4, 6, "bayer_rggb8", 6, size=3), "buffer", "3 bytes of data, expected 24"),
+        (image(4, 6, "bayer_rggb8", 1), "step", "step of 1 bytes, expected at least 6"),
+        (image(4, 6, "16UC3", 12), "step", "step of 12 bytes, expected at least 36"),
+        (image(4, 6, "yuv422", 11), "step", "step of 11 bytes, expected at least 12"),
     ],
 )
 def test_unusable_images_are_refused_with_kind_and_reason(message: Image, kind: str, text: str) -> None:
@@ -79,6 +83,30 @@ def test_other_encodings_go_through_cv_bridge() -> None:
     np.testing.assert_array_equal(frame, np.full((8, 8, 3), 100))
 
 
+@pytest.mark.parametrize(("padding", "is_bigendian"), [(5, 0), (0, 1), (48, 1)])
+def test_padding_and_byte_order_reach_no_cv_bridge_that_ignores_them(padding: int, is_bigendian: int) -> None:
+    pytest.importorskip("cv_bridge", reason="cv_bridge is not installed")
+    raw = cv2.GaussianBlur(RNG.integers(0, 256, (16, 24), np.uint8), (0, 0), 2)
+    plain = Image(height=16, width=24, encoding="bayer_rggb8", step=24, data=array.array("B", raw.tobytes()))
+    rows = np.zeros((16, 24 + padding), np.uint8)
+    rows[:, :24] = raw
+    padded = Image(height=16, width=24, encoding="bayer_rggb8", step=24 + padding, is_bigendian=is_bigendian)
+    padded.data = array.array("B", rows.tobytes())
+    expected, _ = frame_from_image(plain)
+    np.testing.assert_array_equal(frame_from_image(padded)[0], expected)
+
+
+def test_sixteen_bit_samples_are_swapped_and_packed() -> None:
+    samples = RNG.integers(0, 2**16, (3, 4), np.uint16)
+    rows = np.zeros((3, 12), np.uint8)
+    rows[:, :8] = samples.astype(">u2").view(np.uint8)
+    message = Image(height=3, width=4, encoding="mono16", step=12, is_bigendian=1)
+    message.data = array.array("B", rows.tobytes())
+    packed = _without_padding(message)
+    assert (packed.step, packed.is_bigendian) == (8, 0)
+    np.testing.assert_array_equal(np.frombuffer(packed.data, "<u2").reshape(3, 4), samples)
+
+
 @pytest.mark.parametrize(("suffix", "tolerance"), [(".png", 0), (".jpg", 12)])
 def test_compressed_images(suffix: str, tolerance: int) -> None:
     picture = cv2.GaussianBlur(RNG.integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 4)
@@ -86,6 +114,26 @@ def test_compressed_images(suffix: str, tolerance: int) -> None:
     frame, encoding = frame_from_compressed_image(CompressedImage(format=suffix[1:], data=data))
     assert encoding == "bgr8"
     assert np.abs(frame.astype(int) - picture).max() <= tolerance
+
+
+def test_a_rotation_in_the_file_is_ignored() -> None:
+    """The mask must match the camera's calibration, which knows nothing of EXIF."""
+    jpeg = cv2.imencode(".jpg", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6
+    rotated = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    assert cv2.imdecode(np.frombuffer(rotated, np.uint8), cv2.IMREAD_COLOR).shape == (60, 40, 3), (
+        "the EXIF data is valid"
+    )
+    frame, _ = frame_from_compressed_image(CompressedImage(format="jpeg", data=array.array("B", rotated)))
+    assert frame.shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_huge_compressed_images_are_refused_before_they_are_decoded(suffix: str) -> None:
+    data = cv2.imencode(suffix, np.zeros((2, 9000), np.uint8))[1]
+    with pytest.raises(UnusableImageError, match="size 9000x2") as error:
+        frame_from_compressed_image(CompressedImage(format=suffix[1:], data=array.array("B", data.tobytes())))
+    assert error.value.kind == "size"
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff\xe0 no jpeg", b"hello"])

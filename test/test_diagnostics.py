@@ -17,13 +17,29 @@ INFO = BackendInfo("torch", "cpu", "fp32", "a reason")
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
-def activity(statistics: FrameStatistics | None, *, seconds: float = 1.0, wanted: bool = True) -> Activity:
-    return Activity(statistics, INFO, "/camera/image_raw", 1, seconds, wanted)
+class FakeClock:
+    """A steady clock that the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CLOCK = FakeClock()
+
+
+def activity(
+    statistics: FrameStatistics | None, *, seconds: float = 1.0, wanted: bool = True, standstill: bool = False
+) -> Activity:
+    state = "inactive" if statistics is None else "active"
+    return Activity(state, standstill, statistics, INFO, "/camera/image_raw", 1, seconds, wanted)
 
 
 def report(
     diagnostics: Diagnostics, second: int, now: Activity, faults: tuple[str, ...] = (), **settings: float
 ) -> dict[str, DiagnosticStatus]:
+    CLOCK.now = float(second)
     array = diagnostics.report(Time(seconds=second), faults, now, SegmentationParameters(**settings))
     assert array.header.stamp.sec == second
     return {status.name: status for status in array.status}
@@ -40,7 +56,7 @@ def frames(statistics: FrameStatistics, count: int, age: float = 20.0) -> None:
 
 
 def test_healthy_node() -> None:
-    diagnostics, statistics = Diagnostics("front/segmentation"), FrameStatistics()
+    diagnostics, statistics = Diagnostics("front/segmentation", CLOCK), FrameStatistics()
     report(diagnostics, 10, activity(statistics))
     frames(statistics, 30)
     status = report(diagnostics, 11, activity(statistics))
@@ -53,29 +69,29 @@ def test_healthy_node() -> None:
 
 
 def test_faults_are_errors_and_leave_no_other_claims() -> None:
-    now = Activity(None, None, "/image", 0, 0.0, False)
-    status = report(Diagnostics("n"), 1, now, ("cannot configure: no weights",))
+    now = Activity("unconfigured", False, None, None, "/image", 0, 0.0, False)
+    status = report(Diagnostics("n", CLOCK), 1, now, ("cannot configure: no weights",))
     assert list(status) == ["n: node"]
     assert (status["n: node"].level, status["n: node"].message) == (ERROR, "cannot configure: no weights")
-    assert report(Diagnostics("n"), 1, now)["n: node"].message == "unconfigured"
+    assert report(Diagnostics("n", CLOCK), 1, now)["n: node"].message == "unconfigured"
 
 
 def test_inactive_node_claims_nothing_about_frames() -> None:
-    status = report(Diagnostics("n"), 1, activity(None))
+    status = report(Diagnostics("n", CLOCK), 1, activity(None))
     assert [(s.name, s.message) for s in status.values()] == [("n: node", "inactive")]
 
 
 def test_silent_camera_is_an_error_only_after_the_timeout() -> None:
     statistics = FrameStatistics()
-    waiting = report(Diagnostics("n"), 1, activity(statistics, seconds=1.0))["n: input"]
+    waiting = report(Diagnostics("n", CLOCK), 1, activity(statistics, seconds=1.0))["n: input"]
     assert (waiting.level, "waiting for the first image" in waiting.message) == (OK, True)
-    silent = report(Diagnostics("n"), 1, activity(statistics, seconds=5.0))["n: input"]
+    silent = report(Diagnostics("n", CLOCK), 1, activity(statistics, seconds=5.0))["n: input"]
     assert silent.level == ERROR
     assert silent.message == "no image on /camera/image_raw for 5.0 s (1 publishers)"
 
 
 def test_unusable_images_warn_while_they_come() -> None:
-    diagnostics, statistics = Diagnostics("n"), FrameStatistics()
+    diagnostics, statistics = Diagnostics("n", CLOCK), FrameStatistics()
     report(diagnostics, 1, activity(statistics))
     statistics.count_received()
     statistics.count_rejected("step", "step of 3 bytes, expected 18")
@@ -91,10 +107,11 @@ def test_unusable_images_warn_while_they_come() -> None:
         (20.0, {"min_rate_hz": 25.0}, "10.0 masks per second, fewer than min_rate_hz (25)"),
         (900.0, {}, "median age 900 ms, above max_latency_ms (500)"),
         (math.nan, {}, "images carry no stamp"),
+        (-5e9, {}, "stamps lie in the future: camera and node use different clocks"),
     ],
 )
 def test_rate_and_latency_outside_their_band_warn(age: float, settings: dict[str, float], text: str) -> None:
-    diagnostics, statistics = Diagnostics("n"), FrameStatistics()
+    diagnostics, statistics = Diagnostics("n", CLOCK), FrameStatistics()
     report(diagnostics, 1, activity(statistics), **settings)
     frames(statistics, 10, age)
     status = report(diagnostics, 2, activity(statistics), **settings)["n: inference"]
@@ -103,7 +120,7 @@ def test_rate_and_latency_outside_their_band_warn(age: float, settings: dict[str
 
 
 def test_idle_node_does_not_warn_of_its_rate() -> None:
-    diagnostics, statistics = Diagnostics("n"), FrameStatistics()
+    diagnostics, statistics = Diagnostics("n", CLOCK), FrameStatistics()
     report(diagnostics, 1, activity(statistics))
     statistics.count_received()
     statistics.count_skipped()
@@ -112,10 +129,34 @@ def test_idle_node_does_not_warn_of_its_rate() -> None:
 
 
 def test_a_new_activation_counts_from_zero() -> None:
-    diagnostics, first = Diagnostics("n"), FrameStatistics()
+    diagnostics, first = Diagnostics("n", CLOCK), FrameStatistics()
     report(diagnostics, 1, activity(first))
-    frames(first, 50)
+    frames(first, 5)
     report(diagnostics, 2, activity(first))
-    second = FrameStatistics()
+    second = FrameStatistics()  # by the next report it has seen more frames than the first activation
+    frames(second, 8)
+    second.count_received()
+    second.count_rejected("step", "a bad step")
+    status = report(diagnostics, 3, activity(second))
+    assert values(status["n: input"])["rate (Hz)"] == "unknown yet"
+    assert status["n: input"].message == "1 unusable images: a bad step"
     frames(second, 5)
-    assert values(report(diagnostics, 3, activity(second))["n: input"])["rate (Hz)"] == "5.0"
+    assert values(report(diagnostics, 4, activity(second))["n: input"])["rate (Hz)"] == "5.0"
+
+
+def test_one_slow_camera_does_not_flap() -> None:
+    diagnostics, statistics = Diagnostics("n", CLOCK), FrameStatistics()
+    report(diagnostics, 1, activity(statistics))
+    frames(statistics, 1)
+    assert report(diagnostics, 2, activity(statistics), min_rate_hz=1.02)["n: inference"].level == OK
+
+
+def test_simulated_time_without_a_clock_is_a_warning() -> None:
+    status = report(Diagnostics("n", CLOCK), 0, activity(FrameStatistics(), standstill=True))["n: node"]
+    assert status.level == WARN
+    assert "nothing publishes /clock" in status.message
+
+
+def test_a_finalized_node_says_so() -> None:
+    now = Activity("finalized", False, None, None, "/image", 0, 0.0, False)
+    assert report(Diagnostics("n", CLOCK), 1, now)["n: node"].message == "finalized"

@@ -23,6 +23,8 @@ def test_good_frames_pass(encoding: str) -> None:
         (np.zeros((4, 6, 4), np.uint8), "rgb8", r"shape \(4, 6, 4\), expected \(height, width, 3\) for rgb8"),
         (np.zeros((4, 6), np.uint8), "rgb8", r"\(4, 6\)"),
         (np.zeros((0, 6, 3), np.uint8), "rgb8", r"\(0, 6, 3\)"),
+        (np.broadcast_to(np.uint8(0), (2, 8193)), "mono8", "size 8193x2, expected 1 to 8192 pixels a side"),
+        (np.broadcast_to(np.uint8(0), (8000, 8000)), "mono8", "at most 33.6 million in all"),
     ],
 )
 def test_bad_frames_are_refused(frame: object, encoding: str, message: str) -> None:

@@ -27,7 +27,11 @@ def test_medians_forget_old_frames() -> None:
         statistics.count_processed(StageTimes(1000, 1000, 1000, 1000, 1000))
     for _ in range(WINDOW):
         statistics.count_processed(StageTimes(1, 2, 3, 4, math.nan))
+    unknown = statistics.median_stages()
+    assert unknown is not None and math.isnan(unknown.age)
+    for age in (30.0, math.nan, 20.0, math.nan, 10.0):
+        statistics.count_processed(StageTimes(1, 2, 3, 4, age))
     medians = statistics.median_stages()
     assert medians is not None
     assert (medians.wait, medians.decode, medians.inference, medians.publish) == (1, 2, 3, 4)
-    assert math.isnan(medians.age)
+    assert medians.age == 20.0, "unknown ages say nothing about the known ones"

@@ -53,6 +53,13 @@ def test_folder_of_images(tmp_path: Path, segmenter: Segmenter) -> None:
     assert sorted(p.name for p in folder.glob("*_mask.png")) == ["10_mask.png", "1_mask.png", "2_mask.png"]
 
 
+def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path: Path, segmenter: Segmenter) -> None:
+    for name in ("a.png", "a.jpg"):
+        cv2.imwrite(str(tmp_path / name), picture())
+    folder = segment_path(tmp_path, segmenter, FileSegmentation(tmp_path / "out"))
+    assert sorted(p.name for p in folder.glob("*_mask.png")) == ["a_2_mask.png", "a_mask.png"]
+
+
 @pytest.mark.parametrize("masks", [False, True])
 def test_video(tmp_path: Path, segmenter: Segmenter, masks: bool, capsys: pytest.CaptureFixture[str]) -> None:
     write_video(tmp_path / "drive.mp4", 6)

@@ -128,7 +128,8 @@ def test_lifecycle(probe: Probe) -> None:
         assert probe.change_state("cleanup") is True
         assert probe.state() == "unconfigured"
         probe.wait(lambda: probe.node.count_publishers("/segmentation/mask") == 0, "the output topics to go")
-        assert probe.change_state("shutdown") is False or probe.state() == "finalized"
+        assert probe.change_state("shutdown") is True
+        assert probe.state() == "finalized"
         assert node.is_alive
 
 
@@ -198,7 +199,8 @@ def test_reports_of_one_kind_are_throttled(probe: Probe) -> None:
         ({"weights": "/nowhere/model.safetensors"}, "/nowhere/model.safetensors"),
         ({"labels": "kitti"}, "no label set 'kitti'"),
         ({"device": "cuda:77"}, "cuda:77"),
-        ({"qos_overrides./image.subscription.reliability": "perhaps"}, "perhaps"),
+        ({"qos_overrides./image.subscription.reliability": "perhaps"}, "QoS override of /image"),
+        ({"qos_overrides./segmentation/overlay.publisher.reliability": "perhaps"}, "QoS override of ~/overlay"),
     ],
 )
 def test_faults_at_start_are_explained_and_survived(probe: Probe, parameters: dict[str, object], text: str) -> None:
@@ -210,7 +212,11 @@ def test_faults_at_start_are_explained_and_survived(probe: Probe, parameters: di
         )
         status = probe.diagnostic("segmentation: node")
         assert status is not None and text in status.message
-        assert probe.state() in ("unconfigured", "inactive")
+        state = probe.state()
+        assert state in ("unconfigured", "inactive")
+        if state == "unconfigured":
+            assert probe.change_state("configure") is False
+            assert probe.node.count_publishers("/segmentation/mask") == 0, "a failed attempt leaves nothing behind"
         assert node.is_alive
     assert text in node.output
 
@@ -334,6 +340,42 @@ def test_default_qos_and_namespace(probe: Probe) -> None:
         assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
         probe.listen(DiagnosticArray, "/diagnostics", RELIABLE)
         probe.wait(lambda: probe.diagnostic("front/segmentation: node"), "diagnostics under the full name")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_during_configure_end_the_node_cleanly(probe: Probe, number: int) -> None:
+    node = NodeProcess("segmentation_node", input_size="1024x512")
+    probe.wait(lambda: "segmentation" in probe.node.get_node_names(), "the node, which is configuring by now")
+    assert node.stop(number) == 0, node.output
+    assert "Traceback" not in node.output
+
+
+def test_stamps_that_no_clock_gives_are_passed_on(probe: Probe) -> None:
+    probe.listen(Image, "/segmentation/mask")
+    probe.listen(SegmentationStats, "/segmentation/stats")
+    with running("segmentation_node", input_size=INPUT_SIZE):
+        camera = probe.publisher(Image, "/image")
+        probe.publish_until_answered(camera, probe.image(picture()), "/segmentation/mask", "/segmentation/stats")
+        for seconds in (-5, 0, 2**31 - 1):
+            message = probe.image(picture())
+            message.header.stamp.sec, message.header.stamp.nanosec = seconds, 0
+            camera.publish(message)
+            probe.answer("/segmentation/mask", message)
+            stats = probe.answer("/segmentation/stats", message)
+            assert stats.frames_rejected == 0
+            assert np.isnan(stats.age_ms) if seconds == 0 else np.sign(stats.age_ms) == -np.sign(seconds)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(["-r", "__node:=bad-name"], "bad-name"), (["--params-file", "/nowhere.yaml"], "/nowhere.yaml")],
+)
+def test_wrong_arguments_are_one_clear_line(domain_id: int, arguments: list[str], text: str) -> None:
+    node = NodeProcess("segmentation_node", *arguments)
+    assert node.process.wait(60) == 2, node.output
+    node.stop()
+    assert "error: cannot start the node" in node.output and text in node.output
+    assert "Traceback" not in node.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -19,6 +19,8 @@ from fanet_ros.weights import load_network
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+_DEFAULT_THREADS = torch.get_num_threads()
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,8 +47,7 @@ class TorchBackend(Backend):
             raise BackendError("precision fp16 needs a CUDA GPU; on the CPU use fp32 or bf16")
         if precision == "bf16" and self._device.type == "cuda" and not torch.cuda.is_bf16_supported():
             raise BackendError(f"{torch.cuda.get_device_name(self._device)} has no bf16; use fp32 or fp16")
-        if threads:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads or _DEFAULT_THREADS)
 
         network = load_network(weights)
         self.classes = network.config.classes

@@ -6,7 +6,6 @@ from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -94,8 +93,10 @@ class CameraNode(Node):
         return self.declare_parameter(name, default, descriptor).value
 
     def _create(self, message_type: type, name: str) -> Any:
-        options = QoSOverridingOptions.with_default_policies()
-        return self.create_publisher(message_type, f"~/{name}", qos.sensor_data(), qos_overriding_options=options)
+        with qos.explained(f"~/{name}"):
+            return self.create_publisher(
+                message_type, f"~/{name}", qos.sensor_data(), qos_overriding_options=qos.overridable()
+            )
 
 
 def camera_info_message(header: Header, intrinsics: Intrinsics) -> CameraInfo:

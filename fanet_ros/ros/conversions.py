@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import re
+import sys
 from typing import Any
 
 import cv2
@@ -13,8 +15,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionClass
 
+from fanet_ros.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.errors import FrameError
-from fanet_ros.frame import CHANNELS
+from fanet_ros.frame import CHANNELS, check_frame_size
 from fanet_ros.labels import LabelSet
 
 
@@ -41,23 +44,12 @@ def frame_from_image(message: Image) -> tuple[NDArray[np.uint8], str]:
         UnusableImageError: size, step, length of the data or encoding make no image.
     """
     height, width, step, encoding = message.height, message.width, message.step, message.encoding
-    if height == 0 or width == 0:
-        raise UnusableImageError("size", f"image of size {width}x{height}, expected at least 1x1 pixels")
+    _check_size(width, height)
     channels = CHANNELS.get(encoding)
     if channels is None:
         return _convert_with_cv_bridge(message), "bgr8"
-    if step < width * channels:
-        raise UnusableImageError(
-            "step", f"step of {step} bytes, expected at least {width * channels} ({width} pixels of {encoding})"
-        )
-    # the last row needs no padding: some drivers leave it out
-    needed = step * (height - 1) + width * channels
-    if len(message.data) < needed:
-        raise UnusableImageError(
-            "buffer", f"{len(message.data)} bytes of data, expected {step * height} ({height} rows of {step} bytes)"
-        )
-    buffer = np.frombuffer(message.data, np.uint8)
-    return np.ndarray((height, width, channels), np.uint8, buffer, strides=(step, channels, 1)), encoding
+    rows = _rows(message, width * channels)
+    return np.ndarray((height, width, channels), np.uint8, rows, strides=(step, channels, 1)), encoding
 
 
 def frame_from_compressed_image(message: CompressedImage) -> tuple[NDArray[np.uint8], str]:
@@ -71,8 +63,13 @@ def frame_from_compressed_image(message: CompressedImage) -> tuple[NDArray[np.ui
     """
     if not len(message.data):
         raise UnusableImageError("buffer", f"compressed image (format '{message.format}') without data")
+    size = encoded_size(bytes(message.data[:HEADER_BYTES]))
+    if size is not None:
+        _check_size(*size)  # before decoding: a few kB can unfold to gigabytes
     try:
-        frame = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+        # a rotation in the file's EXIF data would no longer match the camera's calibration
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        frame = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
     except cv2.error as error:
         frame, reason = None, f": {error}"
     else:
@@ -123,12 +120,39 @@ def label_info_message(label_set: LabelSet, threshold: float, stamp: Time) -> La
     return message
 
 
+def _check_size(width: int, height: int) -> None:
+    try:
+        check_frame_size(width, height)
+    except FrameError as error:
+        raise UnusableImageError("size", str(error)) from None
+
+
+def _rows(message: Image, row_bytes: int) -> NDArray[np.uint8]:
+    """Return the data of an image whose rows have `row_bytes` bytes and perhaps padding, after checking both.
+
+    Raises:
+        UnusableImageError: the step is shorter than a row, or the data than the rows.
+    """
+    height, width, step = message.height, message.width, message.step
+    if step < row_bytes:
+        raise UnusableImageError(
+            "step", f"step of {step} bytes, expected at least {row_bytes} ({width} pixels of {message.encoding})"
+        )
+    # the last row needs no padding: some drivers leave it out
+    if len(message.data) < step * (height - 1) + row_bytes:
+        raise UnusableImageError(
+            "buffer", f"{len(message.data)} bytes of data, expected {step * height} ({height} rows of {step} bytes)"
+        )
+    return np.frombuffer(message.data, np.uint8)
+
+
 _bridge: Any = None
 
 
 def _convert_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
     """Convert any other encoding (Bayer, YUV, 16 bit) to bgr8."""
     global _bridge
+    message = _without_padding(message)
     if _bridge is None:
         try:
             from cv_bridge import CvBridge
@@ -145,10 +169,56 @@ def _convert_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
         raise UnusableImageError(
             "encoding",
             f"encoding '{message.encoding}' ({message.width}x{message.height}, step {message.step}, "
-            f"{len(message.data)} bytes) cannot be converted by cv_bridge: {error}",
+            f"{len(message.data)} bytes) cannot be converted by the installed cv_bridge "
+            f"({type(error).__name__}: {error}); publish one of {', '.join(CHANNELS)}",
         ) from None
+    frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape != (message.height, message.width, 3):
         raise UnusableImageError(
             "encoding", f"encoding '{message.encoding}' became {frame.dtype} {frame.shape}, expected uint8 bgr8"
         )
     return frame
+
+
+def _without_padding(message: Image) -> Image:
+    """Return an image of one pixel after the other in this machine's byte order, checked as plain encodings are.
+
+    The cv_bridge of ROS honours `step` and `is_bigendian`, the one on package indexes does not. Planar encodings
+    (nv12 and its like) are passed on as they are.
+    """
+    layout = _pixel_layout(message.encoding)
+    if layout is None:
+        return message
+    pixel_bytes, sample_bytes = layout
+    row_bytes = message.width * pixel_bytes
+    rows = _rows(message, row_bytes)
+    swapped = sample_bytes > 1 and bool(message.is_bigendian) != (sys.byteorder == "big")
+    if message.step == row_bytes and not message.is_bigendian:
+        return message
+    tight = np.ndarray((message.height, row_bytes), np.uint8, rows, strides=(message.step, 1)).copy()
+    if swapped:
+        tight = tight.view(np.dtype(f"u{sample_bytes}")).byteswap().view(np.uint8)
+    return Image(
+        header=message.header,
+        height=message.height,
+        width=message.width,
+        encoding=message.encoding,
+        is_bigendian=int(sys.byteorder == "big"),
+        step=row_bytes,
+        data=array.array("B", tight.tobytes()),
+    )
+
+
+def _pixel_layout(encoding: str) -> tuple[int, int] | None:
+    """Return bytes per pixel and bytes per sample of a packed encoding; None for planar and unknown ones."""
+    if encoding in ("yuv422", "yuv422_yuy2", "uyvy", "yuyv"):
+        return 2, 1
+    if match := re.fullmatch(r"bayer_[a-z]{4}(8|16)|mono(16)", encoding):
+        sample = int(match[1] or match[2]) // 8
+        return sample, sample
+    if match := re.fullmatch(r"(rgb|bgr)(a?)16", encoding):
+        return 2 * (4 if match[2] else 3), 2
+    if match := re.fullmatch(r"(8|16|32|64)[USF]C([1-4])", encoding):
+        sample = int(match[1]) // 8
+        return sample * int(match[2]), sample
+    return None

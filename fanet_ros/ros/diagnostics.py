@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.time import Time
 
 from fanet_ros.backends import BackendInfo
 from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.ros.frame_statistics import FrameCounts, FrameStatistics, StageTimes
+from fanet_ros.ros.frame_statistics import STAGE_NAMES, FrameCounts, FrameStatistics, StageTimes
+
+_FUTURE_MS = -100.0  # clocks of several hosts differ a little
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Activity:
     """What the node does at the moment of a report.
 
     Attributes:
+        state: of its lifecycle.
+        clock_stands_still: whether the node's clock is at 0: simulated time without a /clock.
         statistics: of the running activation; None while inactive.
         backend: what runs the network; None while unconfigured.
         topic: the camera's.
@@ -27,6 +32,8 @@ class Activity:
         wanted: whether somebody subscribes to any output.
     """
 
+    state: str
+    clock_stands_still: bool
     statistics: FrameStatistics | None
     backend: BackendInfo | None
     topic: str
@@ -36,12 +43,20 @@ class Activity:
 
 
 class Diagnostics:
-    """Builds one DiagnosticArray per second from what happened since the last."""
+    """Builds a DiagnosticArray from what happened since the last one."""
 
-    def __init__(self, node_name: str) -> None:
+    def __init__(self, node_name: str, steady_clock: Callable[[], float] = monotonic) -> None:
+        """Prepare the first report.
+
+        Args:
+            node_name: start of every status name.
+            steady_clock: seconds for rates, which simulated time would distort.
+        """
         self._node_name = node_name
+        self._steady_clock = steady_clock
+        self._last_statistics: FrameStatistics | None = None
         self._last_counts = FrameCounts()
-        self._last_time: Time | None = None
+        self._last_time = 0.0
 
     def report(
         self, now: Time, faults: tuple[str, ...], activity: Activity, settings: SegmentationParameters
@@ -50,7 +65,7 @@ class Diagnostics:
 
         Args:
             now: on the node's clock.
-            faults: why the node is not configured, if it should be.
+            faults: why the node is not configured or active, if it should be.
             activity: of the node.
             settings: with the limits of rate, latency and input timeout.
         """
@@ -58,31 +73,34 @@ class Diagnostics:
         array.header.stamp = now.to_msg()
         array.status = [self._node_status(faults, activity)]
         statistics = activity.statistics
-        if statistics is None:
-            self._last_time = None
-            return array
-        counts = statistics.counts
-        seconds = 0.0 if self._last_time is None else (now - self._last_time).nanoseconds / 1e9
-        last = self._last_counts if counts.received >= self._last_counts.received else FrameCounts()
-        array.status.append(self._input_status(statistics, counts, last, seconds, activity, settings))
-        array.status.append(self._inference_status(statistics, counts, last, seconds, activity, settings))
-        self._last_counts, self._last_time = counts, now
+        steady_now = self._steady_clock()
+        if statistics is not None:
+            counts = statistics.counts
+            is_same = statistics is self._last_statistics  # else the node was activated anew, and counts from zero
+            last = self._last_counts if is_same else FrameCounts()
+            seconds = steady_now - self._last_time if is_same else 0.0
+            array.status.append(self._input_status(statistics, counts, last, seconds, activity, settings))
+            array.status.append(self._inference_status(statistics, counts, last, seconds, activity, settings))
+            self._last_counts = counts
+        self._last_statistics, self._last_time = statistics, steady_now
         return array
 
     def _node_status(self, faults: tuple[str, ...], activity: Activity) -> DiagnosticStatus:
+        values = {}
+        if activity.backend is not None:
+            values = {
+                "backend": activity.backend.name,
+                "device": activity.backend.device,
+                "precision": activity.backend.precision,
+                "chosen because": activity.backend.reason,
+            }
+        level, message = DiagnosticStatus.OK, activity.state
         if faults:
-            return self._status("node", DiagnosticStatus.ERROR, "; ".join(faults), {})
-        if activity.backend is None:
-            return self._status("node", DiagnosticStatus.OK, "unconfigured", {})
-        info = activity.backend
-        state = "inactive" if activity.statistics is None else "active"
-        values = {
-            "backend": info.name,
-            "device": info.device,
-            "precision": info.precision,
-            "chosen because": info.reason,
-        }
-        return self._status("node", DiagnosticStatus.OK, state, values)
+            level, message = DiagnosticStatus.ERROR, "; ".join(faults)
+        elif activity.clock_stands_still:
+            level = DiagnosticStatus.WARN
+            message = f"{activity.state}, but use_sim_time is set and nothing publishes /clock"
+        return self._status("node", level, message, values)
 
     def _input_status(
         self,
@@ -135,12 +153,15 @@ class Diagnostics:
             message = "idle: nobody subscribes"
         elif counts.received == last.received:
             message = "idle: no input"
-        elif seconds > 0 and processed / seconds < settings.min_rate_hz:
+        elif seconds > 0 and (processed + 1) / seconds < settings.min_rate_hz:  # one may just have missed this report
             level = DiagnosticStatus.WARN
             message = f"{processed / seconds:.1f} masks per second, fewer than min_rate_hz ({settings.min_rate_hz:g})"
         elif stages is not None and stages.age > settings.max_latency_ms:
             level = DiagnosticStatus.WARN
             message = f"median age {stages.age:.0f} ms, above max_latency_ms ({settings.max_latency_ms:g})"
+        elif stages is not None and stages.age < _FUTURE_MS:
+            level = DiagnosticStatus.WARN
+            message = "stamps lie in the future: camera and node use different clocks (use_sim_time?)"
         elif stages is not None and math.isnan(stages.age):
             level = DiagnosticStatus.WARN
             message = "images carry no stamp: latency is unknown and consumers cannot match masks to them"
@@ -164,4 +185,4 @@ def _rate(count: int, seconds: float) -> str:
 
 
 def _named(stages: StageTimes) -> list[tuple[str, float]]:
-    return [(name, getattr(stages, name)) for name in StageTimes.__dataclass_fields__]
+    return [(name, getattr(stages, name)) for name in STAGE_NAMES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ class StageTimes:
     inference: float
     publish: float
     age: float
+
+
+STAGE_NAMES = tuple(StageTimes.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,10 @@ class FrameStatistics:
             stages = list(self._stages)
         if not stages:
             return None
-        return StageTimes(
-            *(median(getattr(times, name) for times in stages) for name in StageTimes.__dataclass_fields__)
-        )
+        return StageTimes(*(_median([getattr(times, name) for times in stages]) for name in STAGE_NAMES))
+
+
+def _median(values: list[float]) -> float:
+    """Return the median of the known values; NaN where none is known."""
+    known = [value for value in values if not math.isnan(value)]
+    return median(known) if known else math.nan

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
@@ -31,19 +30,28 @@ class Outputs:
         self._label_set = label_set
         self._painter = Painter(label_set)
         self._writers = {name: ImageMessageWriter() for name in _IMAGES}
-        self._images = {name: self._create(Image, name, qos.sensor_data()) for name in _IMAGES}
-        self._stats = self._create(SegmentationStats, "stats", qos.sensor_data())
-        self._label_info = self._create(LabelInfo, "label_info", qos.latched())
+        self._publishers: dict[str, LifecyclePublisher] = {}
+        try:
+            for name in _IMAGES:
+                self._create(Image, name, qos.sensor_data())
+            self._create(SegmentationStats, "stats", qos.sensor_data())
+            self._create(LabelInfo, "label_info", qos.latched())
+        except Exception:
+            self.destroy()
+            raise
 
     def wanted(self) -> frozenset[str]:
         """Return the names of the per-frame topics that somebody subscribes to now."""
-        publishers = self._images | {"stats": self._stats}
-        return frozenset(name for name, publisher in publishers.items() if publisher.get_subscription_count())
+        return frozenset(
+            name
+            for name, publisher in self._publishers.items()
+            if name != "label_info" and publisher.get_subscription_count()
+        )
 
     def publish_label_info(self, threshold: float) -> None:
         """Publish the class names for all present and future subscribers."""
         stamp = self._node.get_clock().now().to_msg()
-        self._label_info.publish(label_info_message(self._label_set, threshold, stamp))
+        self._publishers["label_info"].publish(label_info_message(self._label_set, threshold, stamp))
 
     def publish_images(
         self,
@@ -74,21 +82,19 @@ class Outputs:
             if name in wanted:
                 pixels, pixel_encoding = make()
                 if pixels is not None:
-                    self._images[name].publish(self._writers[name].write(header, pixels, pixel_encoding))
+                    self._publishers[name].publish(self._writers[name].write(header, pixels, pixel_encoding))
 
     def publish_stats(self, stats: SegmentationStats) -> None:
         """Publish what the frame cost."""
-        self._stats.publish(stats)
+        self._publishers["stats"].publish(stats)
 
     def destroy(self) -> None:
         """Take the topics off the graph."""
-        for publisher in (*self._images.values(), self._stats, self._label_info):
+        for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def _create(self, message_type: type, name: str, profile: QoSProfile) -> LifecyclePublisher:
-        return self._node.create_lifecycle_publisher(
-            message_type,
-            f"~/{name}",
-            profile,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+    def _create(self, message_type: type, name: str, profile: QoSProfile) -> None:
+        with qos.explained(f"~/{name}"):
+            self._publishers[name] = self._node.create_lifecycle_publisher(
+                message_type, f"~/{name}", profile, qos_overriding_options=qos.overridable()
+            )

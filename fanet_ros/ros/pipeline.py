@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from rclpy.clock import Clock
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from fanet_ros.errors import FrameError
@@ -46,8 +45,11 @@ class FramePipeline:
         """Count from zero: a new activation begins."""
         self._statistics = FrameStatistics()
 
-    def process(self, received: ReceivedFrame, settings: SegmentationParameters) -> None:
-        """Segment one message and publish what is subscribed to.
+    def process(self, received: ReceivedFrame, settings: SegmentationParameters) -> SegmentationStats | None:
+        """Segment one message and publish the images that are subscribed to.
+
+        Returns:
+            What the frame cost, if somebody subscribes to that.
 
         Raises:
             UnusableImageError: the message is no usable image. It is not counted here.
@@ -57,7 +59,7 @@ class FramePipeline:
         wanted = self._outputs.wanted()
         if not wanted:
             self._statistics.count_skipped()
-            return
+            return None
         message = received.message
         if isinstance(message, CompressedImage):
             frame, encoding = frame_from_compressed_image(message)
@@ -86,14 +88,14 @@ class FramePipeline:
             age=self._age_ms(message),
         )
         self._statistics.count_processed(times)
-        if "stats" in wanted:
-            self._outputs.publish_stats(self._stats_message(message, result, times))
+        return self._stats_message(message, result, times) if "stats" in wanted else None
 
     def _age_ms(self, message: Image | CompressedImage) -> float:
         stamp = message.header.stamp
         if stamp.sec == 0 and stamp.nanosec == 0:
             return math.nan  # the driver sets no stamps
-        return (self._clock.now() - Time.from_msg(stamp, clock_type=self._clock.clock_type)).nanoseconds / 1e6
+        # by hand, as a Time refuses the negative stamps that a broken driver can send
+        return (self._clock.now().nanoseconds - stamp.sec * 10**9 - stamp.nanosec) / 1e6
 
     def _stats_message(
         self, message: Image | CompressedImage, result: Segmentation, times: StageTimes

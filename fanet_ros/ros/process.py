@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 import rclpy
@@ -21,6 +22,8 @@ from fanet_ros.errors import FanetError
 from fanet_ros.ros.transport import prepare_process
 
 NodeType = TypeVar("NodeType", bound=Node)
+
+_REPEATS_S = 1.0  # a terminal and a launch system may both pass on the same Ctrl-C
 
 
 def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], object] | None = None) -> None:
@@ -35,35 +38,41 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
     faulthandler.enable()  # should a driver or library crash, its stack tells which
     stop = stop_signals()
     notes = prepare_process()  # before rclpy.init, which reads the DDS profile
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node: NodeType | None = None
     try:
-        node = make()
+        try:
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            node = make()
+        except Exception as error:  # a wrong argument, file or name; rclpy has a class of its own for each
+            kind = "" if isinstance(error, FanetError) else f"{type(error).__name__}: "
+            print(f"error: cannot start the node: {kind}{error}", file=sys.stderr)
+            sys.exit(2)
         for note in notes:
             node.get_logger().warning(note)
         if after_start is not None:
             after_start(node)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while rclpy.ok() and not stop.done():
-            try:
-                executor.spin_until_future_complete(stop)
-            except ExternalShutdownException:
-                break
-            except Exception as error:
-                if rclpy.ok():  # else a callback was caught in the middle by the end of the context
-                    node.get_logger().error(f"survived an error in a callback: {type(error).__name__}: {error}")
-    except FanetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _spin(node, stop)
     finally:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
 
 
+def _spin(node: Node, stop: Future) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while rclpy.ok() and not stop.done():
+        try:
+            executor.spin_until_future_complete(stop)
+        except ExternalShutdownException:
+            break
+        except Exception as error:
+            if rclpy.ok():  # else a callback was caught in the middle by the end of the context
+                node.get_logger().error(f"survived an error in a callback: {type(error).__name__}: {error}")
+
+
 def stop_signals() -> Future:
-    """Return a future that is done when SIGINT or SIGTERM arrives; a second one ends the process at once.
+    """Return a future that is done when SIGINT or SIGTERM arrives; another one later ends the process at once.
 
     rclpy's own handlers shut the context down from a thread of theirs while this one still uses it, which now and then
     fails or crashes. Here a signal only asks the main thread to end; Python passes it on through a pipe, at once, even
@@ -79,8 +88,11 @@ def stop_signals() -> Future:
     def wait() -> None:
         os.read(read_end, 1)
         stop.set_result(None)
-        (number,) = os.read(read_end, 1)
-        os._exit(128 + number)  # the first request came to nothing: something native hangs
+        asked = monotonic()
+        while True:
+            (number,) = os.read(read_end, 1)
+            if monotonic() - asked > _REPEATS_S:
+                os._exit(128 + number)  # the first request came to nothing: something native hangs
 
     threading.Thread(target=wait, name="stop_signals", daemon=True).start()
     return stop

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rclpy.exceptions import ParameterException
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+
+from fanet_ros.errors import SettingError
 
 
 def sensor_data() -> QoSProfile:
@@ -18,3 +25,23 @@ def sensor_data() -> QoSProfile:
 def latched() -> QoSProfile:
     """Return a profile whose last message reaches subscribers that come later: reliable, transient local, depth 1."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def overridable() -> QoSOverridingOptions:
+    """Let users override history, depth and reliability by `qos_overrides.<topic>.<publisher|subscription>.*`."""
+    return QoSOverridingOptions.with_default_policies()
+
+
+@contextmanager
+def explained(topic: str) -> Iterator[None]:
+    """Turn rclpy's refusal of an override into an error that says what to do.
+
+    Raises:
+        SettingError: instead of what rclpy raises while the topic is made.
+    """
+    try:
+        yield
+    except (ParameterException, InvalidQosOverridesError, RuntimeError) as error:
+        raise SettingError(
+            f"QoS override of {topic}: {error}; QoS is fixed when the process starts, restart it with a valid override"
+        ) from None

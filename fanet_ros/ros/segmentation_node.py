@@ -7,8 +7,8 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from fanet_ros.errors import FanetError
@@ -51,7 +51,8 @@ class SegmentationNode(LifecycleNode):
         full_name = f"{self.get_namespace()}/{self.get_name()}".lstrip("/")
         self._diagnostics = Diagnostics(full_name)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(_REPORT_INTERVAL_S, self._publish_diagnostics)
+        # on a clock that always runs: a simulation that stands still must not silence the diagnostics
+        self.create_timer(_REPORT_INTERVAL_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._survive_impossible_transitions()
 
     def autostart(self) -> None:
@@ -77,14 +78,23 @@ class SegmentationNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the device and take the output topics off the graph."""
+        self._fault = ""
         self._free()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything, from whatever state."""
+        self._fault = ""
         self._stop()
         self._free()
         return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a failure inside a transition: stop and free everything, and be ready to be configured anew."""
+        self._fault = f"an error while {state.label}; the log tells more"
+        self._stop()
+        self._free()
+        return super().on_error(state)
 
     def destroy_node(self) -> None:
         """Stop the worker before the topics it publishes on go away."""
@@ -117,13 +127,14 @@ class SegmentationNode(LifecycleNode):
         self._activated_at = monotonic()
         self._outputs.publish_label_info(self._settings.confidence_threshold)
         self._worker = NewestItemWorker("fanet_inference", self._work)
-        self._subscription = self.create_subscription(
-            CompressedImage if self._settings.image_transport == "compressed" else Image,
-            self._input_topic,
-            self._on_image,
-            qos.sensor_data(),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        with qos.explained(self._input_topic):
+            self._subscription = self.create_subscription(
+                CompressedImage if self._settings.image_transport == "compressed" else Image,
+                self._input_topic,
+                self._on_image,
+                qos.sensor_data(),
+                qos_overriding_options=qos.overridable(),
+            )
         self.get_logger().info(f"active: segments {self._input_topic}")
 
     def _attempt(self, what: str, act: Callable[[], None], undo: Callable[[], None]) -> TransitionCallbackReturn:
@@ -162,15 +173,18 @@ class SegmentationNode(LifecycleNode):
             statistics.count_dropped()
 
     def _work(self, received: ReceivedFrame) -> None:
-        assert self._pipeline is not None
+        assert self._pipeline is not None and self._outputs is not None
         try:
-            self._pipeline.process(received, self._settings)
+            stats = self._pipeline.process(received, self._settings)
         except UnusableImageError as error:
             self._reject(error.kind, f"image refused: {error}")
+            return
         except Exception as error:  # out of memory, a lost device: the next frame may work, and the robot sees why not
-            if not self.context.ok():
-                return  # the process ends, and with it the topics
-            self._reject("inference", f"frame lost: {type(error).__name__}: {error}")
+            if self.context.ok():  # else the process ends, and with it the topics
+                self._reject("inference", f"frame lost: {type(error).__name__}: {error}")
+            return
+        if stats is not None and self.context.ok():
+            self._outputs.publish_stats(stats)
 
     def _reject(self, kind: str, reason: str) -> None:
         assert self._pipeline is not None
@@ -190,7 +204,10 @@ class SegmentationNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         active = self._worker is not None and self._pipeline is not None
+        now = self.get_clock().now()
         activity = Activity(
+            state=self._state_machine.current_state[1],
+            clock_stands_still=now.nanoseconds == 0,
             statistics=self._pipeline.statistics if active and self._pipeline is not None else None,
             backend=self._segmenter.backend_info if self._segmenter is not None else None,
             topic=self._input_topic,
@@ -199,7 +216,6 @@ class SegmentationNode(LifecycleNode):
             wanted=bool(self._outputs is not None and self._outputs.wanted()),
         )
         faults = self._parameter_server.faults or ((self._fault,) if self._fault else ())
-        now = self.get_clock().now()
         self._diagnostics_publisher.publish(self._diagnostics.report(now, faults, activity, self._settings))
 
     def _stop(self) -> None:
@@ -212,11 +228,14 @@ class SegmentationNode(LifecycleNode):
             self._worker = None
 
     def _free(self) -> None:
-        if self._outputs is not None:
-            self._outputs.destroy()
-        if self._segmenter is not None:
-            self._segmenter.close()
+        outputs, segmenter = self._outputs, self._segmenter
         self._outputs = self._segmenter = self._pipeline = None
+        for resource in (outputs and outputs.destroy, segmenter and segmenter.close):
+            try:
+                if resource:
+                    resource()
+            except Exception as error:  # a lost device cannot be freed; the rest still is
+                self.get_logger().error(f"while freeing resources: {type(error).__name__}: {error}")
 
     def _survive_impossible_transitions(self) -> None:
         """Answer a transition that the state does not allow with "no"; rclpy's own service would end the process."""
