@@ -59,10 +59,10 @@ def segment(
     backend: Annotated[str, typer.Option(help=_help("backend"), metavar="|".join(BACKENDS))] = "auto",
     device: Annotated[str, typer.Option(help=_help("device"))] = "auto",
     precision: Annotated[str, typer.Option(help=_help("precision"), metavar="|".join(PRECISIONS))] = "auto",
-    threads: Annotated[int, typer.Option(help=_help("threads"), min=0)] = 0,
+    threads: Annotated[int, typer.Option(help=_help("threads"))] = 0,
     input_size: Annotated[str, typer.Option(help=_help("input_size"))] = "auto",
-    overlay_alpha: Annotated[float, typer.Option(help=_help("overlay_alpha"), min=0.0, max=1.0)] = 0.5,
-    confidence_threshold: Annotated[float, typer.Option(help=_help("confidence_threshold"), min=0.0, max=1.0)] = 0.0,
+    overlay_alpha: Annotated[float, typer.Option(help=_help("overlay_alpha"))] = 0.5,
+    confidence_threshold: Annotated[float, typer.Option(help=_help("confidence_threshold"))] = 0.0,
     masks: Annotated[bool, typer.Option("--masks", help="Also write a mask PNG for every frame of a video.")] = False,
 ) -> None:
     """Segment images and videos into OUTPUT/<name>/: masks, overlays, contact sheet and summary."""
@@ -70,6 +70,9 @@ def segment(
     from fanet_ros.segmenter import Segmenter
 
     with _one_line_errors():
+        _SPECS["threads"].validate(threads)
+        _SPECS["overlay_alpha"].validate(overlay_alpha)
+        _SPECS["confidence_threshold"].validate(confidence_threshold)
         segmenter = Segmenter(
             weights or DEFAULT_WEIGHTS,
             labels=labels,
@@ -88,7 +91,8 @@ def segment(
             _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
             failed += 1
     if failed:
-        _errors.print(f"{failed} of {len(paths)} paths could not be segmented; the others are in {output}/")
+        others = f"; the others are in {output}/" if failed < len(paths) else ""
+        _errors.print(f"{failed} of {len(paths)} paths could not be segmented{others}")
         raise typer.Exit(1)
 
 

@@ -106,7 +106,7 @@ def export_onnx(graph: FrameToLogits, path: str | Path, height: int, width: int,
 def _export(graph: FrameToLogits, frame: Tensor, path: Path) -> None:
     with warnings.catch_warnings():
         # torch's newer exporter (dynamo=True) needs onnxscript; this one needs nothing, but says that it is old, both
-        # by itself and through a helper it calls. Nothing else is silenced.
+        # by itself and through a function it calls. Nothing else is silenced.
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX", DeprecationWarning)
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
         torch.onnx.export(

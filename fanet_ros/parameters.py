@@ -1,19 +1,20 @@
-"""Every setting of the segmentation node, once: default, description, range, and when it may change.
+"""Every setting of our nodes, once: default, description, range, and when it may change.
 
-The ROS parameters, config/segment.yaml and the table in the README all come from this dataclass; tests keep them equal.
+The ROS parameters, the launch arguments, config/segment.yaml and the tables in the README all come from these
+dataclasses; tests keep them equal.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
 from fanet_ros.errors import SettingError
-from fanet_ros.settings import BACKENDS, PRECISIONS, check_device, check_input_size, check_output_size
+from fanet_ros.settings import BACKENDS, MAX_SIDE, PRECISIONS, check_device, check_input_size, check_output_size
 
 ParameterValue = bool | int | float | str
 
@@ -89,12 +90,23 @@ _TYPE_NAMES: Mapping[type, str] = {bool: "boolean", int: "whole number", float: 
 
 
 def _parameter(default: Any, description: str, applies: Applies, **limits: Any) -> Any:
-    """Declare one field of SegmentationParameters; its limits travel in the field's metadata."""
+    """Declare one field of a Parameters class; its limits travel in the field's metadata."""
     return field(default=default, metadata={"description": description, "applies": applies, **limits})
 
 
+class Parameters:
+    """Base of the dataclasses below."""
+
+    @classmethod
+    def specs(cls) -> dict[str, ParameterSpec]:
+        """Return one spec per parameter, by name, in declaration order."""
+        assert is_dataclass(cls)
+        defaults = cls()
+        return {f.name: ParameterSpec(f.name, getattr(defaults, f.name), **f.metadata) for f in fields(cls)}
+
+
 @dataclass(frozen=True)
-class SegmentationParameters:
+class SegmentationParameters(Parameters):
     """The values of one node's parameters. Field order is the order of the YAML file and the README table."""
 
     weights: str = _parameter(
@@ -180,16 +192,44 @@ class SegmentationParameters:
         True, "Configure and activate at start; false leaves both to a lifecycle manager.", Applies.AT_START
     )
 
-    @classmethod
-    def specs(cls) -> dict[str, ParameterSpec]:
-        """Return one spec per parameter, by name, in declaration order."""
-        defaults = cls()
-        return {f.name: ParameterSpec(f.name, getattr(defaults, f.name), **f.metadata) for f in fields(cls)}
+
+@dataclass(frozen=True)
+class CameraParameters(Parameters):
+    """The values of the camera node's parameters; it reads them once, when it starts."""
+
+    source: str = _parameter(
+        "street", "street (procedural), the path of a video or an image folder, or a V4L2 device.", Applies.AT_START
+    )
+    rate_hz: float = _parameter(
+        0.0,
+        "Images per second; 0: the source's own rate, or 30 if it has none.",
+        Applies.AT_START,
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    width: int = _parameter(
+        0, "Width of the images in pixels; 0: the source's own.", Applies.AT_START, minimum=0, maximum=MAX_SIDE
+    )
+    height: int = _parameter(
+        0, "Height of the images in pixels; 0: the source's own.", Applies.AT_START, minimum=0, maximum=MAX_SIDE
+    )
+    frame_id: str = _parameter(
+        "camera_optical_frame",
+        "Coordinate frame of the images: the camera's optical frame (REP 103).",
+        Applies.AT_START,
+    )
+    loop: bool = _parameter(True, "Start over at the end of the source; false: end the node.", Applies.AT_START)
+    seed: int = _parameter(0, "Seed of the procedural street.", Applies.AT_START, minimum=0, maximum=2**31 - 1)
+    frames: int = _parameter(
+        0, "End the node after that many images; 0: never.", Applies.AT_START, minimum=0, maximum=2**31 - 1
+    )
+    wait_for_subscribers: int = _parameter(
+        0, "Start when that many nodes subscribe to ~/image_raw.", Applies.AT_START, minimum=0, maximum=100
+    )
 
 
-def unknown_parameter_hint(name: str) -> str:
+def unknown_parameter_hint(name: str, known: Collection[str]) -> str:
     """Return one sentence about a parameter name that does not exist, with the nearest one that does."""
-    known = list(SegmentationParameters.specs())
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known ones: {', '.join(known)}"
     return f"unknown parameter '{name}' is ignored; {hint}"

@@ -104,7 +104,7 @@ class RunReport:
         """Close the video, write contact_sheet.png and summary.json, and return the summary.
 
         Args:
-            extra: entries that only the caller knows; they come first in the summary.
+            extra: entries that only the caller knows; they come first and replace the report's own of the same name.
         """
         if self._video is not None:
             self._video.release()
@@ -113,7 +113,7 @@ class RunReport:
             step = -(-len(self._samples) // (_MAX_SAMPLES // 2))
             sheet = contact_sheet(self._samples[::step], self._label_set)
             write_image(self._folder / "contact_sheet.png", sheet)
-        summary = extra | self.summary()
+        summary = extra | {key: value for key, value in self.summary().items() if key not in extra}
         (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         return summary
 

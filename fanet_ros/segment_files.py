@@ -37,8 +37,8 @@ class FileSegmentation:
 def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
     """Segment one image, folder of images or video, with a progress bar and a summary at the end.
 
-    Writes contact_sheet.png and summary.json; for a video overlay.mp4, for images <name>_mask.png (class ids) and
-    <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up.
+    Writes contact_sheet.png and summary.json; for a video overlay.mp4, for images <name>_mask.png (class ids),
+    <name>_color.png and <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up.
 
     Returns:
         The folder written.
@@ -53,12 +53,19 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
         folder = _free_folder(settings.output / path.resolve().stem)
         # images have no frame rate, so a source without one gets pictures instead of a video
         report = RunReport(folder, segmenter.label_set, video_rate_hz=source.rate_hz)
+        started = perf_counter()
         try:
             _segment_source(path.name, source, segmenter, report, folder, settings)
         finally:
-            info = segmenter.backend_info
-            extra = {"source": str(path), "backend": info.name, "device": info.device, "precision": info.precision}
             if report.frames:
+                info = segmenter.backend_info
+                extra = {
+                    "source": str(path),
+                    "backend": info.name,
+                    "device": info.device,
+                    "precision": info.precision,
+                    "fps": round(report.frames / (perf_counter() - started), 2),
+                }
                 print_summary(report.finish(extra), f"{path.name} -> {folder}/")
     return folder
 
@@ -89,13 +96,15 @@ def _segment_source(
 
             camera = _as_rgb(frame)
             overlay, _ = painter.overlay(camera, "rgb8", result.labels, settings.overlay_alpha)
-            report.add_frame(camera, painter.color_mask(result.labels), overlay, result.labels)
+            colors = painter.color_mask(result.labels)
+            report.add_frame(camera, colors, overlay, result.labels)
             names[frame.name] += 1  # a folder may hold a.png and a.jpg
             stem = frame.name if names[frame.name] == 1 else f"{frame.name}_{names[frame.name]}"
             if not is_video or settings.video_masks:
                 write_image(folder / f"{stem}_mask.png", result.labels)
             if not is_video:
                 write_image(folder / f"{stem}_overlay.png", overlay)
+                write_image(folder / f"{stem}_color.png", colors)
             progress.advance(task)
 
 

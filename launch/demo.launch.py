@@ -19,19 +19,12 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from fanet_ros.errors import SettingError
+from fanet_ros.parameters import CameraParameters
 from fanet_ros.ros.transport import shipped_dds_environment
 
-# Parameters of the camera node that are arguments as well: their type, and what they say.
-CAMERA_PARAMETERS = {
-    "source": (str, "street (procedural), the path of a video or an image folder, or a V4L2 device (/dev/video0)."),
-    "rate_hz": (float, "Images per second."),
-    "width": (int, "Width of the images in pixels."),
-    "height": (int, "Height of the images in pixels."),
-    "frame_id": (str, "Coordinate frame of the images: the camera's optical frame."),
-    "loop": (bool, "Start over at the end of a video or folder."),
-    "seed": (int, "Seed of the procedural street."),
-}
-CHOICES = {bool: ["true", "false", "True", "False"]}
+# Parameters of the camera node that are arguments as well; fanet_ros/parameters.py describes them.
+CAMERA_PARAMETERS = ("source", "rate_hz", "width", "height", "frame_id", "loop", "seed")
+BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
 
 
@@ -40,15 +33,7 @@ def generate_launch_description() -> LaunchDescription:
     dds = shipped_dds_environment(processes=2)
     return LaunchDescription(
         [
-            *(
-                DeclareLaunchArgument(
-                    name,
-                    default_value=NOT_GIVEN,
-                    choices=[NOT_GIVEN, *CHOICES[kind]] if kind in CHOICES else None,
-                    description=f"{description} Not given: as the camera node says.",
-                )
-                for name, (kind, description) in CAMERA_PARAMETERS.items()
-            ),
+            *(_camera_argument(name) for name in CAMERA_PARAMETERS),
             DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of both nodes."),
             # auto, where segment.launch.py alone has false: a demo is there to be looked at.
             DeclareLaunchArgument(
@@ -68,11 +53,22 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
+def _camera_argument(name: str) -> DeclareLaunchArgument:
+    """Return the launch argument for a parameter of the camera node, with the parameter's description."""
+    spec = CameraParameters.specs()[name]
+    return DeclareLaunchArgument(
+        name,
+        default_value=NOT_GIVEN,
+        choices=[NOT_GIVEN, *BOOLEANS] if isinstance(spec.default, bool) else None,
+        description=f"{spec.description} Not given: {spec.default}.",
+    )
+
+
 def _camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
     given = {
-        name: _read(name, argument[name], kind)
-        for name, (kind, _) in CAMERA_PARAMETERS.items()
+        name: _read(name, argument[name], type(CameraParameters.specs()[name].default))
+        for name in CAMERA_PARAMETERS
         if argument[name] != NOT_GIVEN
     }
     return [

@@ -105,7 +105,7 @@ def _check_platform() -> None:
     if not version or (int(version[1]), int(version[2])) < MIN_GLIBC:
         raise SetupError(
             f"the ROS 2 wheels need glibc {'.'.join(map(str, MIN_GLIBC))} or newer, this system has "
-            f"{libc or 'another C library'}: use Debian 12, Ubuntu 22.04 or newer, or source a ROS 2 installation"
+            f"{libc or 'another C library'}: use Debian 12, Ubuntu 24.04 or newer, or source a ROS 2 installation"
         )
 
 

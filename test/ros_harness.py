@@ -35,6 +35,9 @@ RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=Re
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 
 
+_started: list[NodeProcess] = []  # by the running test; watched while it waits
+
+
 class NodeProcess:
     """One of our nodes as a process, with its output at hand."""
 
@@ -48,6 +51,7 @@ class NodeProcess:
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        _started.append(self)
 
     @property
     def output(self) -> str:
@@ -58,6 +62,8 @@ class NodeProcess:
         return self.process.poll() is None
 
     def stop(self, number: int = signal.SIGINT) -> int:
+        if self in _started:
+            _started.remove(self)
         if self.is_alive:
             self.process.send_signal(number)
         try:
@@ -121,6 +127,8 @@ class Probe:
         """Spin until the condition holds."""
         deadline = time.monotonic() + TIMEOUT_S
         while not condition():
+            for node in _started:
+                assert not node.process.poll(), f"the node died while the test waited for {what}:\n{node.output}"
             assert time.monotonic() < deadline, f"waited {TIMEOUT_S} s in vain for {what}; got {self._summary()}"
             self._executor.spin_once(timeout_sec=0.05)
 

@@ -30,7 +30,7 @@ def test_street_camera_with_truth_and_calibration(probe: Probe) -> None:
     probe.listen(Image, topics[1])
     probe.listen(CameraInfo, topics[2])
     with running(
-        "camera_node", seed=3, width=160, height=96, rate_hz=20.0, frames=5, wait_for_subscribers=1, frame_id="eye"
+        "camera_node", seed=3, width=160, height=96, rate_hz=20, frames=5, wait_for_subscribers=1, frame_id="eye"
     ) as node:
         for topic in topics:
             probe.wait_for(topic, 4)
@@ -83,6 +83,16 @@ def test_without_looping_the_node_ends_with_its_source(probe: Probe, tmp_path: P
         probe.wait(lambda: not node.is_alive, "the node to end")
     assert len(probe.received["/camera/image_raw"]) == 3
     assert "has ended after 3 frames" in node.output
+
+
+def test_wrong_parameters_are_one_clear_line(domain_id: int) -> None:
+    node = NodeProcess("camera_node", rate_hz=-1.0, seed="x", frame=3)
+    assert node.process.wait(TIMEOUT_S) == 2
+    node.stop()
+    assert "parameter 'rate_hz': received -1.0, expected a value from 0 to 1000" in node.output
+    assert "parameter 'seed': received 'x', expected a whole number" in node.output
+    assert "unknown parameter 'frame' is ignored; did you mean 'frames'?" in node.output
+    assert "Traceback" not in node.output
 
 
 def test_a_source_that_cannot_be_opened_is_one_clear_line(domain_id: int) -> None:

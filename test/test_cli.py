@@ -44,6 +44,8 @@ def test_faults_are_one_line_without_a_traceback(tmp_path: Path) -> None:
         ("--backend", "caffe", "expected one of auto, torch"),
         ("--input-size", "huge", "expected WIDTHxHEIGHT"),
         ("--labels", "kitti", "no label set 'kitti'"),
+        ("--threads", "999", "received 999, expected a value from 0 to 256"),
+        ("--overlay-alpha", "2", "received 2.0, expected a value from 0 to 1"),
     ):
         result = RUNNER.invoke(app, ["segment", "picture.png", option, value, "--output", str(tmp_path)])
         assert result.exit_code == 2, result.output

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
@@ -27,8 +28,10 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["frames_sent"] == 20
     assert 0 < summary["frames_processed"] <= 20
-    lost = summary["frames_lost_in_transport"]
-    assert lost == 20 - summary["frames_received"] >= 0
+    assert summary["frames_lost_in_transport"] == 20 - summary["frames_received"] >= 0
+    ended = sum(summary[f"frames_{end}"] for end in ("processed", "dropped", "skipped", "rejected"))
+    assert summary["frames_received"] == ended
+    assert 0 < summary["frames_recorded"] <= summary["frames_processed"]
     assert set(summary["latency_ms"]) == {"wait", "decode", "inference", "publish", "end_to_end"}
     assert all(0 <= latency["p50"] <= latency["p99"] for latency in summary["latency_ms"].values())
     assert summary["latency_ms"]["end_to_end"]["p50"] >= summary["latency_ms"]["inference"]["p50"]
@@ -56,8 +59,23 @@ def test_own_video(domain_id: int, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["source"] == str(path)
+    assert summary["camera_rate_hz"] == 10, "the video's own rate"
     assert summary["frames_sent"] == 8, "a video that is too short loops"
     assert "mean_iou" not in summary, "footage has no ground truth"
+
+
+def test_a_bad_setting_is_one_clear_line(domain_id: int, tmp_path: Path) -> None:
+    result = run_demo("--input-size", "1x1", "--output", str(tmp_path))
+    assert result.returncode == 2
+    assert "'input_size': received '1x1'" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works on this machine's GPU")
+def test_a_node_that_cannot_be_configured_ends_the_demo(domain_id: int, tmp_path: Path) -> None:
+    result = run_demo("--precision", "fp16", "--output", str(tmp_path))
+    assert result.returncode == 1
+    assert "error: cannot configure: precision fp16 needs a CUDA GPU" in result.stdout
 
 
 def test_missing_video_is_one_clear_line(domain_id: int, tmp_path: Path) -> None:

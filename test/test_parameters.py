@@ -5,15 +5,15 @@ import pytest
 import yaml
 
 from fanet_ros.errors import SettingError
-from fanet_ros.parameter_docs import markdown_table, with_table, yaml_text
-from fanet_ros.parameters import Applies, SegmentationParameters, unknown_parameter_hint
+from fanet_ros.parameter_docs import TABLES, markdown_table, with_tables, yaml_text
+from fanet_ros.parameters import Applies, CameraParameters, SegmentationParameters, unknown_parameter_hint
 
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = SegmentationParameters.specs()
 
 
 def test_defaults_are_valid() -> None:
-    for spec in SPECS.values():
+    for spec in (*SPECS.values(), *CameraParameters.specs().values()):
         assert spec.validate(spec.default) == spec.default
         assert spec.description.endswith(".")
 
@@ -26,10 +26,11 @@ def test_yaml_file_lists_every_parameter_with_its_default_and_comment() -> None:
     assert {type(v) for v in values.values()} <= {bool, int, float, str}
 
 
-def test_readme_table_is_current() -> None:
+def test_readme_tables_are_current() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert with_table(readme) == readme, "run python -m fanet_ros.parameter_docs"
-    assert all(f"`{name}`" in markdown_table() for name in SPECS)
+    assert with_tables(readme) == readme, "run python -m fanet_ros.parameter_docs"
+    for parameters in TABLES.values():
+        assert all(f"`{name}`" in markdown_table(parameters) for name in parameters.specs())
 
 
 @pytest.mark.parametrize(
@@ -67,5 +68,5 @@ def test_only_autostart_is_fixed_at_start() -> None:
 
 
 def test_misspelt_names_get_a_hint() -> None:
-    assert "did you mean 'overlay_alpha'?" in unknown_parameter_hint("overlay_alfa")
-    assert "known ones: weights, labels" in unknown_parameter_hint("zzz")
+    assert "did you mean 'overlay_alpha'?" in unknown_parameter_hint("overlay_alfa", SPECS)
+    assert "known ones: weights, labels" in unknown_parameter_hint("zzz", SPECS)

@@ -38,10 +38,12 @@ def test_image(tmp_path: Path, segmenter: Segmenter) -> None:
     overlay = cv2.imread(str(folder / "a street_overlay.png"))
     colors = segmenter.label_set.palette[mask][..., ::-1]
     assert np.abs(overlay - (0.5 * colors + 0.5 * image)).max() <= 1
+    np.testing.assert_array_equal(cv2.imread(str(folder / "a street_color.png")), colors)
     assert not (folder / "overlay.mp4").exists()
     assert (folder / "contact_sheet.png").exists()
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["frames_processed"], summary["backend"]) == (1, "torch")
+    assert summary["fps"] > 0
 
 
 def test_folder_of_images(tmp_path: Path, segmenter: Segmenter) -> None:

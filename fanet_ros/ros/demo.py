@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import rclpy
 import typer
@@ -20,9 +20,10 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fanet_ros.errors import FanetError
-from fanet_ros.labels import load_label_set
+from fanet_ros.errors import FanetError, SettingError
+from fanet_ros.labels import LabelSet, load_label_set
 from fanet_ros.model_card import read_card
+from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.recorder import Recorder
@@ -30,6 +31,7 @@ from fanet_ros.ros.transport import prepare_process
 from fanet_ros.sources import open_source
 
 NAMESPACE = "/fanet_demo"  # so that a demo never mixes with a robot's own camera on the same network
+_STREET_RATE_HZ = 10.0  # about what the network makes of it on two CPU cores
 _START_TIMEOUT_S = 60.0
 _SILENCE_S = 2.0
 _console = Console()
@@ -38,65 +40,83 @@ _console = Console()
 def run_demo(
     frames: Annotated[int, typer.Option(min=1, help="Frames the camera sends.")] = 100,
     video: Annotated[Path | None, typer.Option(help="Play this video instead of the street camera.")] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Frames per second the camera sends.")] = 10.0,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Frames per second the camera sends; else the video's own, or 10.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo"),
     precision: Annotated[str, typer.Option(help="Precision of the network.")] = "auto",
     input_size: Annotated[str, typer.Option(help="Input size of the network.")] = "auto",
 ) -> None:
     """Run camera and segmentation for some frames and show what came out."""
     began = float(os.environ.get("FANET_DEMO_STARTED", time.time()))
-    for note in prepare_process():
-        _console.print(f"[yellow]note:[/] {note}")
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    parameters: dict[str, object] = {"precision": precision, "input_size": input_size}
+    source = str(video) if video else "street"
     try:
-        source = str(video) if video else "street"
-        with open_source(source):
-            pass  # a source that cannot be opened is better refused here than by a child process
-        label_set = load_label_set(read_card(DEFAULT_WEIGHTS).label_set or "camvid11")
-        report = RunReport(output, label_set, video_rate_hz=rate)
+        # what cannot work is better refused here than by a child process
+        for name, value in parameters.items():
+            SegmentationParameters.specs()[name].validate(value)
+        with open_source(source) as opened:
+            native_rate = opened.rate_hz if video else None
+        camera: dict[str, Any] = {
+            "source": source,
+            "rate_hz": rate or native_rate or _STREET_RATE_HZ,
+            "frames": frames,
+            "wait_for_subscribers": 2,
+        }
+        label_set = _label_set()
+        report = RunReport(output, label_set, video_rate_hz=camera["rate_hz"])
     except FanetError as error:
         _console.print(f"[red]error:[/] {error}", soft_wrap=True)
         raise typer.Exit(2) from None
 
-    camera_arguments = {"source": source, "rate_hz": rate, "frames": frames, "wait_for_subscribers": 2}
-    with ExitStack() as stack:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
-        stack.callback(rclpy.try_shutdown)
-        recorder = Recorder(NAMESPACE, report, label_set, rate_hz=rate)
-        stack.callback(recorder.destroy_node)
-        segmentation = stack.enter_context(
-            _node_process("segmentation_node", {"precision": precision, "input_size": input_size})
-        )
-        camera = stack.enter_context(_node_process("camera_node", camera_arguments))
-        try:
-            _record(recorder, camera, segmentation, frames)
-        except KeyboardInterrupt:
-            _console.print("interrupted; what was recorded so far is written")
-        first = recorder.first_mask_time
-        extra = {
-            "source": source,
-            "frames_sent": frames,
-            **recorder.counts(frames),
-            "first_mask_after_s": None if first is None else round(first - began, 1),
-            **recorder.facts(),
-        }
-        summary = report.finish(extra)
-
+    recorded = _run_nodes(report, label_set, camera, parameters)
+    first_mask_time = recorded.pop("first_mask_time")
+    first_mask_after_s = None if first_mask_time is None else round(first_mask_time - began, 1)
+    summary = report.finish({"source": source, "first_mask_after_s": first_mask_after_s, **recorded})
     if not report.frames:
         _console.print("[red]error:[/] no masks arrived; the log above tells what the nodes did")
         raise typer.Exit(1)
     print_summary(summary, f"demo: {source}")
-    _console.print(f"first mask {summary['first_mask_after_s']} s after the start; look at {output}/contact_sheet.png")
+    _console.print(f"first mask {first_mask_after_s} s after the start; look at {output}/contact_sheet.png")
+
+
+def _label_set() -> LabelSet:
+    name = read_card(DEFAULT_WEIGHTS).label_set
+    if name is None:
+        raise SettingError(f"the card of {DEFAULT_WEIGHTS} names no label set; reinstall fanet_ros")
+    return load_label_set(name)
+
+
+def _run_nodes(
+    report: RunReport, label_set: LabelSet, camera: dict[str, Any], segmentation: dict[str, object]
+) -> dict[str, Any]:
+    """Run both nodes with these parameters, record what they publish, and return what is known of the run."""
+    for note in prepare_process():
+        _console.print(f"[yellow]note:[/] {note}")
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    with ExitStack() as stack:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
+        stack.callback(rclpy.try_shutdown)
+        recorder = Recorder(NAMESPACE, report, label_set, rate_hz=camera["rate_hz"])
+        stack.callback(recorder.destroy_node)
+        segmentation_process = stack.enter_context(_node_process("segmentation_node", segmentation))
+        camera_process = stack.enter_context(_node_process("camera_node", camera))
+        try:
+            _record(recorder, camera_process, segmentation_process, camera["frames"])
+        except KeyboardInterrupt:
+            _console.print("interrupted; what was recorded so far is written")
+        sent = camera["frames"] if camera_process.poll() == 0 else None
+        return {"first_mask_time": recorder.first_mask_time, **recorder.counts(sent), **recorder.facts()}
 
 
 def _record(recorder: Recorder, camera: subprocess.Popen, segmentation: subprocess.Popen, frames: int) -> None:
-    """Spin the recorder until the camera has sent all frames and the last mask is in."""
+    """Spin the recorder until the camera has sent all frames and the last mask is in, or a node has failed."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    deadline = time.monotonic() + _START_TIMEOUT_S
+    started = last_change = time.monotonic()
+    last_mask = 0
     with Progress(*columns, console=_console) as progress:
         sent = progress.add_task("camera frames", total=frames)
         done = progress.add_task("masks", total=frames)
-        last_mask, last_change = 0, time.monotonic()
         while True:
             rclpy.spin_once(recorder, timeout_sec=0.05)
             recorder.record_complete_frames()
@@ -105,18 +125,29 @@ def _record(recorder: Recorder, camera: subprocess.Popen, segmentation: subproce
             now = time.monotonic()
             if recorder.masks_seen != last_mask or not recorder.images_seen:
                 last_mask, last_change = recorder.masks_seen, now
-            if segmentation.poll() is not None:
-                _console.print(f"[red]error:[/] the segmentation node ended with code {segmentation.returncode}")
-                break
-            if camera.poll() is not None and now - last_change > _SILENCE_S:
-                break
-            if not recorder.images_seen and now > deadline:
-                _console.print(f"[red]error:[/] no camera frame within {_START_TIMEOUT_S:.0f} s")
-                break
+            problem = _problem(recorder, camera, segmentation, now - started)
+            if problem:
+                _console.print(f"[red]error:[/] {problem}", soft_wrap=True)
+                return
+            if camera.poll() == 0 and now - last_change > _SILENCE_S:
+                return
+
+
+def _problem(recorder: Recorder, camera: subprocess.Popen, segmentation: subprocess.Popen, seconds: float) -> str:
+    """Return why there is nothing more to wait for; empty while all is well."""
+    if segmentation.poll() is not None:
+        return f"the segmentation node ended with code {segmentation.returncode}"
+    if camera.poll():
+        return f"the camera node ended with code {camera.returncode}"
+    if recorder.node_fault:
+        return recorder.node_fault
+    if not recorder.images_seen and seconds > _START_TIMEOUT_S:
+        return f"nothing to see within {_START_TIMEOUT_S:.0f} s: the segmentation node did not start, or no image came"
+    return ""
 
 
 @contextmanager
-def _node_process(module: str, parameters: dict[str, object]) -> Iterator[subprocess.Popen]:
+def _node_process(module: str, parameters: dict[str, Any]) -> Iterator[subprocess.Popen]:
     """Run one of our nodes in the demo's namespace, and end it at the end."""
     command = [sys.executable, "-m", f"fanet_ros.ros.{module}", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
     command += ["-r", f"image:={NAMESPACE}/camera/image_raw"]

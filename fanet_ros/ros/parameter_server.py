@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from fanet_ros.errors import SettingError
 from fanet_ros.parameters import (
     Applies,
+    Parameters,
     ParameterSpec,
     ParameterValue,
-    SegmentationParameters,
     unknown_parameter_hint,
 )
+
+ParametersType = TypeVar("ParametersType", bound=Parameters)
 
 _FOREIGN_PREFIXES = ("qos_overrides.", "use_sim_time", "start_type_description_service")
 
 
-class ParameterServer:
+class ParameterServer(Generic[ParametersType]):
     """The node's parameters: declared once, validated on every change, read as one immutable dataclass.
 
     A wrong value given at start (launch argument, YAML) does not end the node: the parameter keeps its default, the
     fault is remembered, and the node refuses to configure until the value is corrected with `ros2 param set`.
     """
 
-    def __init__(self, node: Node, *, is_configured: Callable[[], bool], on_change: Callable[[], None]) -> None:
-        """Declare every parameter of SegmentationParameters.
+    def __init__(
+        self,
+        node: Node,
+        parameters: type[ParametersType],
+        *,
+        is_configured: Callable[[], bool] = lambda: True,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Declare every parameter of a class.
 
         Args:
             node: that owns the parameters.
+            parameters: the class.
             is_configured: tells whether parameters that apply at configure are fixed now.
             on_change: called after values have changed.
         """
         self._node = node
         self._is_configured = is_configured
         self._on_change = on_change
-        self._specs = SegmentationParameters.specs()
+        self._class = parameters
+        self._specs = parameters.specs()
         self._faults: dict[str, str] = {}
         self._values: dict[str, ParameterValue] = {spec.name: self._declare(spec) for spec in self._specs.values()}
         self._warn_of_unknown_names()
         node.add_on_set_parameters_callback(self._on_set)
 
     @property
-    def values(self) -> SegmentationParameters:
+    def values(self) -> ParametersType:
         """The values in force now."""
-        return SegmentationParameters(**self._values)  # type: ignore[arg-type]  # each was validated by its spec
+        return self._class(**self._values)  # each was validated by its spec
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -57,19 +70,22 @@ class ParameterServer:
     def _declare(self, spec: ParameterSpec) -> ParameterValue:
         given = self._node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
         try:
-            return spec.validate(given)
+            value = spec.validate(given)
         except SettingError as error:
             self._faults[spec.name] = str(error)
             self._node.get_logger().error(str(error))
+            value = spec.default
             self._node.undeclare_parameter(spec.name)
-            self._node.declare_parameter(spec.name, spec.default, _descriptor(spec), ignore_override=True)
-            return spec.default
+            self._node.declare_parameter(spec.name, value, _descriptor(spec), ignore_override=True)
+        # only now, as rclpy raises for a value given at start that is outside the range, and keeps read-only ones
+        self._node.set_descriptor(spec.name, _limited_descriptor(spec))
+        return value
 
     def _warn_of_unknown_names(self) -> None:
         # rclpy ignores overrides of undeclared parameters silently and tells of them nowhere else.
         for name in getattr(self._node, "_parameter_overrides", {}):
             if name not in self._specs and not name.startswith(_FOREIGN_PREFIXES):
-                self._node.get_logger().warning(unknown_parameter_hint(name))
+                self._node.get_logger().warning(unknown_parameter_hint(name, list(self._specs)))
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         changes: dict[str, ParameterValue] = {}
@@ -96,11 +112,21 @@ class ParameterServer:
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
-    # Without a fixed type and range rclpy leaves every check to us: it would raise for a wrong value given at start,
-    # and refuse `1` where a number like `1.0` is meant. Tools read the range from the constraints' text.
+    # Without a fixed type rclpy leaves the type to us: it would raise for a wrong one given at start, and refuse `1`
+    # where a number like `1.0` is meant.
     return ParameterDescriptor(
-        description=spec.description,
-        additional_constraints=spec.range_text,
-        read_only=spec.applies is Applies.AT_START,
-        dynamic_typing=True,
+        description=spec.description, additional_constraints=spec.range_text, dynamic_typing=True
     )
+
+
+def _limited_descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    """Add what rclpy enforces and tools show: the range, and whether the parameter is fixed."""
+    descriptor = _descriptor(spec)
+    descriptor.read_only = spec.applies is Applies.AT_START
+    if spec.minimum is not None and isinstance(spec.default, float):
+        upper = sys.float_info.max if spec.maximum is None else spec.maximum
+        descriptor.floating_point_range = [FloatingPointRange(from_value=spec.minimum, to_value=upper)]
+    elif spec.minimum is not None:
+        upper = 2**31 - 1 if spec.maximum is None else spec.maximum
+        descriptor.integer_range = [IntegerRange(from_value=int(spec.minimum), to_value=int(upper), step=1)]
+    return descriptor

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -53,11 +54,14 @@ class Recorder(Node):
         self._has_truth = False
         self.images_seen = 0
         self.masks_seen = 0
+        self.node_fault = ""
         self.first_mask_time: float | None = None
         self._listen(Image, "camera/labels", self._on_truth)
         self._listen(Image, "segmentation/mask", self._on_mask)
         self._listen(Image, "segmentation/overlay", self._on_overlay)
         self._listen(SegmentationStats, "segmentation/stats", self._on_stats)
+        self._status_name = f"{namespace}/segmentation: node".lstrip("/")
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._listens_to_camera = False
         self.create_subscription(LabelInfo, "segmentation/label_info", self._on_label_info, qos.latched())
 
@@ -73,15 +77,22 @@ class Recorder(Node):
         while len(self._parts) > _PATIENCE:
             del self._parts[min(self._parts)]
 
-    def counts(self, sent: int) -> dict[str, int]:
-        """Return what became of the frames sent, as the node itself counted them."""
-        stats = self._last_stats
-        received = 0 if stats is None else stats.frames_received
+    def counts(self, sent: int | None) -> dict[str, int | None]:
+        """Return what became of the frames, as the node itself counted them.
+
+        Args:
+            sent: by the camera; None where it was stopped before its end, so that nobody knows.
+        """
+        stats = self._last_stats or SegmentationStats()
         return {
-            "frames_received": received,
-            "frames_dropped": 0 if stats is None else stats.frames_dropped,
-            "frames_skipped": 0 if stats is None else stats.frames_skipped,
-            "frames_lost_in_transport": sent - received,
+            "frames_sent": sent,
+            "frames_received": stats.frames_received,
+            "frames_processed": stats.frames_processed,
+            "frames_dropped": stats.frames_dropped,
+            "frames_skipped": stats.frames_skipped,
+            "frames_rejected": stats.frames_rejected,
+            "frames_recorded": self._report.frames,
+            "frames_lost_in_transport": None if sent is None else sent - stats.frames_received,
         }
 
     def facts(self) -> dict[str, Any]:
@@ -124,6 +135,11 @@ class Recorder(Node):
         if not self._listens_to_camera:
             self._listens_to_camera = True
             self._listen(Image, "camera/image_raw", self._on_camera)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == self._status_name:
+                self.node_fault = status.message if status.level == DiagnosticStatus.ERROR else ""
 
     def _on_camera(self, message: Image) -> None:
         self.images_seen += 1

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from time import monotonic, perf_counter
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 
 from fanet_ros.errors import FanetError
+from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import UnusableImageError
@@ -44,8 +45,12 @@ class SegmentationNode(LifecycleNode):
         self._activated_at = 0.0
         self._fault = ""
         self._last_logged: dict[str, float] = {}
+        self._silence_logged = False
         self._parameter_server = ParameterServer(
-            self, is_configured=lambda: self._segmenter is not None, on_change=self._on_parameters_changed
+            self,
+            SegmentationParameters,
+            is_configured=lambda: self._segmenter is not None,
+            on_change=self._on_parameters_changed,
         )
         self._settings = self._parameter_server.values
         full_name = f"{self.get_namespace()}/{self.get_name()}".lstrip("/")
@@ -216,7 +221,16 @@ class SegmentationNode(LifecycleNode):
             wanted=bool(self._outputs is not None and self._outputs.wanted()),
         )
         faults = self._parameter_server.faults or ((self._fault,) if self._fault else ())
-        self._diagnostics_publisher.publish(self._diagnostics.report(now, faults, activity, self._settings))
+        report = self._diagnostics.report(now, faults, activity, self._settings)
+        self._diagnostics_publisher.publish(report)
+        self._log_silence(report)
+
+    def _log_silence(self, report: DiagnosticArray) -> None:
+        """Tell once on the console that no image comes: the first thing that a wrong topic name shows."""
+        silent = [s for s in report.status if s.name.endswith(": input") and s.level == DiagnosticStatus.ERROR]
+        if silent and not self._silence_logged:
+            self.get_logger().warning(silent[0].message)
+        self._silence_logged = bool(silent)
 
     def _stop(self) -> None:
         if self._subscription is not None:

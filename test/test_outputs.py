@@ -1,0 +1,87 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+import rclpy
+from fanet_ros.msg import SegmentationStats
+from rclpy.lifecycle import LifecycleNode
+from ros_harness import Probe
+from sensor_msgs.msg import Image
+
+from fanet_ros.labels import load_label_set
+from fanet_ros.ros.outputs import Outputs
+from fanet_ros.segmenter import Segmentation
+from fanet_ros.settings import Size
+
+pytestmark = pytest.mark.ros
+
+FRAME = np.zeros((4, 6, 3), np.uint8)
+RESULT = Segmentation(np.full((4, 6), 3, np.uint8), None, Size(32, 32))
+
+
+@pytest.fixture
+def probe(domain_id: int) -> Iterator[Probe]:
+    probe = Probe(domain_id)
+    yield probe
+    probe.close()
+
+
+@pytest.fixture
+def node(probe: Probe) -> Iterator[LifecycleNode]:
+    node = LifecycleNode("segmentation", context=probe.context)
+    yield node
+    node.destroy_node()
+
+
+@pytest.mark.parametrize("name", ["mask", "overlay", "color_mask"])
+def test_only_what_is_subscribed_to_is_computed_and_published(
+    probe: Probe, node: LifecycleNode, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = Outputs(node, load_label_set("camvid11"))
+    node.trigger_configure()
+    node.trigger_activate()
+    assert outputs.wanted() == frozenset()
+    probe.listen(Image, f"/segmentation/{name}")
+    probe.wait(outputs.wanted, "the subscription")
+    assert outputs.wanted() == {name}
+
+    painted: list[str] = []
+    for method in ("overlay", "color_mask"):
+        original = getattr(outputs._painter, method)
+
+        def spy(*arguments: object, _original: object = original, _method: str = method) -> object:
+            painted.append(_method)
+            return _original(*arguments)  # type: ignore[operator]
+
+        monkeypatch.setattr(outputs._painter, method, spy)
+    published: list[str] = []
+    for topic, publisher in outputs._publishers.items():
+        monkeypatch.setattr(publisher, "publish", lambda message, topic=topic: published.append(topic))
+
+    outputs.publish_images(outputs.wanted(), probe.header(), FRAME, "rgb8", RESULT, 0.5)
+    assert published == [name]
+    # an overlay is made of the colours, so those are painted for it, too
+    assert painted == {"mask": [], "overlay": ["overlay", "color_mask"], "color_mask": ["color_mask"]}[name]
+
+
+def test_label_info_alone_makes_no_work(probe: Probe, node: LifecycleNode) -> None:
+    from vision_msgs.msg import LabelInfo
+
+    outputs = Outputs(node, load_label_set("camvid11"))
+    node.trigger_configure()
+    node.trigger_activate()
+    probe.listen(LabelInfo, "/segmentation/label_info")
+    label_info = outputs._publishers["label_info"]
+    probe.wait(label_info.get_subscription_count, "the subscription")
+    assert outputs.wanted() == frozenset()
+
+
+def test_destroyed_outputs_leave_the_graph(probe: Probe, node: LifecycleNode) -> None:
+    outputs = Outputs(node, load_label_set("camvid11"))
+    assert probe.node.count_publishers("/segmentation/stats") == 1
+    outputs.destroy()
+    probe.wait(lambda: probe.node.count_publishers("/segmentation/stats") == 0, "the topic to go")
+    assert SegmentationStats is not None and rclpy.ok(context=probe.context)
