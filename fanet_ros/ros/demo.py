@@ -49,7 +49,11 @@ def run_demo(
 ) -> None:
     """Run camera and segmentation for some frames and show what came out."""
     began = float(os.environ.get("FANET_DEMO_STARTED", time.time()))
-    parameters: dict[str, object] = {"precision": precision, "input_size": input_size}
+    parameters: dict[str, object] = {
+        "precision": precision,
+        "input_size": input_size,
+        "input_timeout": 10.0,  # the camera starts after the node
+    }
     source = str(video) if video else "street"
     try:
         # what cannot work is better refused here than by a child process
