@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -15,11 +17,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 prepare_process()
 
+_DOMAINS = itertools.cycle(range(1, 101))  # by itself the coordinator would give every test the first free one
+
 
 @pytest.fixture
 def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Give the test a ROS domain of its own, also against other test runs on this machine."""
     domain_coordinator = pytest.importorskip("domain_coordinator", reason="ROS 2 is not installed")
-    with domain_coordinator.domain_id() as number:
+    with domain_coordinator.domain_id(_DOMAINS.__next__) as number:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
         yield number
+        gc.collect()  # nodes in reference cycles would stay in the domain

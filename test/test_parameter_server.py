@@ -25,7 +25,7 @@ def context(domain_id: int) -> Iterator[Context]:
 
 def make_node(context: Context, **given: object) -> Node:
     overrides = [Parameter(name, value=value) for name, value in given.items()]
-    return Node("segmentation", context=context, parameter_overrides=overrides)
+    return Node("parameters", context=context, parameter_overrides=overrides)
 
 
 def test_declared_with_description_range_and_read_only(context: Context) -> None:
