@@ -6,8 +6,12 @@ import gc
 import itertools
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from ros_harness import Probe
 
 from fanet_ros.ros.transport import prepare_process
 
@@ -28,3 +32,13 @@ def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
         yield number
         gc.collect()  # nodes in reference cycles would stay in the domain
+
+
+@pytest.fixture
+def probe(domain_id: int) -> Iterator[Probe]:
+    """Give the test the other side of the wire, in its own domain."""
+    from ros_harness import Probe
+
+    probe = Probe(domain_id)
+    yield probe
+    probe.close()

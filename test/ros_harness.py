@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -29,6 +30,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 TIMEOUT_S = 60.0  # generous: a busy machine is no failure
+_RNG = np.random.default_rng(7)
 ROOT = Path(__file__).resolve().parent.parent
 KEEP_ALL = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -228,3 +230,8 @@ def pixels_of(message: Image) -> NDArray[np.uint8]:
 
 def diagnostics_values(status: DiagnosticStatus) -> dict[str, str]:
     return {item.key: item.value for item in status.values}
+
+
+def noise_picture(width: int = 120, height: int = 72) -> NDArray[np.uint8]:
+    """Return a new picture at each call, in which the network sees several classes."""
+    return cv2.GaussianBlur(_RNG.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 6)

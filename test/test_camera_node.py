@@ -1,6 +1,5 @@
 """The camera node as a process, over real DDS."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,13 +14,6 @@ from sensor_msgs.msg import CameraInfo, Image
 from fanet_ros.sources import open_source
 
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture
-def probe(domain_id: int) -> Iterator[Probe]:
-    probe = Probe(domain_id)
-    yield probe
-    probe.close()
 
 
 def test_street_camera_with_truth_and_calibration(probe: Probe) -> None:

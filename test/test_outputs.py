@@ -22,13 +22,6 @@ RESULT = Segmentation(np.full((4, 6), 3, np.uint8), None, Size(32, 32))
 
 
 @pytest.fixture
-def probe(domain_id: int) -> Iterator[Probe]:
-    probe = Probe(domain_id)
-    yield probe
-    probe.close()
-
-
-@pytest.fixture
 def node(probe: Probe) -> Iterator[LifecycleNode]:
     # not called segmentation, so that no other test takes what is left of it in DDS for the real node
     node = LifecycleNode("outputs", context=probe.context)
