@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.time import Time
@@ -40,6 +41,15 @@ class Activity:
     publishers: int
     seconds_active: float
     wanted: bool
+
+
+class _Period(NamedTuple):
+    """The frames between two reports: counts at its end and start, and its length (0 where it is unknown)."""
+
+    statistics: FrameStatistics
+    counts: FrameCounts
+    last: FrameCounts
+    seconds: float
 
 
 class Diagnostics:
@@ -79,8 +89,9 @@ class Diagnostics:
             is_same = statistics is self._last_statistics  # else the node was activated anew, and counts from zero
             last = self._last_counts if is_same else FrameCounts()
             seconds = steady_now - self._last_time if is_same else 0.0
-            array.status.append(self._input_status(statistics, counts, last, seconds, activity, settings))
-            array.status.append(self._inference_status(statistics, counts, last, seconds, activity, settings))
+            period = _Period(statistics, counts, last, seconds)
+            array.status.append(self._input_status(period, activity, settings))
+            array.status.append(self._inference_status(period, activity, settings))
             self._last_counts = counts
         self._last_statistics, self._last_time = statistics, steady_now
         return array
@@ -102,15 +113,8 @@ class Diagnostics:
             message = f"{activity.state}, but use_sim_time is set and nothing publishes /clock"
         return self._status("node", level, message, values)
 
-    def _input_status(
-        self,
-        statistics: FrameStatistics,
-        counts: FrameCounts,
-        last: FrameCounts,
-        seconds: float,
-        activity: Activity,
-        settings: SegmentationParameters,
-    ) -> DiagnosticStatus:
+    def _input_status(self, period: _Period, activity: Activity, settings: SegmentationParameters) -> DiagnosticStatus:
+        statistics, counts, last, seconds = period
         kinds, reason = statistics.rejections
         silence = statistics.seconds_since_arrival()
         silence = activity.seconds_active if silence is None else silence
@@ -138,14 +142,9 @@ class Diagnostics:
         return self._status("input", level, message, values)
 
     def _inference_status(
-        self,
-        statistics: FrameStatistics,
-        counts: FrameCounts,
-        last: FrameCounts,
-        seconds: float,
-        activity: Activity,
-        settings: SegmentationParameters,
+        self, period: _Period, activity: Activity, settings: SegmentationParameters
     ) -> DiagnosticStatus:
+        statistics, counts, last, seconds = period
         stages = statistics.median_stages()
         processed = counts.processed - last.processed
         level, message = DiagnosticStatus.OK, "keeps up"

@@ -96,7 +96,7 @@ class SegmentationNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """After a failure inside a transition: stop and free everything, and be ready to be configured anew."""
-        self._fault = f"an error while {state.label}; the log tells more"
+        self._fault = f"a transition from '{state.label}' failed; everything was stopped and freed"
         self._stop()
         self._free()
         return super().on_error(state)
@@ -208,17 +208,17 @@ class SegmentationNode(LifecycleNode):
             self._outputs.publish_label_info(self._settings.confidence_threshold)
 
     def _publish_diagnostics(self) -> None:
-        active = self._worker is not None and self._pipeline is not None
+        is_active = self._worker is not None
         now = self.get_clock().now()
         activity = Activity(
             state=self._state_machine.current_state[1],
             clock_stands_still=now.nanoseconds == 0,
-            statistics=self._pipeline.statistics if active and self._pipeline is not None else None,
+            statistics=self._pipeline.statistics if is_active and self._pipeline is not None else None,
             backend=self._segmenter.backend_info if self._segmenter is not None else None,
             topic=self._input_topic,
             publishers=self.count_publishers(self._input_topic),
             seconds_active=monotonic() - self._activated_at,
-            wanted=bool(self._outputs is not None and self._outputs.wanted()),
+            wanted=self._outputs is not None and bool(self._outputs.wanted()),
         )
         faults = self._parameter_server.faults or ((self._fault,) if self._fault else ())
         report = self._diagnostics.report(now, faults, activity, self._settings)
