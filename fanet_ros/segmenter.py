@@ -123,9 +123,9 @@ class Segmenter:
             labels[sureness < confidence_threshold * 255] = UNLABELLED
         return Segmentation(labels, sureness if confidence else None, input_size)
 
-    def warm_up(self, frame_size: Size = Size(640, 360)) -> None:  # noqa: B008 (a Size is immutable)
+    def warm_up(self) -> None:
         """Segment one grey frame, so that the first real one meets allocated memory and chosen kernels."""
-        self.segment(np.full((frame_size.height, frame_size.width, 3), 128, np.uint8))
+        self.segment(np.full((360, 640, 3), 128, np.uint8))
 
     def close(self) -> None:
         """Free the device's memory; the segmenter is not used afterwards."""
