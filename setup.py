@@ -3,7 +3,8 @@
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 package = ET.parse(Path(__file__).with_name("package.xml")).getroot()
 
@@ -11,6 +12,18 @@ package = ET.parse(Path(__file__).with_name("package.xml")).getroot()
 def text_of(tag: str) -> str:
     """Return the text of an element of package.xml, the only place for what both builds need to know."""
     return " ".join(package.findtext(tag, "").split())
+
+
+class BuildKernels(build_ext):
+    """Builds the kernels under the name by which fanet_ros/kernels.py finds them: they are no module of Python."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.editable_mode:  # there scripts/setup builds them with colcon, and a second copy would grow stale
+            self.extensions = []
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return fullname.replace(".", "/") + ".so"
 
 
 setup(
@@ -24,18 +37,35 @@ setup(
     + ["fanet_ros.config", "fanet_ros.config.labels"],
     package_dir={"fanet_ros.config": "config"},
     package_data={
-        "fanet_ros": ["py.typed", "weights/*"],
+        "fanet_ros": ["py.typed", "weights/*", "weights/*/*"],
         "fanet_ros.config": ["*.yaml"],
         "fanet_ros.config.labels": ["*.yaml"],
     },
+    cmdclass={"build_ext": BuildKernels},
+    ext_modules=[
+        Extension(
+            "fanet_ros.libfanet_kernels",
+            ["src/kernels.cpp"],
+            depends=["src/grid.hpp", "src/cells.inc", "src/lanes.inc"],
+            # as in CMakeLists.txt, which says why
+            extra_compile_args=["-std=c++17", "-O3", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=off"]
+            + ["-fvisibility=hidden", "-pthread"],
+            extra_link_args=["-pthread"],
+        )
+    ],
     install_requires=[
         "numpy>=1.23",
         "opencv-python-headless>=4.5,<5",
+        "openvino>=2025.0",
         "pyyaml>=5.4",
         "rich>=12",
         "safetensors>=0.4",
         "torch>=2.2",
         "typer>=0.9",
     ],
+    extras_require={
+        "benchmark": ["matplotlib>=3.5", "psutil>=5.9"],
+        "calibrate": ["nncf>=2.14"],
+    },
     entry_points={"console_scripts": ["fanet = fanet_ros.cli:main"]},
 )

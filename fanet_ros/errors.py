@@ -27,3 +27,11 @@ class BackendError(FanetError):
 
 class SourceError(FanetError):
     """A video, image folder or camera that cannot be opened or read."""
+
+
+class KernelError(FanetError):
+    """The library of compiled kernels is missing or does not fit the code; says how to build it."""
+
+
+class InferenceError(FanetError):
+    """The network's answer to a frame is unusable."""

@@ -1,33 +1,110 @@
-"""From the network's 1/8-size logits to labels and confidence: the one exact step, the same for every backend."""
+"""From the network's 1/8-size logits to labels and confidence, on the CPU: the one exact step, for every backend.
+
+Its twin for logits on a GPU is fanet_ros/postprocess_torch.py.
+"""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import NamedTuple
 
-from fanet_ros.settings import Size
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros import kernels
+from fanet_ros.errors import InferenceError
+from fanet_ros.settings import MAX_SIDE, Size
+
+MAX_CLASSES = 255  # labels are uint8 and 255 means unlabelled
+MAX_THREADS = 64
 
 
-def labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+class LabelBuffers(NamedTuple):
+    """Arrays of the caller that receive a result; views are welcome, for example of a message's data.
+
+    Attributes:
+        labels: uint8, (H, W), C-contiguous and writable.
+        confidence: the same, or None where no confidence is wanted.
+    """
+
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.uint8] | None = None
+
+
+def labels_from_logits(
+    logits: NDArray[np.float32],
+    size: Size,
+    *,
+    confidence: bool = False,
+    threads: int = 0,
+    out: LabelBuffers | None = None,
+    check_finite: bool = True,
+) -> LabelBuffers:
     """Upsample logits and decide every pixel, as published: bilinear with align_corners=True, then argmax.
 
-    Taking the argmax first and enlarging labels would be cheaper but moves class borders (7-8 % of the pixels).
+    Taking the argmax first and enlarging labels would be cheaper but moves class borders (7-8 % of the pixels). What
+    can be skipped is this: between four grid points that agree on the winner every pixel has that label, because a
+    bilinear value is a convex mix of the four; and between others, a class that one of their winners exceeds at all
+    four wins nowhere. Labels are those of torch's interpolate and max, but for pixels where two classes are equal up to
+    rounding; confidence differs by one level at most.
+
+    Nothing of the image's size is allocated besides the result, and with `out` not even that.
 
     Args:
-        logits: float, (classes, h, w), on any device; computed in float32 whatever their type.
-        size: of the result in pixels.
+        logits: float32, (classes, h, w), C-contiguous; 1 to 255 classes.
+        size: of the result in pixels, sides 1 to 8192; it may be smaller than the grid.
         confidence: whether to compute the softmax probability of the winning class.
+        threads: 1 to 64; 0 for as many as the process may use and the image is worth, at most 4.
+        out: where to write; new arrays without it.
+        check_finite: whether logits that are infinite or NaN are an error. If not, they are treated as torch does: 0 x
+            infinity is NaN and NaN exceeds every number; its confidence is 0.
 
     Returns:
+        The arrays of `out`, or new ones.
         labels: uint8, (size.height, size.width), class ids; of classes with equal logits the lowest id.
         confidence: uint8, same shape, probability x 255 rounded to the nearest; None if not asked for.
+
+    Raises:
+        InferenceError: a logit is not finite; what `out` then holds is no use.
+        KernelError: the compiled library is missing or does not fit.
+        ValueError: an argument that does not fit the above.
     """
+    _check_logits(logits)
+    if not all(1 <= side <= MAX_SIDE for side in size):
+        raise ValueError(f"size is {size}, expected sides from 1 to {MAX_SIDE}")
+    if not 0 <= threads <= MAX_THREADS:
+        raise ValueError(f"threads is {threads}, expected 0 to {MAX_THREADS}")
     shape = (size.height, size.width)
-    enlarged = F.interpolate(logits.float()[None], shape, mode="bilinear", align_corners=True)[0]
-    best, labels = enlarged.max(0)  # on the CPU eight times faster than argmax(0), with the same answer
-    if not confidence:
-        return labels.to(torch.uint8), None
-    # softmax at its own maximum: exp(0) / sum(exp(l - max))
-    probability = enlarged.sub_(best).exp_().sum(0).reciprocal_()
-    return labels.to(torch.uint8), probability.mul_(255).round_().to(torch.uint8)
+    if out is None:
+        out = LabelBuffers(np.empty(shape, np.uint8), np.empty(shape, np.uint8) if confidence else None)
+    else:
+        if confidence != (out.confidence is not None):
+            raise ValueError(f"confidence is {confidence}, but out.confidence is {type(out.confidence).__name__}")
+        for name, array in out._asdict().items():
+            if array is not None:
+                _check_buffer(f"out.{name}", array, shape)
+    if not kernels.labels_from_logits(logits, out.labels, out.confidence, threads) and check_finite:
+        raise InferenceError(
+            "the network's logits are not all finite numbers, so its mask would be wrong: is the precision too low "
+            "(use precision fp32), or do the weights not fit?"
+        )
+    return out
+
+
+def _check_logits(logits: NDArray[np.float32]) -> None:
+    expected = f"expected C-contiguous float32 of shape (1 to {MAX_CLASSES} classes, height, width)"
+    if not isinstance(logits, np.ndarray):
+        raise ValueError(f"logits are of type {type(logits).__name__}, {expected}")
+    if logits.ndim != 3 or not 1 <= len(logits) <= MAX_CLASSES or 0 in logits.shape or max(logits.shape) > MAX_SIDE:
+        raise ValueError(f"logits have shape {logits.shape}, {expected}")
+    if logits.dtype != np.float32:
+        raise ValueError(f"logits are {logits.dtype}, {expected}")
+    if not logits.flags.c_contiguous:
+        raise ValueError(f"logits have strides {logits.strides} for shape {logits.shape}, {expected}")
+
+
+def _check_buffer(name: str, array: NDArray[np.uint8], shape: tuple[int, int]) -> None:
+    if array.dtype != np.uint8 or array.shape != shape:
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, expected uint8 of shape {shape}")
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        flags = f"C-contiguous: {array.flags.c_contiguous}, writable: {array.flags.writeable}"
+        raise ValueError(f"{name} must be C-contiguous and writable ({flags})")

@@ -71,7 +71,7 @@ def install_packages(name: str, title: str) -> None:
 
 
 def build_workspace() -> None:
-    """Build the messages with colcon into .ws and write .ws/env.sh, which scripts/in_env reads."""
+    """Build messages and kernels with colcon into .ws and write .ws/env.sh, which scripts/in_env reads."""
     _link_sources()
     colcon = shutil.which("colcon") if ROS_DISTRO else None
     command: Command = [colcon] if colcon else [PYTHON, "-m", "colcon"]
@@ -87,10 +87,11 @@ def build_workspace() -> None:
         if link.is_symlink() and not link.exists():
             link.unlink()
     _write_env_file()
-    check = "from fanet_ros.msg import SegmentationStats; from vision_msgs.msg import LabelInfo"
+    check = "from fanet_ros.msg import SegmentationStats; from vision_msgs.msg import LabelInfo\n"
+    check += "from fanet_ros.kernels import library; library()"
     shell = f"source {shlex.quote(str(WORKSPACE / 'env.sh'))}; cd /; exec python -c {shlex.quote(check)}"
     if subprocess.run(["bash", "-c", shell], check=False).returncode:
-        raise SetupError("the messages were built but cannot be imported: the message is above")
+        raise SetupError("messages and kernels were built but cannot be loaded: the message is above")
 
 
 def install_command() -> None:
@@ -159,7 +160,7 @@ def _link_sources() -> None:
     remove(WORKSPACE / "src")
     package = WORKSPACE / "src" / "fanet_ros"
     package.mkdir(parents=True)
-    for name in ("CMakeLists.txt", "package.xml", "config", "fanet_ros", "launch", "msg", "scripts"):
+    for name in ("CMakeLists.txt", "package.xml", "config", "fanet_ros", "launch", "msg", "scripts", "src"):
         (package / name).symlink_to(ROOT / name)
     underlays = os.environ.get("AMENT_PREFIX_PATH", "").split(":") if ROS_DISTRO else [str(VENV)]
     if not any(Path(underlay, "share/vision_msgs/package.xml").is_file() for underlay in underlays if underlay):

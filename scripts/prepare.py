@@ -149,9 +149,9 @@ def steps() -> list[Step]:
         key = digest(pins, contents([REQUIREMENTS / f"{name}.txt"]))
         result.append(Step(name, title, key, partial(environment.install_packages, name, title)))
     # The code is installed as symbolic links, so edits take effect at once: only names of files matter.
-    sources = contents([ROOT / "CMakeLists.txt", ROOT / "package.xml", *files_in("msg", "scripts/vision_msgs")])
+    sources = contents([ROOT / "CMakeLists.txt", ROOT / "package.xml", *files_in("msg", "src", "scripts/vision_msgs")])
     names = "\n".join(str(path) for path in files_in("fanet_ros", "launch", "config", "scripts/nodes"))
-    result.append(Step("build", "messages and workspace", digest(sources, names), environment.build_workspace))
+    result.append(Step("build", "messages, kernels and workspace", digest(sources, names), environment.build_workspace))
     package = contents([ROOT / "setup.py", ROOT / "package.xml"])
     result.append(Step("command", "the command fanet", digest(package), environment.install_command))
     return result

@@ -1,0 +1,107 @@
+"""The compiled kernels (src/): finds and loads their library.
+
+C++ rather than a just-in-time compiler, so that a node starts at once, stays small and needs no torch. The library has
+a plain C interface and is called through ctypes: it fits every Python, and the GIL is free meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fanet_ros
+from fanet_ros.errors import KernelError
+
+VERSION = 1  # of interface and results; the library has the same number in src/kernels.cpp
+LIBRARY = "libfanet_kernels.so"
+
+_HOW_TO_BUILD = (
+    "build it with scripts/setup (in a checkout, then run commands through scripts/in_env), colcon build (in a ROS 2 "
+    "workspace, then source its setup file) or pip install . (without ROS)"
+)
+
+
+def labels_from_logits(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    confidence: NDArray[np.uint8] | None,
+    threads: int,
+    *,
+    portable: bool = False,
+) -> bool:
+    """Decide every pixel; fanet_ros.postprocess explains how and checks what is given, which this function does not.
+
+    Args:
+        logits: (classes, h, w), contiguous.
+        labels: (H, W), contiguous, is written.
+        confidence: the same, or None if not wanted.
+        threads: 0 to choose.
+        portable: leave aside the instructions that only newer processors have: for comparison.
+
+    Returns:
+        Whether all logits are finite.
+
+    Raises:
+        KernelError: the library is missing or was built from other sources.
+        MemoryError: not even room for a few rows of the grid.
+    """
+    finite = library().fanet_labels_from_logits(
+        logits.ctypes.data,
+        *logits.shape,
+        *labels.shape,
+        labels.ctypes.data,
+        None if confidence is None else confidence.ctypes.data,
+        threads,
+        portable,
+    )
+    if finite < 0:
+        raise MemoryError("no memory for the buffers of the post-processing")
+    return bool(finite)
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Return the library, loaded once; call it early to find out early that it is missing.
+
+    Raises:
+        KernelError: it is missing, cannot be loaded, or is of another version.
+    """
+    return load(find_library(list(fanet_ros.__path__)))
+
+
+def find_library(folders: list[str]) -> Path:
+    """Return the library's path in the first of these folders that has it.
+
+    The package can be in two places at once, source tree and workspace: see fanet_ros/__init__.py.
+
+    Raises:
+        KernelError: none has it.
+    """
+    for folder in folders:
+        path = Path(folder, LIBRARY)
+        if path.is_file():
+            return path
+    raise KernelError(f"{LIBRARY} is in none of {', '.join(folders)}: {_HOW_TO_BUILD}")
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """Load the library at this path and declare its functions.
+
+    Raises:
+        KernelError: it cannot be loaded or is of another version.
+    """
+    try:
+        loaded = ctypes.CDLL(str(path))
+        version = loaded.fanet_kernels_version()
+    except (OSError, AttributeError) as error:
+        raise KernelError(f"{path} cannot be loaded: {error}; {_HOW_TO_BUILD}") from None
+    if version != VERSION:
+        raise KernelError(f"{path} has version {version}, this code needs {VERSION}: {_HOW_TO_BUILD}")
+    address, integer = ctypes.c_void_p, ctypes.c_int
+    loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, address, address, integer, integer]
+    loaded.fanet_labels_from_logits.restype = integer
+    return loaded
