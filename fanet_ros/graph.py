@@ -6,6 +6,7 @@ import copy
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fanet_ros.errors import SettingError
-from fanet_ros.network import FANet
+from fanet_ros.network import FANet, FastAttention
+from fanet_ros.settings import Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB scaled to 0..1, as the encoder was trained
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,11 +25,20 @@ INPUT_NAME = "frame"  # the exported graph's only input
 OUTPUT_NAME = "logits"  # and its only output
 OPSET = 17  # pinned, so that a newer torch does not change what inference engines must be able to read
 
+# Divides K^T V of the stages, deepest last; see scale_attention.
+_ATTENTION_SCALES = {"fam_4": 2**7, "fam_8": 2**6, "fam_16": 2**5, "fam_32": 2**4}
+
+_EXAMPLE_SIZE = Size(96, 64)  # with which a graph of dynamic size is traced; any would do
+
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class FrameToLogits(nn.Module):
-    """Normalisation and FANet in one graph, so that no backend has preprocessing of its own to get wrong."""
+    """Normalisation and FANet in one graph, so that no backend has preprocessing of its own to get wrong.
+
+    `half()`, `to(torch.bfloat16)` and the like convert the network; frames are normalised, and logits returned, in
+    float32 all the same.
+    """
 
     scale: Tensor
     offset: Tensor
@@ -35,11 +46,7 @@ class FrameToLogits(nn.Module):
     def __init__(self, network: FANet) -> None:
         super().__init__()
         self.network = network
-        # (x / 255 - mean) / std as one product and one difference; not persistent, as no weights file holds them
-        mean = torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
-        std = torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1)
-        self.register_buffer("scale", 1 / (255 * std), persistent=False)
-        self.register_buffer("offset", mean / std, persistent=False)
+        self._set_normalisation(torch.device("cpu"))
 
     def forward(self, frame: Tensor) -> Tensor:
         """Turn frames into logits.
@@ -48,10 +55,26 @@ class FrameToLogits(nn.Module):
             frame: uint8 (N, H, W, 3), RGB.
 
         Returns:
-            Logits (N, classes, ceil(H/8), ceil(W/8)), in the floating-point type of the module.
+            Logits, float32 (N, classes, ceil(H/8), ceil(W/8)).
         """
-        image = frame.permute(0, 3, 1, 2).to(self.scale.dtype)  # (N, 3, H, W)
-        return self.network(image * self.scale - self.offset)  # (N, classes, H/8, W/8)
+        # a cast before all else: TensorRT can do nothing else with uint8
+        image = frame.float().permute(0, 3, 1, 2) * self.scale - self.offset  # (N, 3, H, W)
+        dtype = self.network.clslayer.conv_out.weight.dtype
+        if dtype == torch.float32:  # exporters write down even casts that change nothing
+            return self.network(image)  # (N, classes, H/8, W/8)
+        return self.network(image.to(dtype)).float()
+
+    def _set_normalisation(self, device: torch.device) -> None:
+        # (x / 255 - mean) / std as one product and one difference; not persistent, as no weights file holds them
+        mean = torch.tensor(IMAGENET_MEAN, device=device).reshape(1, 3, 1, 1)
+        std = torch.tensor(IMAGENET_STD, device=device).reshape(1, 3, 1, 1)
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("offset", mean / std, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrameToLogits:
+        super()._apply(fn, recurse)
+        self._set_normalisation(self.scale.device)  # follows to another device, but stays in float32
+        return self
 
 
 def fold_batch_norm(model: ModuleT) -> ModuleT:
@@ -74,22 +97,66 @@ def fold_batch_norm(model: ModuleT) -> ModuleT:
     return folded
 
 
-def export_onnx(graph: FrameToLogits, path: str | Path, height: int, width: int, batch: int = 1) -> None:
-    """Write the graph to an ONNX file for one input size.
+def scale_attention(model: ModuleT) -> ModuleT:
+    """Divide K^T V of every stage by a power of two and multiply what follows it by the same: the same function.
 
-    The file has the input `frame`, uint8 (batch, height, width, 3) RGB, and the output `logits`, float32
-    (batch, classes, ceil(height/8), ceil(width/8)). It appears complete or not at all: a reader never meets half of it.
+    K^T V is a sum over all n pixels of a stage's map: it grows with the image and would overflow in half precision,
+    which ends at 65504. The paper divides it by n; published weights were trained without that (see FastAttention).
+    Here the values V are divided, through the weights that make them (LeakyReLU(x / s) = LeakyReLU(x) / s), and the
+    weights of `latlayer3` are multiplied. Powers of two make both exact, and the weights make both free.
+
+    The divisors are about sqrt(n) at 1024x2048, not n: V / n would be so small that half precision, whose normal
+    numbers begin at 6e-5, would round small values coarsely. With sqrt(n) the values and their sum have equal room:
+    at 1024x2048, V may be anywhere from 2^-7 to 2^8 before precision is lost at one end or infinity met at the other,
+    even if all pixels had the same key.
 
     Args:
-        graph: The float32 graph; it is exported as in eval mode whatever mode it is in.
+        model: A FANet, or a module that contains one, whose batch norm is folded; in float32.
+
+    Returns:
+        A copy; `model` is left as it was.
+    """
+    scaled = copy.deepcopy(model)
+    for name, module in scaled.named_modules():
+        if isinstance(module, FastAttention):
+            scale = _ATTENTION_SCALES[name.rpartition(".")[2]]
+            values, projection = module.w_vs.conv, module.latlayer3.conv
+            assert values.bias is not None, "fold_batch_norm comes first"
+            with torch.no_grad():
+                values.weight /= scale
+                values.bias /= scale
+                projection.weight *= scale
+    return scaled
+
+
+def prepare_for_inference(model: ModuleT) -> ModuleT:
+    """Make what backends run of a float32 FANet, or of a module that contains one: the same function in eval mode.
+
+    Batch norm is folded, and attention is safe in half precision.
+
+    Returns:
+        A copy; `model` is left as it was.
+    """
+    return scale_attention(fold_batch_norm(model))
+
+
+def export_onnx(graph: FrameToLogits, path: str | Path, size: Size | None, *, batch: int = 1) -> None:
+    """Write the graph to an ONNX file.
+
+    The file has the input `frame`, uint8 (batch, height, width, 3) RGB, and the output `logits`, float32
+    (batch, classes, ceil(height/8), ceil(width/8)), whatever precision the network computes in between (that of
+    `graph.network`). It appears complete or not at all: a reader never meets half of it.
+
+    Args:
+        graph: The graph; it is exported as in eval mode whatever mode it is in.
         path: The file to write or replace, in a folder that exists.
-        height: Of the frames, in pixels, at least 1.
-        width: Of the frames, in pixels, at least 1.
+        size: Of the frames, at least 1x1 pixels; None leaves height and width open.
         batch: Frames at a time, at least 1.
 
     Raises:
         SettingError: A size below 1, or a path that cannot be written.
     """
+    width, height = size or _EXAMPLE_SIZE
     if min(batch, height, width) < 1:
         raise SettingError(f"batch, height and width must be at least 1, got {batch} x {height} x {width}")
     path = Path(path)
@@ -97,13 +164,14 @@ def export_onnx(graph: FrameToLogits, path: str | Path, height: int, width: int,
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             unfinished = Path(folder) / path.name
-            _export(graph, frame, unfinished)
+            _export(graph, frame, unfinished, dynamic=size is None)
             os.replace(unfinished, path)
     except OSError as error:
         raise SettingError(f"cannot write the ONNX file {path}: {error.strerror}") from error
 
 
-def _export(graph: FrameToLogits, frame: Tensor, path: Path) -> None:
+def _export(graph: FrameToLogits, frame: Tensor, path: Path, *, dynamic: bool) -> None:
+    axes = {INPUT_NAME: {1: "height", 2: "width"}, OUTPUT_NAME: {2: "logits_height", 3: "logits_width"}}
     with warnings.catch_warnings():
         # torch's newer exporter (dynamo=True) needs onnxscript; this one needs nothing, but says that it is old, both
         # by itself and through a function it calls. Nothing else is silenced.
@@ -117,4 +185,5 @@ def _export(graph: FrameToLogits, frame: Tensor, path: Path) -> None:
             opset_version=OPSET,
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
+            dynamic_axes=axes if dynamic else None,
         )

@@ -98,6 +98,13 @@ def _resize_like(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
 
 
+def _normalise(x: Tensor) -> Tensor:
+    """L2-normalise (N, C, n) over C, in float32 at least: squares and eps vanish in half precision."""
+    if x.dtype.itemsize < torch.float32.itemsize:
+        return _normalise(x.float()).to(x.dtype)
+    return F.normalize(x, dim=1, eps=1e-12)
+
+
 class _ConvBN(nn.Module):
     """Convolution without bias, batch norm and, unless `linear`, LeakyReLU(0.01)."""
 
@@ -196,13 +203,12 @@ class _Encoder(nn.Module):
 class FastAttention(nn.Module):
     """Fast attention and fusion of one stage, with the stage's output branches.
 
-    The attention is the paper's Y = (1/n) Q (K^T V) with L2-normalised queries and keys, whose cost is linear in the
-    number of pixels. The factor 1/n is left out, as in the published code: the batch norm of `latlayer3` absorbs it,
-    and published weights need it so. `context` stands alone because its sum over n pixels is where values grow with
-    the image, hence where half precision would overflow, and because it is all that video needs of a past frame.
+    The attention is the paper's Y = (1/n) Q (K^T V) with L2-normalised queries and keys, whose cost is linear in n. The
+    factor 1/n is left out, as in the published code: the batch norm of `latlayer3` absorbs it, and published weights
+    need it so; half precision needs graph.scale_attention. Of a past frame, video needs nothing but the `context`.
 
-    `up` and `smooth` are called by FANet, not here: `up` of stage 4 and `smooth` of stages 8 and 32 lead nowhere at
-    inference. They exist all the same: published checkpoints hold them and published parameter counts include them.
+    `up` and `smooth` are called by FANet. `up` of stage 4 and `smooth` of stages 8 and 32 lead nowhere at inference;
+    published checkpoints hold them.
     """
 
     def __init__(self, channels: int) -> None:
@@ -217,27 +223,22 @@ class FastAttention(nn.Module):
 
     def context(self, feature: Tensor) -> Tensor:
         """K^T V of a stage's feature: (N, C, h, w) -> (N, 32, C), all that the attention keeps of an image."""
-        keys = self.w_ks(feature).flatten(2)  # (N, 32, n)
-        keys = F.normalize(keys, dim=1, eps=1e-12)
+        keys = _normalise(self.w_ks(feature).flatten(2))  # (N, 32, n)
         values = self.w_vs(feature).flatten(2)  # (N, C, n)
         return torch.bmm(keys, values.transpose(1, 2))  # (N, 32, C)
 
     def attend(self, feature: Tensor, context: Tensor) -> Tensor:
         """Q context, projected and added to the feature: (N, C, h, w), (N, 32, C) -> (N, C, h, w)."""
-        queries = self.w_qs(feature).flatten(2)  # (N, 32, n)
-        queries = F.normalize(queries, dim=1, eps=1e-12)
+        queries = _normalise(self.w_qs(feature).flatten(2))  # (N, 32, n)
         attention = torch.bmm(context.transpose(1, 2), queries)  # (N, C, n)
         return self.latlayer3(attention.view_as(feature)) + feature  # (N, C, h, w)
 
     def forward(self, feature: Tensor, deeper: Tensor | None = None) -> Tensor:
-        """Attention, plus what comes up from the deeper stage.
+        """Attention, plus what comes up from the deeper stage: (N, C, h, w).
 
         Args:
             feature: The encoder's feature, (N, C, h, w).
             deeper: `up` of the deeper stage, (N, C, any height, any width); None for the deepest.
-
-        Returns:
-            (N, C, h, w)
         """
         fused = self.attend(feature, self.context(feature))
         return fused if deeper is None else fused + _resize_like(deeper, fused)
@@ -279,8 +280,7 @@ class FANet(nn.Module):
             image: Float (N, 3, H, W), RGB, normalised as `graph.FrameToLogits` does.
 
         Returns:
-            Logits (N, classes, ceil(H/8), ceil(W/8)). The published bilinear x8 upsampling is left to whoever makes
-            labels of them.
+            Logits (N, classes, ceil(H/8), ceil(W/8)), without the published bilinear x8 upsampling.
         """
         _, smooth_16, smooth_4 = self._decode(image)
         return self._classify(smooth_16, smooth_4)

@@ -10,9 +10,18 @@ from random_network import random_network
 from torch import nn
 
 from fanet_ros.errors import SettingError
-from fanet_ros.graph import INPUT_NAME, OUTPUT_NAME, FrameToLogits, export_onnx, fold_batch_norm
-from fanet_ros.network import BACKBONES
+from fanet_ros.graph import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    FrameToLogits,
+    export_onnx,
+    fold_batch_norm,
+    prepare_for_inference,
+    scale_attention,
+)
+from fanet_ros.network import BACKBONES, FANet, FANetConfig
 from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.settings import Size
 from fanet_ros.weights import load_network
 
 
@@ -70,11 +79,83 @@ def test_folding_batch_norm_changes_no_logits(backbone):
         assert torch.equal(tensor, before[name]), name  # the original is left alone
 
 
+def with_large_values(network: FANet, factor: float = 4096.0) -> FANet:
+    """The same function through attention values of many times their size."""
+    with torch.no_grad():
+        for stage in (network.fam_4, network.fam_8, network.fam_16, network.fam_32):
+            stage.w_vs.bn.weight *= factor
+            stage.w_vs.bn.bias *= factor
+            stage.latlayer3.conv.weight /= factor
+    return network
+
+
+def test_scaling_attention_changes_no_bit():
+    folded = fold_batch_norm(FrameToLogits(random_network("resnet18")))
+    scaled = scale_attention(folded)
+    frames = random_frames(1, 97, 131)
+    with torch.inference_mode():
+        feature = torch.randn(1, 64, 5, 7)
+        context, scaled_context = (graph.network.fam_4.context(feature) for graph in (folded, scaled))
+        assert torch.equal(scaled(frames), folded(frames))
+    assert torch.equal(scaled_context * 2**7, context)
+
+
+def test_half_precision_survives_large_attention_sums():
+    network = with_large_values(random_network("resnet18"))
+    frames = random_frames(1, 128, 256)
+    plain = fold_batch_norm(FrameToLogits(network))
+    sums: list[float] = []
+    context = plain.network.fam_4.context
+    plain.network.fam_4.context = lambda feature: sums.append(context(feature).abs().max().item()) or context(feature)
+    with torch.inference_mode():
+        expected = plain(frames)
+        overflown = plain.half()(frames)
+    logits = prepare_for_inference(FrameToLogits(network)).half()(frames).detach()
+    assert sums[0] > torch.finfo(torch.float16).max and expected.std() > 0.1
+    assert not overflown.isfinite().all()
+    assert logits.isfinite().all()
+    # half precision has 11 bits; a few hundred layers of rounding leave about a hundredth of the logits' spread
+    assert (logits - expected).abs().mean() < 0.01 * expected.std()
+
+
+def test_half_precision_survives_keys_and_queries_of_zero():
+    network = random_network("resnet18")
+    for stage in (network.fam_8, network.fam_32):
+        for projection in (stage.w_qs, stage.w_ks):
+            for parameter in projection.bn.parameters():
+                nn.init.zeros_(parameter)
+    with torch.inference_mode():
+        assert prepare_for_inference(FrameToLogits(network)).half()(random_frames(1, 64, 64)).isfinite().all()
+
+
+def test_conversion_leaves_normalisation_in_single_precision():
+    graph = prepare_for_inference(FrameToLogits(random_network("resnet18")))
+    scale, offset = graph.scale.clone(), graph.offset.clone()
+    graph.half()
+    assert graph.network.clslayer.conv_out.weight.dtype == torch.float16
+    assert torch.equal(graph.scale, scale) and torch.equal(graph.offset, offset)
+    assert graph.to("meta").scale.device.type == "meta"
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_onnx_of_open_size_fits_every_size(graph, tmp_path, half):
+    path = tmp_path / "fanet.onnx"
+    exported = prepare_for_inference(graph)
+    export_onnx(exported.half() if half else exported, path, None)
+    for height, width in ((64, 96), (97, 131)):
+        frames = random_frames(1, height, width)
+        with torch.inference_mode():
+            expected = graph(frames)
+        logits = run_onnx(path, frames)
+        assert logits.dtype == torch.float32
+        torch.testing.assert_close(logits, expected, atol=0.1 if half else 1e-3, rtol=0)
+
+
 def test_onnx_gives_the_same_logits_at_an_odd_size(graph, tmp_path):
     path = tmp_path / "fanet.onnx"
     path.write_bytes(b"the file of before")
     with path.open("rb") as reader:  # who reads while the file is replaced reads the old one to its end
-        export_onnx(graph, path, 361, 641)
+        export_onnx(graph, path, Size(641, 361))
         assert reader.read() == b"the file of before"
     frames = random_frames(1, 361, 641)
     with torch.inference_mode():
@@ -93,30 +174,30 @@ def test_onnx_of_folded_batch_and_training_mode(graph, tmp_path):
     path = tmp_path / "fanet.onnx"
     training = FrameToLogits(load_network(DEFAULT_WEIGHTS)).train()
     for variant in (fold_batch_norm(graph), training):
-        export_onnx(variant, path, 64, 97, batch=2)
+        export_onnx(variant, path, Size(97, 64), batch=2)
         torch.testing.assert_close(run_onnx(path, frames), expected, atol=1e-3, rtol=0)
     assert training.training
 
 
 def test_failed_export_leaves_the_old_file_and_no_rest(graph, tmp_path):
-    class BrokenNetwork(nn.Module):
+    class BrokenNetwork(FANet):
         def forward(self, image):
             raise ArithmeticError("broken")
 
     path = tmp_path / "fanet.onnx"
     path.write_bytes(b"the file of before")
     with pytest.raises(ArithmeticError):
-        export_onnx(FrameToLogits(BrokenNetwork()), path, 64, 64)
+        export_onnx(FrameToLogits(BrokenNetwork(FANetConfig("resnet18", 2))), path, Size(64, 64))
     assert path.read_bytes() == b"the file of before"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_unusable_arguments_are_refused(graph, tmp_path):
     with pytest.raises(SettingError, match="at least 1, got 1 x 0 x 64"):
-        export_onnx(graph, tmp_path / "fanet.onnx", 0, 64)
+        export_onnx(graph, tmp_path / "fanet.onnx", Size(64, 0))
     with pytest.raises(SettingError, match="cannot write the ONNX file .*No such file or directory"):
-        export_onnx(graph, tmp_path / "absent" / "fanet.onnx", 64, 64)
+        export_onnx(graph, tmp_path / "absent" / "fanet.onnx", Size(64, 64))
     (tmp_path / "folder").mkdir()
     with pytest.raises(SettingError, match="cannot write the ONNX file .*[Dd]irectory"):
-        export_onnx(graph, tmp_path / "folder", 64, 64)
+        export_onnx(graph, tmp_path / "folder", Size(64, 64))
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
