@@ -1,0 +1,261 @@
+"""The cache of built artefacts: models and engines made from weights, found again by all that they depend on.
+
+An artefact is a folder of files in `$XDG_CACHE_HOME/fanet_ros/<weights>/<key>/` with a manifest that names the key and
+the checksum of every file. It appears whole or not at all, whatever ends its build; a damaged one is told of, thrown
+away and built anew. Importing this module imports no framework.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic, sleep, time
+from typing import Any, BinaryIO
+
+from fanet_ros.build_process import run_builder
+from fanet_ros.errors import BackendError, WeightsError
+from fanet_ros.settings import Size
+
+GRAPH_VERSION = 1
+"""Raise it with every change of network.py or graph.py that changes the exported graph: what is older is then stale."""
+
+MANIFEST = "manifest.json"
+_ABANDONED_AFTER_S = 24 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ArtefactKey:
+    """All that an artefact depends on.
+
+    Attributes:
+        weights: SHA-256 of the weights file, in hexadecimal digits.
+        backend: that runs it.
+        version: of the backend's library.
+        precision: of the network's arithmetic.
+        input_size: of the network; None for an artefact that serves every size.
+        device: kind of device for which it was built: `cpu`, or the GPU's model.
+        graph_version: of the exported graph.
+    """
+
+    weights: str
+    backend: str
+    version: str
+    precision: str
+    input_size: Size | None
+    device: str
+    graph_version: int = GRAPH_VERSION
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the artefact's folder: readable, and different for different keys."""
+        size = "any-size" if self.input_size is None else str(self.input_size)
+        parts = (self.backend, self.version, self.precision, size, self.device, f"graph{self.graph_version}")
+        return "_".join(re.sub(r"[^A-Za-z0-9.+-]+", "-", part) for part in parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the manifest says of the key."""
+        size = None if self.input_size is None else str(self.input_size)
+        return {**asdict(self), "input_size": size}
+
+
+def weights_digest(path: Path) -> str:
+    """Return the SHA-256 of a weights file in hexadecimal digits.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return _sha256(file)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file; check the path") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def cache_folder(digest: str) -> Path:
+    """Return the folder for all that was made from the weights with this digest; it need not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"  # the XDG rules ignore relative paths
+    return root / "fanet_ros" / digest[:16]
+
+
+def find(key: ArtefactKey) -> Path | None:
+    """Return the folder of a cached artefact after checking every file of it; None where it has to be built.
+
+    A damaged one is told of in the log and thrown away.
+    """
+    folder = cache_folder(key.weights) / key.folder_name
+    if not folder.is_dir():
+        return None
+    problem = _problem(folder, key.as_json())
+    if problem:
+        _log.warning("%s is damaged (%s) and will be built anew", folder, problem)
+        discard(folder)
+        return None
+    return folder
+
+
+def find_shipped(folder: Path, key: ArtefactKey) -> Path | None:
+    """Return `folder` if it holds an artefact for these weights that was delivered together with them.
+
+    It was made elsewhere, so the version of the backend's library may differ: its file format outlives versions.
+    """
+    if not (folder / MANIFEST).is_file():
+        return None
+    problem = _problem(folder, {**key.as_json(), "version": None})
+    if problem:
+        _log.warning("%s cannot be used: %s", folder, problem)
+        return None
+    return folder
+
+
+def obtain(key: ArtefactKey, *, builder: str, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Path:
+    """Return the folder of an artefact, building it first where it is not in the cache.
+
+    Args:
+        key: of the artefact.
+        builder: name of a module with a function `build(folder: Path, **arguments)`, which writes the files. It runs in
+            a process of its own: what it imports, leaks or crashes stays there.
+        arguments: of that function; must survive JSON.
+        progress: told every few seconds how the build goes; an exception from it ends the build.
+
+    Raises:
+        BackendError: the build failed; says why.
+    """
+    title = f"{key.backend} {key.precision}" + (f" for {key.input_size}" if key.input_size else "")
+    with _locked(key, title, progress):
+        folder = find(key)
+        if folder is not None:
+            return folder
+        return store(key, lambda target: run_builder(builder, target, arguments, title, progress))
+
+
+def store(key: ArtefactKey, write: Callable[[Path], None]) -> Path:
+    """Put an artefact into the cache, in place of an older one of the same key.
+
+    Args:
+        key: of the artefact.
+        write: writes the files into the empty folder it is given; if it raises, the cache stays as it was.
+
+    Returns:
+        The artefact's folder. Where the cache cannot be written, a temporary folder that serves this process alone.
+    """
+    parent = cache_folder(key.weights)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
+    except OSError as error:
+        _log.warning(
+            "%s cannot be written (%s): the model is built for this process alone; set XDG_CACHE_HOME to a folder that "
+            "can be written",
+            parent,
+            error.strerror,
+        )
+        unfinished = Path(tempfile.mkdtemp(prefix="fanet_ros-"))
+        write_artefact(unfinished, key, write)
+        return unfinished
+    _remove_abandoned(parent)
+    try:
+        write_artefact(unfinished, key, write)
+        folder = parent / key.folder_name
+        discard(folder)
+        unfinished.rename(folder)
+    except OSError as error:
+        raise BackendError(
+            f"cannot store the built model in {parent}: {error.strerror}; free some disk space"
+        ) from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def write_artefact(folder: Path, key: ArtefactKey, write: Callable[[Path], None]) -> None:
+    """Fill an empty folder with the files of an artefact and their manifest."""
+    write(folder)
+    files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    manifest = {"key": key.as_json(), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def discard(folder: Path) -> None:
+    """Throw an artefact away, so that it is built anew; nothing happens where there is none."""
+    if not folder.exists():
+        return
+    # renamed first: another process finds it whole or not at all
+    doomed = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    folder.rename(doomed / folder.name)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _problem(folder: Path, expected: Mapping[str, Any]) -> str:
+    """Return what is wrong with an artefact; empty if nothing. A value of None in `expected` matches everything."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        key, files = manifest["key"], dict(manifest["files"])
+        for name, value in expected.items():
+            if value is not None and key[name] != value:
+                return f"it was made for {name} {key[name]}, not {value}"
+        for name, checksum in files.items():
+            if _checksum(folder / name) != checksum:
+                return f"{name} has changed since it was written"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if files else "it holds no files"
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return _sha256(file)
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11, and Ubuntu 22.04 has 3.10
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _locked(key: ArtefactKey, title: str, progress: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time build an artefact; the others wait and find it built."""
+    parent = cache_folder(key.weights)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        lock = (parent / f".{key.folder_name}.lock").open("w")
+    except OSError:  # `store` says so
+        yield
+        return
+    with lock:
+        started = monotonic()
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                progress(f"another process builds {title}, waiting for it: {monotonic() - started:.0f} s")
+                sleep(0.5)
+        yield
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what builds have left that were killed."""
+    for folder in parent.glob(".unfinished-*"):
+        try:
+            age = time() - folder.stat().st_mtime
+        except OSError:
+            continue
+        if age > _ABANDONED_AFTER_S:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,118 @@
+"""Building an artefact in a process of its own, and saying how it goes.
+
+The builders import frameworks that are large (torch) and may crash (GPU compilers). In a process of their own they cost
+the node neither its memory nor its life, and the build can be given up at any moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any
+
+from fanet_ros import errors
+from fanet_ros.errors import BackendError, FanetError
+
+_REPORT_INTERVAL_S = 2.0
+_KEPT_BYTES = 2000  # of the output of a failed build
+_FAULT_OF_USER = 3  # exit code of a build that ended with a FanetError
+
+
+def run_builder(
+    module: str, folder: Path, arguments: Mapping[str, Any], title: str, progress: Callable[[str], None]
+) -> None:
+    """Run `module.build(folder, **arguments)` in another process and wait for it.
+
+    Args:
+        module: name of a module with that function.
+        folder: which it fills.
+        arguments: of that function; must survive JSON.
+        title: what is built, for messages.
+        progress: told every two seconds; an exception from it ends the build.
+
+    Raises:
+        FanetError: the build failed by the user's fault: the error that the builder raised, such as WeightsError.
+        BackendError: the build failed otherwise; says why.
+    """
+    request = json.dumps({"module": module, "folder": str(folder), "arguments": dict(arguments)})
+    started = monotonic()
+    progress(f"building {title}; this is done once")
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fanet_ros.build_process", request],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+        )
+        try:
+            while True:
+                try:
+                    code = process.wait(_REPORT_INTERVAL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    progress(f"building {title}: {monotonic() - started:.0f} s")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if code:
+            raise _failure(title, code, _last_words(output))
+    progress(f"built {title} in {monotonic() - started:.0f} s")
+
+
+def _environment() -> dict[str, str]:
+    # the child must find this package where this process found it, whatever the working directory
+    paths = [str(Path(__file__).resolve().parent.parent), *sys.path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+def _last_words(output: IO[bytes]) -> list[str]:
+    output.seek(0, os.SEEK_END)
+    output.seek(max(0, output.tell() - _KEPT_BYTES))
+    return output.read().decode(errors="replace").strip().splitlines() or ["it printed nothing"]
+
+
+def _failure(title: str, code: int, lines: list[str]) -> FanetError:
+    """Return the error for a build that ended like that; a fault of the user's comes back as what it was there."""
+    if code == _FAULT_OF_USER:
+        kind, _, message = lines[-1].partition(": ")
+        error_class = getattr(errors, kind)
+        return error_class(f"building {title} failed: {message}" if error_class is BackendError else message)
+    if code < 0:
+        reason = f"it was ended by {signal.Signals(-code).name} (out of memory?); its last words: {lines[-1]}"
+    else:
+        reason = "its last words:\n" + "\n".join(lines[-8:])
+    return BackendError(f"building {title} failed: {reason}")
+
+
+def main() -> None:
+    """Be the other process: build what the argument asks for."""
+    _end_with_parent()
+    request = json.loads(sys.argv[1])
+    try:
+        importlib.import_module(request["module"]).build(Path(request["folder"]), **request["arguments"])
+    except FanetError as error:
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        sys.exit(_FAULT_OF_USER)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this process when the one that waits for it dies, however that happens."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    except (AttributeError, OSError):  # not Linux
+        return
+
+
+if __name__ == "__main__":
+    main()
