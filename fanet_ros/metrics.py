@@ -36,3 +36,12 @@ class ConfusionMatrix:
         hits = np.diag(self._counts[:, : self._classes]).astype(np.float64)
         union = self._counts.sum(1) + self._counts[:, : self._classes].sum(0) - hits
         return np.divide(hits, union, out=np.full(self._classes, np.nan), where=union > 0)
+
+    def mean_iou(self) -> float:
+        """Return the mean of `iou` over the classes that occur in the truth; NaN if none does.
+
+        A class that is only ever labelled wrongly costs the classes it was mistaken for, and no more: otherwise one
+        stray pixel of a class that few frames show would count as much as a whole class.
+        """
+        occurs = self._counts.sum(1) > 0
+        return float(self.iou()[occurs].mean()) if occurs.any() else float("nan")

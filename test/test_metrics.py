@@ -25,3 +25,12 @@ def test_frames_add_up() -> None:
     for some_labels, some_truth in zip(labels, truth, strict=True):
         one_by_one.add(some_labels, some_truth)
     np.testing.assert_array_equal(together.iou(), one_by_one.iou())
+
+
+def test_mean_iou_is_over_the_classes_of_the_truth() -> None:
+    matrix = ConfusionMatrix(4)
+    assert np.isnan(matrix.mean_iou())
+    matrix.add(np.array([[0, 0, 1, 2]], np.uint8), np.array([[0, 0, 1, 1]], np.uint8))
+    # class 0: 2/2; class 1: hit 1 of 2 -> 1/2; class 2 is labelled but never true; class 3 does not occur
+    assert matrix.iou()[2] == 0
+    assert matrix.mean_iou() == pytest.approx(3 / 4)

@@ -1,0 +1,263 @@
+"""Calibrates int8 and measures every precision against fp32: what `fanet calibrate` does.
+
+Measured is what the node runs, frame -> labels at the labels' size, in the same backend. Calibration and measurement
+are one step, as a result holds only for the network that was measured.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros import artefacts
+from fanet_ros.accuracy import Accuracy, compare
+from fanet_ros.backends import BackendInfo, backend_class
+from fanet_ros.backends.base import Backend, no_progress
+from fanet_ros.calibration_frames import FrameSet
+from fanet_ros.errors import SettingError
+from fanet_ros.frame import FrameResizer, fit_input_size
+from fanet_ros.gate import AGREEMENT, MIOU, GateResult, write_gate_results
+from fanet_ros.model_card import read_card
+from fanet_ros.resources import package_version
+from fanet_ros.segmenter import Segmenter
+from fanet_ros.settings import Size
+
+Counter = Callable[[str, int, int], None]
+"""Told what is being done, how many frames are done, and how many there are."""
+
+_LIBRARIES = {"torch": ("torch",), "openvino": ("openvino", "nncf"), "tensorrt": ("tensorrt", "tensorrt_rtx")}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to calibrate and measure.
+
+    Attributes:
+        weights: a checkpoint that fanet_ros.weights can read.
+        calibration: frames for int8's ranges.
+        gate: frames to measure on, labelled or not.
+        calibration_frames: at most so many of `calibration`, at least 1.
+        gate_frames: likewise of `gate`.
+        backend: `auto` or a backend's name.
+        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
+        precisions: to measure; empty for all that the backend computes in here.
+        input_size: `auto`, `camera` or WIDTHxHEIGHT.
+        labels: label set, as for `Segmenter`.
+    """
+
+    weights: Path
+    calibration: FrameSet
+    gate: FrameSet
+    calibration_frames: int = 100
+    gate_frames: int = 500
+    backend: str = "auto"
+    device: str = "auto"
+    precisions: tuple[str, ...] = ()
+    input_size: str = "auto"
+    labels: str = ""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How one precision did.
+
+    Attributes:
+        precision: that was measured.
+        accuracy: and speed.
+        result: for the gate; None for fp32, which needs none.
+    """
+
+    precision: str
+    accuracy: Accuracy
+    result: GateResult | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What came out.
+
+    Attributes:
+        backend: that was measured.
+        device: on which.
+        measurements: fp32 first.
+        int8_model: folder of the quantised network; None if int8 was not measured.
+        gate_file: where the results are stored.
+    """
+
+    backend: str
+    device: str
+    measurements: tuple[Measurement, ...]
+    int8_model: Path | None
+    gate_file: Path
+
+
+def calibrate(task: Task, counter: Counter) -> Calibration:
+    """Quantise int8 if it is asked for, measure every precision, and store model and results in the cache.
+
+    If it is interrupted or fails, no new int8 network stays behind: it would count as measured if its predecessor was.
+
+    Raises:
+        FanetError: frames, weights, backend or settings cannot be used; each says what to do.
+    """
+    write_gate_results(task.weights, [])  # a cache that cannot be written should not be met after minutes of work
+    with closing(_segmenter(task, task.backend, task.device, "fp32")) as reference:
+        backend, device = reference.backend_info.name, reference.backend_info.device
+        precisions = _precisions(task.precisions, backend_class(backend), backend, device)
+        model = quantise_int8(task, backend, counter) if "int8" in precisions else None
+        try:
+            with ExitStack() as stack:
+                segmenters = [reference]
+                for precision in precisions:
+                    segmenters.append(stack.enter_context(closing(_segmenter(task, backend, device, precision))))
+                measurements = _measure(task, segmenters, counter)
+            gate_file = write_gate_results(task.weights, [m.result for m in measurements if m.result is not None])
+        except BaseException:
+            if model is not None:
+                artefacts.discard(model)
+            raise
+    return Calibration(backend, device, tuple(measurements), model, gate_file)
+
+
+def ship(task: Task, calibration: Calibration) -> list[Path]:
+    """Copy results and int8 network beside the weights, to be delivered together with them.
+
+    The int8 network of tensorrt is not: it is calibrated where its engine is built, so its result is left out, too.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SettingError: there is nothing to ship, or the folder of the weights cannot be written.
+    """
+    results = [m.result for m in calibration.measurements if m.result is not None]
+    if calibration.backend != "openvino":
+        results = [result for result in results if result.precision != "int8"]
+    written = [write_gate_results(task.weights, results, ship=True)]
+    if calibration.int8_model is not None and calibration.backend == "openvino":
+        from fanet_ros.backends.openvino_backend import shipped_int8_folder
+
+        target = shipped_int8_folder(task.weights)
+        try:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
+                shutil.copytree(calibration.int8_model, Path(folder) / target.name, copy_function=shutil.copyfile)
+                (Path(folder) / target.name).chmod(target.parent.stat().st_mode)  # the cache's may be private
+                artefacts.discard(target)
+                (Path(folder) / target.name).rename(target)
+        except OSError as error:
+            raise SettingError(f"cannot write {target}: {error.strerror}") from None
+        written.append(target)
+    return written
+
+
+def _segmenter(task: Task, backend: str, device: str, precision: str) -> Segmenter:
+    return Segmenter(
+        task.weights,
+        labels=task.labels,
+        backend=backend,
+        device=device,
+        precision=precision,
+        input_size=task.input_size,
+    )
+
+
+def _precisions(asked: Sequence[str], kind: type[Backend], backend: str, device: str) -> list[str]:
+    supported = kind.precisions(device)
+    unknown = [precision for precision in asked if precision not in supported]
+    if unknown:
+        raise SettingError(
+            f"precision: received {unknown[0]!r}, but backend {backend} on {device} computes in {', '.join(supported)}"
+        )
+    return [precision for precision in asked or supported if precision != "fp32"]
+
+
+def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
+    """Quantise the network of a backend on the task's calibration frames, and put it into the cache.
+
+    Returns:
+        The artefact's folder.
+
+    Raises:
+        FanetError: frames or weights cannot be used, or a library is missing; says what to do.
+    """
+    count = min(task.calibration_frames, task.calibration.length)
+    images = _network_inputs(task, count)
+    digest = artefacts.weights_digest(task.weights)
+
+    def count_images(done: int) -> None:
+        counter("calibrating int8", done, count)
+
+    if backend == "openvino":
+        from fanet_ros.backends import openvino_build, openvino_quantise
+        from fanet_ros.backends.openvino_backend import model_key
+
+        arguments = {"weights": str(task.weights.resolve())}
+        exact = artefacts.obtain(
+            model_key(digest, "fp32"), builder=openvino_build.__name__, arguments=arguments, progress=no_progress
+        )
+        model = exact / openvino_build.MODEL
+        return artefacts.store(
+            model_key(digest, "int8"),
+            lambda folder: openvino_quantise.quantise(model, images, count, folder, progress=count_images),
+        )
+
+    from fanet_ros.backends import tensorrt_quantise
+
+    return artefacts.store(
+        tensorrt_quantise.quantised_key(digest),
+        lambda folder: tensorrt_quantise.quantise(task.weights, images, folder, progress=count_images),
+    )
+
+
+def _network_inputs(task: Task, count: int) -> Iterator[NDArray[np.uint8]]:
+    recommended = read_card(task.weights).input_size
+    resizer = FrameResizer()
+    for frame in task.calibration.sample(count):
+        frame_size = Size(frame.image.shape[1], frame.image.shape[0])
+        size = fit_input_size(task.input_size, recommended, frame_size)
+        yield resizer.to_network_input(frame.image, frame.encoding, size).copy()  # NNCF may keep it
+
+
+def _measure(task: Task, segmenters: Sequence[Segmenter], counter: Counter) -> list[Measurement]:
+    count = min(task.gate_frames, task.gate.length)
+    accuracies = compare(segmenters, task.gate, count, lambda done: counter("measuring", done, count))
+    measurements = []
+    for segmenter, accuracy in zip(segmenters, accuracies, strict=True):
+        info = segmenter.backend_info
+        result = None if segmenter is segmenters[0] else _gate_result(task, info, accuracy, accuracies[0])
+        measurements.append(Measurement(info.precision, accuracy, result))
+    return measurements
+
+
+def _gate_result(task: Task, info: BackendInfo, accuracy: Accuracy, exact: Accuracy) -> GateResult:
+    if accuracy.miou is None or exact.miou is None:
+        metric, value, reference = AGREEMENT, accuracy.agreement, 100.0
+    else:
+        metric, value, reference = MIOU, accuracy.miou, exact.miou
+    return GateResult(
+        weights=artefacts.weights_digest(task.weights),
+        backend=info.name,
+        device=info.device.partition(":")[0],
+        precision=info.precision,
+        metric=metric,
+        reference=round(reference, 4),
+        value=round(value, 4),
+        frames=accuracy.frames,
+        data=task.gate.name,
+        input_size=", ".join(str(size) for size in accuracy.input_sizes),
+        versions=_versions(info.name),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _versions(backend: str) -> dict[str, str]:
+    loaded = {name: sys.modules[name] for name in _LIBRARIES[backend] if sys.modules.get(name) is not None}
+    return {"fanet_ros": package_version(), **{name: str(module.__version__) for name, module in loaded.items()}}

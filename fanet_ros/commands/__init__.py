@@ -1,0 +1,1 @@
+"""The larger commands of `fanet`, one file each; importing them imports no framework."""

@@ -1,0 +1,123 @@
+"""`fanet calibrate`: make int8, and measure what each precision costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fanet_ros.commands.console import one_line_errors
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.settings import BACKENDS, PRECISIONS
+
+if TYPE_CHECKING:
+    from fanet_ros.calibrate import Calibration, Counter
+
+_SPECS = SegmentationParameters.specs()
+
+
+def calibrate(
+    frames: Annotated[
+        str,
+        typer.Argument(
+            help="Images like your camera's: a folder or a video. With labels: a folder with images/ and labels/, or a "
+            "text file with lines 'image label'."
+        ),
+    ],
+    gate: Annotated[str, typer.Option(help="Measure on these frames instead, labelled ones if you have them.")] = "",
+    weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
+    labels: Annotated[str, typer.Option(help=_SPECS["labels"].description)] = "",
+    backend: Annotated[str, typer.Option(help=_SPECS["backend"].description, metavar="|".join(BACKENDS))] = "auto",
+    device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A precision to measure; repeat it for several. All that the backend computes in here, if left out.",
+            metavar="|".join(PRECISIONS[1:]),
+        ),
+    ] = None,
+    input_size: Annotated[str, typer.Option(help=_SPECS["input_size"].description)] = "auto",
+    calibration_frames: Annotated[int, typer.Option(min=1, help="Calibrate int8 on at most so many frames.")] = 100,
+    gate_frames: Annotated[int, typer.Option(min=1, help="Measure on at most so many frames.")] = 500,
+    ship: Annotated[
+        bool, typer.Option("--ship", help="Also write the results beside the weights, to be delivered with them.")
+    ] = False,
+) -> None:
+    """Calibrate int8 on your images and measure each precision, so that `auto` can take the fastest good one."""
+    with one_line_errors():
+        for name, value in (("backend", backend), ("device", device), ("input_size", input_size)):
+            _SPECS[name].validate(value)
+
+        from fanet_ros import calibrate as calibration
+        from fanet_ros.backends import backend_class
+        from fanet_ros.calibration_frames import open_frames
+        from fanet_ros.gate import choose_precision
+
+        calibration_set = open_frames(frames)
+        task = calibration.Task(
+            weights=Path(weights).expanduser() if weights else DEFAULT_WEIGHTS,
+            calibration=calibration_set,
+            gate=open_frames(gate) if gate else calibration_set,
+            calibration_frames=calibration_frames,
+            gate_frames=gate_frames,
+            backend=backend,
+            device=device,
+            precisions=tuple(precision or ()),
+            input_size=input_size,
+            labels=labels,
+        )
+        with _progress_bars() as counter:
+            done = calibration.calibrate(task, counter)
+        shipped = calibration.ship(task, done) if ship else []
+        supported = backend_class(done.backend).precisions(done.device)
+        _, reason = choose_precision(task.weights, done.backend, done.device, supported)
+
+    console = Console()
+    console.print(_table(done, task.gate.name))
+    lines = [f"precision auto: {reason}", f"results: {done.gate_file}"]
+    lines += [f"int8 network: {done.int8_model}"] if done.int8_model else []
+    lines += [f"to deliver with the weights: {path}" for path in shipped]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _progress_bars() -> Iterator[Counter]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console()) as progress:
+        tasks = {}
+
+        def count(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done)
+
+        yield count
+
+
+def _table(done: Calibration, data: str) -> Table:
+    exact = done.measurements[0].accuracy
+    table = Table(title=f"{done.backend} on {done.device}, {exact.frames} frames of {data}")
+    table.add_column("precision")
+    for heading in ("mIoU", "labels as fp32", "points lost", "limit", "ms a frame"):
+        table.add_column(heading, justify="right")
+    table.add_column("accuracy gate")
+    for measurement in done.measurements:
+        accuracy, result = measurement.accuracy, measurement.result
+        table.add_row(
+            measurement.precision,
+            "-" if accuracy.miou is None else f"{accuracy.miou:.2f}",
+            f"{accuracy.agreement:.2f} %",
+            "-" if result is None else f"{result.loss:.2f}",
+            "-" if result is None else f"{result.limit:.1f}",
+            f"{accuracy.median_ms:.1f}",
+            "[dim]reference[/]" if result is None else "[green]passed[/]" if result.passed else "[red]failed[/]",
+        )
+    return table

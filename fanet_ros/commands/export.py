@@ -1,0 +1,93 @@
+"""`fanet export`: build ahead what a robot would build at its first start, or write the network as ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fanet_ros.commands.console import one_line_errors
+from fanet_ros.errors import SettingError
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.settings import BACKENDS, PRECISIONS, Size, read_size
+
+_SPECS = SegmentationParameters.specs()
+_ONNX_PRECISIONS = ("auto", "fp32", "fp16")
+
+
+def export(
+    weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
+    backend: Annotated[str, typer.Option(help=_SPECS["backend"].description, metavar="|".join(BACKENDS))] = "auto",
+    device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
+    precision: Annotated[
+        str, typer.Option(help=_SPECS["precision"].description, metavar="|".join(PRECISIONS))
+    ] = "auto",
+    input_size: Annotated[str, typer.Option(help=_SPECS["input_size"].description)] = "auto",
+    camera_size: Annotated[
+        str, typer.Option(help="Of the camera's images, which input_size auto and camera follow.", metavar="WxH")
+    ] = "1280x720",
+    onnx: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the network to this ONNX file instead, in fp32 or fp16: for inputs of any size, or of the one "
+            "given by --input-size.",
+        ),
+    ] = None,
+) -> None:
+    """Build the network for a backend ahead of time, so that a robot starts fast; or write it as ONNX."""
+    with one_line_errors():
+        given = {"backend": backend, "device": device, "precision": precision, "input_size": input_size}
+        for name, value in given.items():
+            _SPECS[name].validate(value)
+        camera = read_size(camera_size)
+        path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
+        if onnx is None:
+            _build(path, backend, device, precision, input_size, camera)
+        elif (backend, device) != ("auto", "auto"):
+            raise SettingError("an ONNX file depends on no backend and device; leave out --onnx, or the other two")
+        else:
+            _write_onnx(path, onnx.expanduser(), precision, input_size, camera)
+
+
+def _build(weights: Path, backend: str, device: str, precision: str, input_size: str, camera: Size) -> None:
+    from fanet_ros.artefacts import MANIFEST, cache_folder, weights_digest
+    from fanet_ros.backends import create_backend
+    from fanet_ros.frame import fit_input_size
+    from fanet_ros.model_card import read_card
+
+    console = Console()
+    size = fit_input_size(input_size, read_card(weights).input_size, camera)
+    with console.status(f"preparing {weights.name} for {size}") as status:
+        prepared = create_backend(
+            weights, backend=backend, device=device, precision=precision, input_size=size, progress=status.update
+        )
+        prepared.close()
+    console.print(f"ready for inputs of {size}: {prepared.info}", highlight=False, soft_wrap=True, markup=False)
+    folder = cache_folder(weights_digest(weights))
+    built = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    heading = f"built for these weights so far, in {folder}:" if built else "nothing had to be built"
+    console.print(heading, highlight=False, soft_wrap=True, markup=False)
+    for artefact in built:
+        megabytes = sum(file.stat().st_size for file in artefact.iterdir()) / 1e6
+        console.print(f"  {artefact.name}  {megabytes:.1f} MB", highlight=False, soft_wrap=True, markup=False)
+
+
+def _write_onnx(weights: Path, path: Path, precision: str, input_size: str, camera: Size) -> None:
+    if precision not in _ONNX_PRECISIONS:
+        raise SettingError(f"precision: received {precision!r}, but ONNX is written in fp32 or fp16")
+    from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
+    from fanet_ros.weights import load_network
+
+    size = None if input_size == "auto" else camera if input_size == "camera" else read_size(input_size)
+    graph = prepare_for_inference(FrameToLogits(load_network(weights)))
+    export_onnx(graph.half() if precision == "fp16" else graph, path, size)
+    shape = "height x width" if size is None else f"{size.height} x {size.width}"
+    Console().print(
+        f"{path}: frame uint8 1 x {shape} x 3 (RGB) -> logits float32 at 1/8 of the size",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )

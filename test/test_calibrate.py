@@ -1,0 +1,227 @@
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fanet_ros import artefacts
+from fanet_ros.backends import create_backend
+from fanet_ros.backends.openvino_backend import find_int8, model_key, shipped_int8_folder
+from fanet_ros.backends.tensorrt_quantise import find_quantised
+from fanet_ros.calibrate import Calibration, Task, calibrate, quantise_int8, ship
+from fanet_ros.calibration_frames import open_frames
+from fanet_ros.commands.calibrate import calibrate as calibrate_command
+from fanet_ros.errors import SettingError, SourceError
+from fanet_ros.gate import choose_precision, read_gate_results, shipped_gate_file
+from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.segmenter import Segmenter
+from fanet_ros.sources import open_source
+
+FRAMES = 4
+INPUT_SIZE = "160x96"
+
+APP = typer.Typer()
+APP.command()(calibrate_command)
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Street images and their labels, every half second."""
+    folder = tmp_path_factory.mktemp("data") / "street"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    with open_source("street", width=160, height=96, rate_hz=2.0) as street:
+        for number in range(FRAMES):
+            frame = street.read()
+            assert frame is not None and frame.labels is not None
+            cv2.imwrite(str(folder / "images" / f"{number}.png"), frame.image[..., ::-1])
+            cv2.imwrite(str(folder / "labels" / f"{number}.png"), frame.labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache and a copy of the shipped weights, alone; tests that follow each other see what the earlier ones made."""
+    home = tmp_path_factory.mktemp("home")
+    for suffix in (".safetensors", ".md"):
+        shutil.copy(DEFAULT_WEIGHTS.with_suffix(suffix), home / f"model{suffix}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        yield home
+
+
+@pytest.fixture(scope="module")
+def weights(home: Path) -> Path:
+    return home / "model.safetensors"
+
+
+def task(weights: Path, data: Path, **changes: object) -> Task:
+    frames = open_frames(str(data))
+    fields: dict[str, object] = {"calibration": frames, "gate": frames, "input_size": INPUT_SIZE, "device": "cpu"}
+    return Task(weights, **{**fields, **changes})  # type: ignore[arg-type]
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def calibration(weights: Path, data: Path) -> Calibration:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    progress: list[tuple[str, int, int]] = []
+    done = calibrate(
+        task(weights, data, backend="openvino", calibration_frames=2), lambda *report: progress.append(report)
+    )
+    assert progress == [
+        *[("calibrating int8", n, 2) for n in (1, 2)],
+        *[("measuring", n, FRAMES) for n in range(1, FRAMES + 1)],
+    ]
+    return done
+
+
+@pytest.mark.slow
+def test_every_precision_is_measured_with_labels(calibration: Calibration, weights: Path) -> None:
+    assert (calibration.backend, calibration.device) == ("openvino", "cpu")
+    assert [m.precision for m in calibration.measurements][:2] == ["fp32", "int8"]
+    for measurement in calibration.measurements:
+        accuracy, result = measurement.accuracy, measurement.result
+        assert accuracy.frames == FRAMES and accuracy.median_ms > 0
+        assert [str(size) for size in accuracy.input_sizes] == [INPUT_SIZE]
+        assert accuracy.miou is not None and 5 < accuracy.miou < 100
+        if measurement.precision == "fp32":
+            assert result is None and accuracy.agreement == 100
+            continue
+        assert 90 < accuracy.agreement < 100
+        assert result is not None
+        assert (result.weights, result.metric) == (artefacts.weights_digest(weights), "miou")
+        assert (result.frames, result.data, result.input_size) == (FRAMES, "street", INPUT_SIZE)
+        assert result.value == pytest.approx(accuracy.miou, abs=1e-4)
+        assert result.reference == pytest.approx(calibration.measurements[0].accuracy.miou, abs=1e-4)
+        assert {"fanet_ros", "openvino"} <= result.versions.keys()
+
+
+@pytest.mark.slow
+def test_results_decide_what_auto_takes(calibration: Calibration, weights: Path) -> None:
+    stored = read_gate_results(weights)
+    assert stored == sorted((m.result for m in calibration.measurements if m.result), key=lambda r: r.precision)
+    passed = {r.precision for r in stored if r.passed}
+    supported = ("int8", "bf16", "fp32")
+    expected = next((p for p in supported if p in passed), "fp32")
+    assert choose_precision(weights, "openvino", "cpu", supported)[0] == expected
+    backend = create_backend(weights, backend="openvino", precision="int8")  # by name whether it passed or not
+    assert backend.info.precision == "int8"
+    backend.close()
+
+
+@pytest.mark.slow
+def test_measured_is_what_the_segmenter_does(calibration: Calibration, weights: Path, data: Path) -> None:
+    labels = {}
+    for precision in ("fp32", "int8"):
+        segmenter = Segmenter(weights, backend="openvino", precision=precision, input_size=INPUT_SIZE)
+        labels[precision] = [segmenter.segment(f.image, f.encoding).labels for f in open_frames(str(data)).sample(9)]
+        segmenter.close()
+    agreement = 100 * np.mean(np.array(labels["fp32"]) == np.array(labels["int8"]))
+    assert calibration.measurements[1].accuracy.agreement == pytest.approx(agreement)
+
+
+@pytest.mark.slow
+def test_shipping(
+    calibration: Calibration, weights: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = task(weights, data)
+    for _ in range(2):  # a second delivery replaces the first
+        assert ship(here, calibration) == [shipped_gate_file(weights), shipped_int8_folder(weights)]
+    assert not list(weights.parent.glob(".unfinished*"))
+    stored = read_gate_results(weights)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    assert find_int8(weights, artefacts.weights_digest(weights)) == shipped_int8_folder(weights)
+    assert read_gate_results(weights) == stored
+
+
+@pytest.mark.slow
+def test_what_cannot_be_shipped(calibration: Calibration, weights: Path, tmp_path: Path, data: Path) -> None:
+    there = tmp_path / "model.safetensors"
+    shutil.copy(weights, there)
+    ship(task(there, data), replace(calibration, backend="tensorrt"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.gate.json", "model.safetensors"]
+    assert '"int8"' not in shipped_gate_file(there).read_text()
+
+
+@pytest.mark.slow
+def test_what_could_not_be_measured_is_not_kept(calibration: Calibration, weights: Path, tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.full((96, 160, 3), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "labels" / "a.png"), np.full((96, 160), 255, np.uint8))
+    before = read_gate_results(weights)
+    unknown = task(weights, tmp_path, backend="openvino", precisions=("int8",), calibration_frames=1)
+    with pytest.raises(SourceError, match="show none of the network's 11 classes; they must be class ids from 0 to 10"):
+        calibrate(unknown, no_progress)
+    assert artefacts.find(model_key(artefacts.weights_digest(weights), "int8")) is None
+    assert read_gate_results(weights) == before
+
+
+@pytest.mark.slow
+def test_int8_for_tensorrt_is_calibrated_without_a_gpu(weights: Path, data: Path) -> None:
+    for module in ("onnx", "onnxruntime"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    seen: list[tuple[str, int, int]] = []
+    folder = quantise_int8(task(weights, data, calibration_frames=1), "tensorrt", lambda *report: seen.append(report))
+    assert seen == [("calibrating int8", 1, 1)]
+    assert find_quantised(artefacts.weights_digest(weights)) == folder / "model.onnx"
+
+
+def test_torch_without_labels(weights: Path, data: Path) -> None:
+    done = calibrate(task(weights, data / "images", backend="torch", precisions=("bf16",), gate_frames=2), no_progress)
+    exact, measured = done.measurements
+    assert exact.accuracy.miou is None and exact.accuracy.frames == 2
+    assert measured.result is not None and done.int8_model is None
+    assert (measured.result.metric, measured.result.reference) == ("agreement", 100)
+    assert 95 < measured.result.value == pytest.approx(measured.accuracy.agreement, abs=1e-4)
+    assert [r for r in read_gate_results(weights) if r.backend == "torch"] == [measured.result]
+
+
+def test_a_precision_that_the_backend_lacks(weights: Path, data: Path) -> None:
+    with pytest.raises(SettingError, match="precision: received 'int8', but backend torch on cpu computes in"):
+        calibrate(task(weights, data, backend="torch", precisions=("int8",)), no_progress)
+
+
+def test_a_cache_that_cannot_be_written(
+    weights: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(SettingError, match="cannot write the results of the accuracy gate"):
+        calibrate(task(weights, data, backend="torch"), no_progress)
+
+
+def test_command(weights: Path, data: Path) -> None:
+    options = ["--weights", str(weights), "--backend", "torch", "--device", "cpu", "--input-size", INPUT_SIZE]
+    arguments = [str(data / "images"), "--gate", str(data), "--precision", "bf16", "--gate-frames", "1"]
+    result = RUNNER.invoke(APP, [*arguments, *options], env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    assert "torch on cpu, 1 frames of street" in result.output
+    assert "reference" in result.output
+    assert "passed" in result.output or "failed" in result.output
+    assert f"results: {artefacts.cache_folder(artefacts.weights_digest(weights)) / 'gate.json'}" in result.output
+
+
+def test_faults_are_one_line_without_a_traceback(weights: Path, data: Path) -> None:
+    for arguments, text in (
+        (["/nowhere"], "there is no source '/nowhere'"),
+        ([str(data), "--weights", "/nowhere/model.pth"], "no such weights file"),
+        ([str(data), "--backend", "caffe"], "received 'caffe'"),
+        ([str(data), "--input-size", "huge"], "received 'huge'"),
+        ([str(data), "--backend", "torch", "--device", "cpu", "--precision", "fp8"], "received 'fp8'"),
+    ):
+        result = RUNNER.invoke(APP, ["--weights", str(weights), *arguments])
+        assert result.exit_code == 2, result.output
+        assert text in result.output
+        assert "Traceback" not in result.output
