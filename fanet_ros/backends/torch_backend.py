@@ -2,94 +2,126 @@
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fanet_ros.backends.base import Backend, BackendInfo
+from fanet_ros.backends.base import BackendRequest, HostBackend
+from fanet_ros.backends.cuda_path import CudaPath, as_tensor
+from fanet_ros.backends.nvidia import require_gpu
+from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
-from fanet_ros.graph import FrameToLogits, fold_batch_norm
-from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.graph import FrameToLogits, prepare_for_inference
+from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.settings import Size
 from fanet_ros.weights import load_network
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_FIRST_WITH_BF16 = (8, 0)  # compute capability of Ampere; older GPUs emulate it slowly
 
 _DEFAULT_THREADS = torch.get_num_threads()
 
-_log = logging.getLogger(__name__)
 
+class TorchBackend(HostBackend):
+    """The graph with batch norm folded and channels last; on a GPU the whole way from frame to labels as well.
 
-class TorchBackend(Backend):
-    """The graph with batch norm folded and channels last, in the precision asked for."""
+    Attributes:
+        graph: uint8 (1, h, w, 3) -> logits, on the device.
+        path: from frame to labels on a GPU; None on the CPU.
+    """
 
-    def __init__(self, weights: Path, *, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
+    name = "torch"
+
+    def __init__(self, request: BackendRequest, *, compiled: bool = False) -> None:
         """Load and prepare the network.
 
         Args:
-            weights: a checkpoint that fanet_ros.weights can read.
-            device: `auto` takes the first CUDA GPU, else the CPU.
-            precision: `auto` is fp32, the only precision whose masks are known to be the published ones.
-            threads: CPU threads; 0 for torch's own choice. Holds for the whole process, as torch has one pool.
+            request: what to run on which device. Its threads hold for the whole process, as torch has one pool.
+            compiled: whether torch.compile generates kernels for every input size, which takes up to minutes each; for
+                measurements.
 
         Raises:
             WeightsError: the checkpoint cannot be used.
-            BackendError: no such GPU, or the device cannot compute in that precision.
+            BackendError: the device cannot compute in that precision, or its memory does not suffice.
         """
-        self._device, reason = _choose_device(device)
-        if precision == "auto":
-            precision, reason = "fp32", f"{reason}; precision auto is fp32"
-        if precision == "fp16" and self._device.type == "cpu":
-            raise BackendError("precision fp16 needs a CUDA GPU; on the CPU use fp32 or bf16")
-        if precision == "bf16" and self._device.type == "cuda" and not torch.cuda.is_bf16_supported():
-            raise BackendError(f"{torch.cuda.get_device_name(self._device)} has no bf16; use fp32 or fp16")
-        torch.set_num_threads(threads or _DEFAULT_THREADS)
-
-        network = load_network(weights)
+        super().__init__(request)
+        supported = self.precisions(request.device)
+        if request.precision not in supported:
+            raise BackendError(
+                f"backend torch on {request.device} does not compute in {request.precision} here; use one of "
+                f"{', '.join(supported)}"
+            )
+        torch.set_num_threads(request.threads or _DEFAULT_THREADS)
+        network = load_network(request.weights)
         self.classes = network.config.classes
-        self.info = BackendInfo("torch", str(self._device), precision, reason)
-        graph = FrameToLogits(fold_batch_norm(network))
-        self._graph = graph.to(device=self._device, dtype=_DTYPES[precision])
-        self._graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-        _log.info("network runs with %s", self.info)
+        device = torch.device(request.device)
+        graph = prepare_for_inference(FrameToLogits(network)).to(device=device, dtype=_DTYPES[request.precision])
+        graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.graph: Callable[[Tensor], Tensor] = torch.compile(graph, dynamic=False) if compiled else graph
+        self.path: CudaPath | None = None
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # the weights are there before another stream reads them
+            self.path = CudaPath(lambda _: self._run_on_gpu, device)
 
+    @classmethod
+    def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
+        if device == "auto":
+            return "cuda:0" if torch.cuda.is_available() else "cpu"
+        if device == "cpu":
+            return "cpu"
+        index = torch.device(device).index or 0
+        if torch.version.cuda is None:
+            raise BackendError(
+                f"device '{device}' was asked for, but this torch was built without CUDA; install a CUDA build of "
+                "torch (see pytorch.org), or use device cpu or auto"
+            )
+        require_gpu(index)
+        if not torch.cuda.is_available():
+            raise BackendError(
+                f"device '{device}' was asked for, but torch {torch.__version__} cannot use the GPU: is the NVIDIA "
+                f"driver too old for CUDA {torch.version.cuda}? Use device cpu or auto"
+            )
+        return f"cuda:{index}"
+
+    @classmethod
+    def precisions(cls, device: str) -> tuple[str, ...]:  # noqa: D102 (documented by Backend)
+        if device == "cpu":
+            return ("bf16", "fp32") if has_native_bf16() else ("fp32",)
+        if torch.cuda.get_device_capability(device) >= _FIRST_WITH_BF16:
+            return ("fp16", "bf16", "fp32")
+        return ("fp16", "fp32")
+
+    def prepare(self, input_size: Size) -> None:
+        """Do nothing: there is nothing to build, and buffers depend on the frame, too."""
+
+    @torch.inference_mode()
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
-        with torch.inference_mode():
-            return self._logits(image).float().cpu().numpy()
+        if self.path is not None:
+            return self.path.infer(image)
+        return self.graph(as_tensor(image)[None])[0].contiguous().numpy()
 
     def segment(  # noqa: D102 (documented by Backend)
-        self, image: NDArray[np.uint8], size: Size, *, confidence: bool
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        with torch.inference_mode():
-            labels, sureness = labels_from_logits(self._logits(image), size, confidence=confidence)
-            return labels.cpu().numpy(), None if sureness is None else sureness.cpu().numpy()
+        self,
+        frame: NDArray[np.uint8],
+        encoding: str,
+        input_size: Size,
+        output_size: Size,
+        *,
+        confidence: bool,
+        out: LabelBuffers | None = None,
+    ) -> LabelBuffers:
+        segment = super().segment if self.path is None else self.path.segment
+        return segment(frame, encoding, input_size, output_size, confidence=confidence, out=out)
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
-        del self._graph
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        del self.graph
+        if self.path is not None:
+            self.path.close()
 
-    def _logits(self, image: NDArray[np.uint8]) -> Tensor:
-        frame = torch.from_numpy(image).to(self._device)
-        return self._graph(frame[None])[0]
-
-
-def _choose_device(device: str) -> tuple[torch.device, str]:
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda:0"), f"device auto found {torch.cuda.get_device_name(0)}"
-        return torch.device("cpu"), "device auto found no CUDA GPU"
-    chosen = torch.device(device)
-    if chosen.type == "cuda":
-        if not torch.cuda.is_available():
-            why = "was built without CUDA" if torch.version.cuda is None else "sees no CUDA GPU (check nvidia-smi)"
-            raise BackendError(f"device '{device}' was asked for, but this torch {why}; use device cpu or auto")
-        count = torch.cuda.device_count()
-        chosen = torch.device("cuda", chosen.index or 0)
-        if chosen.index >= count:
-            raise BackendError(f"device '{device}' was asked for, but there are {count} CUDA GPUs, counted from 0")
-    return chosen, f"device {device} was asked for"
+    def _run_on_gpu(self, image: Tensor) -> Tensor:
+        # cuDNN times its algorithms for every size, and fp32 means fp32: its default is the less exact TF32
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=False):
+            return self.graph(image)

@@ -1,0 +1,189 @@
+"""TensorRT on an NVIDIA GPU: engines built once per input size, run on CUDA tensors without a copy to the host."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fanet_ros import artefacts
+from fanet_ros.artefacts import ArtefactKey
+from fanet_ros.backends.base import Backend, BackendInfo, BackendRequest
+from fanet_ros.backends.cuda_path import CudaPath
+from fanet_ros.backends.nvidia import gpu_name, require_gpu
+from fanet_ros.backends.tensorrt_api import Engine, EngineError, library
+from fanet_ros.backends.tensorrt_build import ENGINE, require_quantised
+from fanet_ros.errors import BackendError
+from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.settings import Size
+from fanet_ros.weights import load_weights
+
+_BUILDER = "fanet_ros.backends.tensorrt_build"
+_RUNTIME_CACHE = "runtime.cache"  # beside the engine, but no part of the artefact: it grows while the engine runs
+_KEPT_SIZES = 2  # engines in memory
+
+_log = logging.getLogger(__name__)
+
+
+class TensorrtBackend(Backend):
+    """Engines of the module `tensorrt` or `tensorrt_rtx`, whichever is installed.
+
+    Attributes:
+        path: from frame to labels.
+    """
+
+    name = "tensorrt"
+
+    def __init__(self, request: BackendRequest) -> None:
+        """Read what the engines are made from; they are built or loaded by `prepare`.
+
+        Raises:
+            WeightsError: the checkpoint cannot be used.
+            BackendError: there is no TensorRT, or int8 was not calibrated.
+        """
+        self._request = request
+        self._device = torch.device(request.device)
+        if request.precision == "int8":
+            require_quantised(request.weights)
+        self.classes = load_weights(request.weights).config.classes
+        self.info = BackendInfo(
+            self.name, request.device, request.precision, f"{library().name} {library().version}; {request.reason}"
+        )
+        self._networks: OrderedDict[Size, _EngineOnDevice] = OrderedDict()
+        self.path = CudaPath(self._network_for, self._device)
+
+    @classmethod
+    def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
+        if device == "cpu":
+            raise BackendError(
+                "backend tensorrt runs on NVIDIA GPUs, but device 'cpu' was asked for; use backend openvino or torch"
+            )
+        _, _, index = device.partition(":")  # of auto and cuda, too
+        require_gpu(int(index or 0))
+        library()
+        if not torch.cuda.is_available():
+            raise BackendError(
+                f"backend tensorrt keeps its buffers in CUDA tensors, but torch {torch.__version__} has no CUDA here; "
+                "install a CUDA build of torch (see pytorch.org) that fits the driver"
+            )
+        return f"cuda:{int(index or 0)}"
+
+    @classmethod
+    def precisions(cls, device: str) -> tuple[str, ...]:  # noqa: D102 (documented by Backend)
+        # where the layers around int8's convolutions run in fp32, fp16 moves less memory
+        return ("int8", "fp16", "fp32") if library().mixes_precisions else ("fp16", "int8", "fp32")
+
+    def prepare(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
+        self._network_for(input_size)
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+        return self.path.infer(image)
+
+    def segment(  # noqa: D102 (documented by Backend)
+        self,
+        frame: NDArray[np.uint8],
+        encoding: str,
+        input_size: Size,
+        output_size: Size,
+        *,
+        confidence: bool,
+        out: LabelBuffers | None = None,
+    ) -> LabelBuffers:
+        return self.path.segment(frame, encoding, input_size, output_size, confidence=confidence, out=out)
+
+    def close(self) -> None:  # noqa: D102 (documented by Backend)
+        self._networks.clear()
+        self.path.close()
+
+    def _network_for(self, size: Size) -> _EngineOnDevice:
+        if size not in self._networks:
+            while len(self._networks) >= _KEPT_SIZES:
+                self._networks.popitem(last=False)
+            self._networks[size] = self._load(size)
+        self._networks.move_to_end(size)
+        return self._networks[size]
+
+    def _load(self, size: Size) -> _EngineOnDevice:
+        """Load the engine from the cache, building it if need be; a second time if it cannot be loaded."""
+        folder = self._obtain(size)
+        try:
+            return self._load_from(folder, size)
+        except EngineError as error:
+            _log.warning("%s cannot be used and is built anew: %s", folder, error)
+            artefacts.discard(folder)
+        return self._load_from(self._obtain(size), size)
+
+    def _obtain(self, size: Size) -> Path:
+        arguments = {
+            "weights": str(self._request.weights.resolve()),
+            "precision": self._request.precision,
+            "width": size.width,
+            "height": size.height,
+            "device": self._request.device,
+        }
+        key = engine_key(self._request, size)
+        return artefacts.obtain(key, builder=_BUILDER, arguments=arguments, progress=self._request.progress)
+
+    def _load_from(self, folder: Path, size: Size) -> _EngineOnDevice:
+        cache_file = folder / _RUNTIME_CACHE
+        known = cache_file.read_bytes() if cache_file.is_file() else b""
+        with torch.cuda.stream(torch.cuda.Stream(self._device)):  # TensorRT is slow on the default stream
+            engine = library().load((folder / ENGINE).read_bytes(), known)
+            network = _EngineOnDevice(engine, size, self._device)
+        compiled = engine.runtime_cache()
+        if compiled != known:
+            _replace(cache_file, compiled)
+        return network
+
+
+def engine_key(request: BackendRequest, size: Size) -> ArtefactKey:
+    """Return the key of the engine for one input size; a new calibration makes new int8 engines.
+
+    Raises:
+        BackendError: there is no such GPU, or int8 was not calibrated.
+    """
+    version = f"{library().name} {library().version}"
+    if request.precision == "int8":
+        version += f" {hashlib.sha256(require_quantised(request.weights).read_bytes()).hexdigest()[:8]}"
+    digest = artefacts.weights_digest(request.weights)
+    return ArtefactKey(digest, "tensorrt", version, request.precision, size, gpu_name(int(request.device[5:])))
+
+
+class _EngineOnDevice:
+    """An engine with its input and output as CUDA tensors, at addresses that stay, as CUDA graphs need it."""
+
+    def __init__(self, engine: Engine, size: Size, device: torch.device) -> None:
+        self._engine = engine
+        self._device = device
+        self._frame = torch.zeros((1, size.height, size.width, 3), dtype=torch.uint8, device=device)
+        self._logits = torch.zeros(engine.output_shape, dtype=torch.float32, device=device)
+        engine.bind(self._frame.data_ptr(), self._logits.data_ptr())
+        self._enqueue()  # what is compiled or allocated at first use must not be met in a capture
+        torch.cuda.synchronize(device)
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        """Run the network on the current stream: uint8 (1, h, w, 3) -> logits, valid until the next call."""
+        self._frame.copy_(frame)
+        self._enqueue()
+        return self._logits
+
+    def _enqueue(self) -> None:
+        self._engine.enqueue(torch.cuda.current_stream(self._device).cuda_stream)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that others may be reading; a cache that cannot be written is no loss of function."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)
+    except OSError as error:
+        _log.info("%s cannot be written (%s): the next start compiles the same again", path, error.strerror)

@@ -1,0 +1,74 @@
+"""Builds TensorRT engines: weights -> ONNX -> engine for one size, precision and GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fanet_ros import artefacts
+from fanet_ros.backends.tensorrt_api import library
+from fanet_ros.backends.tensorrt_quantise import find_quantised
+from fanet_ros.errors import BackendError
+from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
+from fanet_ros.settings import Size
+from fanet_ros.weights import load_network
+
+ENGINE = "engine.plan"
+_TIMING_CACHE = "timing.cache"
+
+
+def build(folder: Path, *, weights: str, precision: str, width: int, height: int, device: str) -> None:
+    """Write engine.plan, and what the library learned of the GPU's speed, into an existing folder.
+
+    Args:
+        folder: to write to. A timing cache is looked for in the folders beside it.
+        weights: path of a checkpoint that fanet_ros.weights can read.
+        precision: fp32, fp16 or int8, which has to be calibrated before.
+        width: of the network's input.
+        height: of the network's input.
+        device: `cuda:<index>`. Without any GPU the engine is built for the GPUs that tensorrt_rtx supports.
+
+    Raises:
+        WeightsError: the checkpoint cannot be used.
+        BackendError: the library cannot build it here, or int8 was not calibrated.
+    """
+    path, size = Path(weights), Size(width, height)
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(device)
+    if precision == "int8":
+        onnx = require_quantised(path)
+    else:
+        onnx = folder / "model.onnx"
+        graph = prepare_for_inference(FrameToLogits(load_network(path)))
+        if precision == "fp16":
+            graph = graph.half().to(device if on_gpu else "cpu")  # to export is to run, and CPUs are slow in fp16
+        export_onnx(graph, onnx, size)
+    plan = library().build(onnx, size, precision, _earlier_timing_cache(folder.parent))
+    (folder / ENGINE).write_bytes(plan.engine)
+    if plan.timing_cache:
+        (folder / _TIMING_CACHE).write_bytes(plan.timing_cache)
+    if precision != "int8":
+        onnx.unlink()
+
+
+def require_quantised(weights: Path) -> Path:
+    """Return the quantised network's ONNX file.
+
+    Raises:
+        BackendError: int8 was not calibrated for these weights; says how to.
+    """
+    onnx = find_quantised(artefacts.weights_digest(weights))
+    if onnx is None:
+        raise BackendError(
+            f"precision int8 needs a calibration of {weights.name} on your images, once: fanet calibrate "
+            f"FOLDER_OR_VIDEO --backend tensorrt --weights {weights}; or use another precision"
+        )
+    return onnx
+
+
+def _earlier_timing_cache(folder: Path) -> bytes:
+    """Return the latest timing cache of an earlier build; the library itself tells whether it fits."""
+    caches = sorted(folder.glob(f"tensorrt_*/{_TIMING_CACHE}"), key=lambda path: path.stat().st_mtime)
+    return caches[-1].read_bytes() if caches else b""

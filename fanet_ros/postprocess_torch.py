@@ -1,0 +1,75 @@
+"""From logits to labels and confidence with torch: the twin of fanet_ros.postprocess for logits on a GPU."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fanet_ros.settings import Size
+
+_log = logging.getLogger(__name__)
+
+
+def labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Upsample logits and decide every pixel, as published: bilinear with align_corners=True, then argmax.
+
+    On a GPU one fused Triton kernel does it where Triton works (it comes with torch's CUDA builds).
+
+    Args:
+        logits: float, (classes, h, w), on any device; computed in float32 whatever their type.
+        size: of the result in pixels.
+        confidence: whether to compute the softmax probability of the winning class.
+
+    Returns:
+        labels: uint8, (size.height, size.width), class ids; of classes with equal logits the lowest id, and of NaN and
+            numbers NaN.
+        confidence: uint8, same shape, probability x 255 rounded to the nearest; None if not asked for.
+    """
+    if logits.is_cuda and _fused_kernel_works():
+        from fanet_ros.postprocess_triton import fused_labels_from_logits
+
+        return fused_labels_from_logits(logits, size, confidence=confidence)
+    return dense_labels_from_logits(logits, size, confidence=confidence)
+
+
+def dense_labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Do the same with plain torch functions, through logits of the full size: slow, but plainly right."""
+    shape = (size.height, size.width)
+    enlarged = F.interpolate(logits.float()[None], shape, mode="bilinear", align_corners=True)[0]
+    best, labels = enlarged.max(0)  # on the CPU eight times faster than argmax(0), with the same answer
+    if not confidence:
+        return labels.to(torch.uint8), None
+    # softmax at its own maximum: exp(0) / sum(exp(l - max))
+    probability = enlarged.sub_(best).exp_().sum(0).reciprocal_()
+    return labels.to(torch.uint8), probability.mul_(255).round_().to(torch.uint8)
+
+
+def has_triton() -> bool:
+    """Whether Triton is installed."""
+    return find_spec("triton") is not None
+
+
+@cache
+def _fused_kernel_works() -> bool:
+    """Try the fused kernel once: Triton also needs a C compiler, which a robot may lack."""
+    if not has_triton():
+        return False
+    try:
+        from fanet_ros.postprocess_triton import fused_labels_from_logits
+
+        fused_labels_from_logits(torch.zeros(2, 2, 2, device="cuda"), Size(4, 4), confidence=True)
+    except Exception as error:  # Triton raises what its compiler, the C compiler and the driver raise
+        reason = (str(error).splitlines() or [""])[0]
+        _log.warning(
+            "Triton cannot compile the label kernel (%s: %s), so every frame takes longer and more memory; does it "
+            "find a C compiler?",
+            type(error).__name__,
+            reason,
+        )
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""Logits to labels in one Triton kernel: nothing of the size classes x height x width is ever in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import triton  # type: ignore[import-not-found, unused-ignore]  # it comes with torch's CUDA builds alone
+import triton.language as tl  # type: ignore[import-not-found, unused-ignore]
+from torch import Tensor
+
+from fanet_ros.settings import Size
+
+_BLOCK = 256  # pixels of one row per program; eight neighbours share the four logits they lie between
+
+
+def fused_labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Do what fanet_ros.postprocess_torch.labels_from_logits says, for logits on a GPU."""
+    logits = logits.float().contiguous()
+    classes, height, width = logits.shape
+    labels = torch.empty((size.height, size.width), dtype=torch.uint8, device=logits.device)
+    sureness = torch.empty_like(labels) if confidence else None
+    _decide_pixels[(triton.cdiv(size.width, _BLOCK), size.height)](
+        logits,
+        labels,
+        sureness if sureness is not None else labels,  # not written without confidence
+        height,
+        width,
+        size.width,
+        _step(height, size.height),
+        _step(width, size.width),
+        classes=classes,
+        with_confidence=confidence,
+        block=_BLOCK,
+    )
+    return labels, sureness
+
+
+def _step(grid_side: int, side: int) -> float:
+    """Grid points per pixel with aligned corners, rounded as torch rounds it."""
+    return float(np.float32(grid_side - 1) / np.float32(side - 1)) if side > 1 else 0.0
+
+
+@triton.jit
+def _bilinear(corner: Any, right: Any, down: Any, dx: Any, dy: Any, mask: Any) -> Any:
+    """Mix four logits of one class, the upper left one of which `corner` points at."""
+    upper = (1 - dx) * tl.load(corner, mask, 0.0) + dx * tl.load(corner + right, mask, 0.0)
+    lower = (1 - dx) * tl.load(corner + down, mask, 0.0) + dx * tl.load(corner + down + right, mask, 0.0)
+    return (1 - dy) * upper + dy * lower
+
+
+@triton.jit
+def _decide_pixels(
+    logits: Any,
+    labels: Any,
+    sureness: Any,
+    height: Any,
+    width: Any,
+    label_width: Any,
+    step_y: Any,
+    step_x: Any,
+    classes: tl.constexpr,
+    with_confidence: tl.constexpr,
+    block: tl.constexpr,
+) -> None:
+    """Decide `block` pixels of one row."""
+    row = tl.program_id(1)
+    column = tl.program_id(0) * block + tl.arange(0, block)
+    mask = column < label_width
+    y = row.to(tl.float32) * step_y
+    x = column.to(tl.float32) * step_x
+    top = tl.minimum(y.to(tl.int32), height - 1)
+    left = tl.minimum(x.to(tl.int32), width - 1)
+    dy = y - top.to(tl.float32)
+    dx = x - left.to(tl.float32)
+    down = tl.where(top < height - 1, width, 0)
+    right = tl.where(left < width - 1, 1, 0)
+    plane = height * width
+    corner = logits + top * width + left
+
+    best = _bilinear(corner, right, down, dx, dy, mask)
+    label = tl.zeros((block,), tl.int32)
+    for number in range(1, classes):
+        value = _bilinear(corner + number * plane, right, down, dx, dy, mask)
+        # NaN exceeds every number, and of equals the first stays, as in torch.max
+        wins = (value > best) | ((value != value) & (best == best))
+        best = tl.where(wins, value, best)
+        label = tl.where(wins, number, label)
+    target = row * label_width + column
+    tl.store(labels + target, label.to(tl.uint8), mask)
+
+    if with_confidence:
+        # softmax at its own maximum: exp(0) / sum(exp(l - max)); a second pass, as the maximum was unknown
+        total = tl.zeros((block,), tl.float32)
+        for number in range(classes):
+            total += tl.exp(_bilinear(corner + number * plane, right, down, dx, dy, mask) - best)
+        tl.store(sureness + target, (255 / total + 0.5).to(tl.uint8), mask)

@@ -1,0 +1,141 @@
+"""The way from frame to labels on a GPU: its logic with CPU tensors here, graphs and streams where there is a GPU."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fanet_ros.backends.cuda_path import CudaPath, as_tensor
+from fanet_ros.errors import InferenceError
+from fanet_ros.frame import CHANNELS
+from fanet_ros.frame_torch import TorchFrameResizer
+from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.postprocess_torch import dense_labels_from_logits
+from fanet_ros.settings import Size
+
+RNG = np.random.default_rng(0)
+INPUT, OUTPUT = Size(64, 40), Size(90, 60)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU; this machine has none")
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, needs_gpu])]
+
+
+def network(image: Tensor) -> Tensor:
+    """Four classes that tell the channels apart, at an eighth of the image's size."""
+    planes = image.permute(0, 3, 1, 2).float()
+    small = torch.nn.functional.avg_pool2d(planes, 8, ceil_mode=True) / 255
+    return torch.cat([small, 0.5 + 0 * small[:, :1]], 1)
+
+
+def new_path(device: str) -> CudaPath:
+    return CudaPath(lambda size: network, torch.device(device))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("encoding", CHANNELS)
+def test_frame_becomes_the_labels_that_its_parts_make(device: str, encoding: str) -> None:
+    frame = RNG.integers(0, 256, (80, 128, CHANNELS[encoding]), np.uint8)
+    path = new_path(device)
+    image = TorchFrameResizer(Size(128, 80), encoding, INPUT, torch.device("cpu"))(torch.from_numpy(frame)).numpy()
+    logits = network(torch.from_numpy(image)[None])[0]
+    labels, sureness = dense_labels_from_logits(logits, OUTPUT, confidence=True)
+    out = path.segment(frame, encoding, INPUT, OUTPUT, confidence=True)
+    assert out.labels.shape == (60, 90) and out.confidence is not None and sureness is not None
+    assert (out.labels == labels.numpy()).mean() > 0.999
+    assert np.abs(out.confidence.astype(int) - sureness.numpy()).max() <= 1
+    assert len(np.unique(out.labels)) > 1
+    np.testing.assert_allclose(path.infer(image), logits, atol=1e-5)
+    path.close()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_frame_is_seen_however_often_sizes_change(device: str) -> None:
+    """More sizes than are kept, in turn and with other contents each time."""
+    path = new_path(device)
+    for turn in range(3):
+        for width in range(100, 107):
+            colour = (turn + width) % 3
+            frame = np.zeros((50, width, 3), np.uint8)
+            frame[..., colour] = 255
+            out = path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=turn == 1)
+            assert (out.labels == colour).all()
+            assert (out.confidence is None) == (turn != 1)
+    path.close()
+
+
+def test_networks_are_asked_for_once_per_size() -> None:
+    asked: list[Size] = []
+    path = CudaPath(lambda size: asked.append(size) or network, torch.device("cpu"))  # type: ignore[func-returns-value]
+    frame = np.zeros((50, 60, 3), np.uint8)
+    for _ in range(3):
+        path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=False)
+        path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=True)
+        path.infer(np.zeros((40, 64, 3), np.uint8))
+    assert asked == [INPUT] * 3
+
+
+def test_results_are_written_where_they_are_wanted() -> None:
+    path = new_path("cpu")
+    message = np.full(2 * 60 * 90 + 7, 77, np.uint8)
+    out = LabelBuffers(message[: 60 * 90].reshape(60, 90), message[60 * 90 : -7].reshape(60, 90))
+    frame = np.zeros((50, 60, 3), np.uint8)
+    frame[..., 2] = 255
+    assert path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=True, out=out) is out
+    assert (out.labels == 2).all() and (out.confidence != 77).all() and (message[-7:] == 77).all()
+    path.segment(255 - frame, "rgb8", INPUT, OUTPUT, confidence=False)
+    assert (out.labels == 2).all()  # what was handed out is not written to again
+    first = path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=False)
+    path.segment(frame[..., ::-1], "rgb8", INPUT, OUTPUT, confidence=False)
+    assert (first.labels == 2).all()
+
+
+def test_padded_read_only_and_two_dimensional_frames() -> None:
+    path = new_path("cpu")
+    whole = RNG.integers(0, 256, (50, 80), np.uint8)
+    frame = whole[:, :60]
+    expected = path.segment(np.ascontiguousarray(frame)[..., None], "mono8", INPUT, OUTPUT, confidence=False).labels
+    whole.setflags(write=False)
+    for given in (frame, frame[..., None], whole[:, :60]):
+        before = given.copy()
+        np.testing.assert_array_equal(path.segment(given, "mono8", INPUT, OUTPUT, confidence=False).labels, expected)
+        np.testing.assert_array_equal(given, before)
+    assert as_tensor(whole).numpy().ctypes.data == whole.ctypes.data  # no copy
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_not_finite_are_an_error(value: float) -> None:
+    def broken(image: Tensor) -> Tensor:
+        logits = network(image)
+        logits[0, 1, 2, 3] = value
+        return logits
+
+    path = CudaPath(lambda size: broken, torch.device("cpu"))
+    with pytest.raises(InferenceError, match="not all finite.*precision fp32"):
+        path.segment(np.zeros((50, 60, 3), np.uint8), "rgb8", INPUT, OUTPUT, confidence=False)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_work_that_cannot_be_captured_is_done_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    def waits_for_the_device(image: Tensor) -> Tensor:
+        assert image.float().mean().item() >= 0
+        return network(image)
+
+    path = CudaPath(lambda size: waits_for_the_device, torch.device("cuda"))
+    frame = np.zeros((50, 60, 3), np.uint8)
+    frame[..., 1] = 255
+    with caplog.at_level(logging.WARNING):
+        assert (path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=False).labels == 1).all()
+    assert "cannot be captured" in caplog.text
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_closing_frees_the_memory() -> None:
+    before = torch.cuda.memory_allocated()
+    path = new_path("cuda")
+    path.segment(np.zeros((500, 600, 3), np.uint8), "rgb8", Size(1024, 512), Size(600, 500), confidence=True)
+    assert torch.cuda.memory_allocated() > before
+    path.close()
+    assert torch.cuda.memory_allocated() == before

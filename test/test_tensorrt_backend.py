@@ -1,0 +1,133 @@
+"""The tensorrt backend: what it says where it cannot run, and what it computes where there is a GPU."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fanet_ros import artefacts
+from fanet_ros.artefacts import ArtefactKey
+from fanet_ros.backends import nvidia, tensorrt_api
+from fanet_ros.backends.base import BackendRequest
+from fanet_ros.backends.tensorrt_backend import TensorrtBackend, engine_key
+from fanet_ros.backends.tensorrt_build import ENGINE
+from fanet_ros.errors import BackendError
+from fanet_ros.graph import FrameToLogits
+from fanet_ros.postprocess_torch import dense_labels_from_logits
+from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.settings import Size
+from fanet_ros.weights import load_network
+
+IMAGE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (72, 120, 3), np.uint8), (0, 0), 6)
+SIZE = Size(120, 72)
+
+
+def why_not() -> str:
+    try:
+        TensorrtBackend.find_device("cuda")
+    except BackendError as error:
+        return str(error)
+    return ""
+
+
+needs_tensorrt = pytest.mark.skipif(bool(why_not()), reason=f"TensorRT cannot run here: {why_not()}")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_cpu_is_refused() -> None:
+    with pytest.raises(BackendError, match="runs on NVIDIA GPUs, but device 'cpu' .*use backend openvino or torch"):
+        TensorrtBackend.find_device("cpu")
+
+
+def test_missing_gpu_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "_DRIVER", "libno-such-driver.so")
+    nvidia._driver.cache_clear()
+    for device in ("auto", "cuda", "cuda:1"):
+        with pytest.raises(BackendError, match="no NVIDIA driver is installed.*use device cpu"):
+            TensorrtBackend.find_device(device)
+    nvidia._driver.cache_clear()
+
+
+def test_missing_library_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt_api, "_MODULES", ("no_such_tensorrt",))
+    tensorrt_api.library.cache_clear()
+    with pytest.raises(BackendError, match="needs TensorRT .*no_such_tensorrt.*pip install tensorrt-rtx-cu13"):
+        tensorrt_api.library()
+    tensorrt_api.library.cache_clear()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this torch has CUDA")
+def test_torch_without_cuda_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    monkeypatch.setattr("fanet_ros.backends.tensorrt_backend.require_gpu", lambda index: None)
+    with pytest.raises(BackendError, match="torch .* has no CUDA here; install a CUDA build"):
+        TensorrtBackend.find_device("cuda:0")
+
+
+def test_engine_that_cannot_be_loaded_is_built_once_more(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    key = ArtefactKey("ab" * 32, "tensorrt", "1", "fp16", SIZE, "a GPU")
+    contents = [b"of an older version", b"good"]
+
+    def obtain(backend: TensorrtBackend, size: Size) -> Path:
+        return artefacts.find(key) or artefacts.store(
+            key, lambda folder: (folder / ENGINE).write_bytes(contents.pop(0))
+        )
+
+    def load(backend: TensorrtBackend, folder: Path, size: Size) -> object:
+        if (folder / ENGINE).read_bytes() != b"good":
+            raise tensorrt_api.EngineError("another version")
+        return lambda frame: torch.zeros(1, 11, 9, 15)
+
+    monkeypatch.setattr(TensorrtBackend, "_obtain", obtain)
+    monkeypatch.setattr(TensorrtBackend, "_load_from", load)
+    backend = TensorrtBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", "fp16"))  # as far as it goes without a GPU
+    with caplog.at_level(logging.WARNING):
+        backend.prepare(SIZE)
+    assert "is built anew: another version" in caplog.text and not contents
+    assert backend.infer(IMAGE).shape == (11, 9, 15)
+    assert not backend.segment(IMAGE, "rgb8", SIZE, Size(50, 40), confidence=False).labels.any()
+    assert backend.classes == 11 and "tensorrt" in backend.info.reason
+
+    artefacts.discard(artefacts.find(key))
+    contents[:] = [b"bad", b"still bad"]
+    with pytest.raises(BackendError, match="another version"):
+        TensorrtBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", "fp16")).prepare(SIZE)
+
+
+@pytest.mark.gpu
+@needs_tensorrt
+@pytest.mark.parametrize(("precision", "agreement"), [("fp32", 0.999), ("fp16", 0.99)])
+def test_engine_matches_the_plain_network(cache: Path, precision: str, agreement: float) -> None:
+    said: list[str] = []
+    backend = TensorrtBackend(BackendRequest(DEFAULT_WEIGHTS, "cuda:0", precision, progress=said.append))
+    with torch.inference_mode():
+        expected = FrameToLogits(load_network(DEFAULT_WEIGHTS))(torch.from_numpy(IMAGE)[None])[0].numpy()
+    logits = backend.infer(IMAGE)
+    assert said and logits.shape == (11, 9, 15)
+    assert (logits.argmax(0) == expected.argmax(0)).mean() >= agreement
+    out = backend.segment(IMAGE, "rgb8", SIZE, Size(240, 144), confidence=True)
+    labels, _ = dense_labels_from_logits(torch.from_numpy(logits), Size(240, 144))
+    assert (out.labels == labels.numpy()).mean() > 0.999
+    backend.close()
+
+
+@pytest.mark.gpu
+@needs_tensorrt
+def test_damaged_engine_is_built_anew(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    request = BackendRequest(DEFAULT_WEIGHTS, "cuda:0", "fp16")
+    key = engine_key(request, SIZE)
+    artefacts.store(key, lambda folder: (folder / ENGINE).write_bytes(b"not an engine"))
+    with caplog.at_level(logging.WARNING):
+        assert TensorrtBackend(request).infer(IMAGE).shape == (11, 9, 15)
+    assert "is built anew" in caplog.text
