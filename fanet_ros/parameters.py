@@ -121,7 +121,7 @@ class SegmentationParameters(Parameters):
     )
     backend: str = _parameter(
         "auto",
-        "What runs the network; auto takes the fastest that works here.",
+        "What runs the network; auto: tensorrt or torch on a CUDA GPU, else openvino or torch on the CPU.",
         Applies.AT_CONFIGURE,
         choices=BACKENDS,
     )
@@ -133,13 +133,13 @@ class SegmentationParameters(Parameters):
     )
     precision: str = _parameter(
         "auto",
-        "Arithmetic of the network; auto: fp32, whose masks are the published ones.",
+        "Arithmetic of the network; auto: the fastest that passed the accuracy gate (docs/calibration.md).",
         Applies.AT_CONFIGURE,
         choices=PRECISIONS,
     )
     threads: int = _parameter(
         0,
-        "CPU threads of the network; 0: as many as the machine has.",
+        "CPU threads of network and labels; 0: as many as the process may use.",
         Applies.AT_CONFIGURE,
         minimum=0,
         maximum=256,

@@ -20,26 +20,30 @@ _TO_THREE_CHANNELS = {
 
 
 class Painter:
-    """Paints labels in their label set's colours; owns the buffers it returns until the next call of a method."""
+    """Paints labels in their label set's colours.
+
+    What it returns is its own buffer, valid until the next call of the same method, or the one it was given.
+    """
 
     def __init__(self, label_set: LabelSet) -> None:
         palette = label_set.palette.reshape(256, 1, 3)
         self._palettes = {"rgb8": palette, "bgr8": np.ascontiguousarray(palette[..., ::-1])}
-        self._colors: Image | None = None
-        self._base: Image | None = None
-        self._blended: Image | None = None
+        self._buffers: dict[str, Image] = {}
 
-    def color_mask(self, labels: Image, encoding: str = "rgb8") -> Image:
+    def color_mask(self, labels: Image, encoding: str = "rgb8", out: Image | None = None) -> Image:
         """Return the colour of every pixel's class, uint8 (H, W, 3) in `rgb8` or `bgr8`; unlabelled pixels are black.
 
         Args:
             labels: uint8, (H, W).
             encoding: of the result.
+            out: uint8 (H, W, 3), contiguous, to paint into.
         """
-        self._colors = _buffer(self._colors, labels.shape)
-        return cv2.applyColorMap(labels, self._palettes[encoding], dst=self._colors)
+        out = self._buffer("color mask", (*labels.shape, 3)) if out is None else out
+        return self._colors(labels, encoding, out)
 
-    def overlay(self, frame: Image, encoding: str, labels: Image, alpha: float) -> tuple[Image, str]:
+    def overlay(
+        self, frame: Image, encoding: str, labels: Image, alpha: float, out: Image | None = None
+    ) -> tuple[Image, str]:
         """Blend the class colours over a frame; pixels that are unlabelled show the frame alone.
 
         Args:
@@ -47,6 +51,7 @@ class Painter:
             encoding: of the frame.
             labels: uint8, any size; enlarged or shrunk without mixing ids where it is not the frame's.
             alpha: opacity of the colours in [0, 1].
+            out: uint8 (H, W, 3) at the frame's size, contiguous, to paint into.
 
         Returns:
             uint8 (H, W, 3) at the frame's size, and its encoding: bgr8 for bgr8 and bgra8 frames, else rgb8.
@@ -54,16 +59,27 @@ class Painter:
         height, width = frame.shape[:2]
         if encoding in _TO_THREE_CHANNELS:
             code, encoding = _TO_THREE_CHANNELS[encoding]
-            self._base = _buffer(self._base, (height, width))
-            frame = cv2.cvtColor(frame, code, dst=self._base)
+            frame = cv2.cvtColor(frame, code, dst=self._buffer("frame", (height, width, 3)))
         if labels.shape != (height, width):
-            labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
-        self._blended = _buffer(self._blended, (height, width))
-        cv2.addWeighted(self.color_mask(labels, encoding), alpha, frame, 1.0 - alpha, 0.0, dst=self._blended)
-        unlabelled = cv2.inRange(labels, UNLABELLED, UNLABELLED)
+            enlarged = self._buffer("labels", (height, width))
+            labels = cv2.resize(labels, (width, height), dst=enlarged, interpolation=cv2.INTER_NEAREST)
+        colors = self._colors(labels, encoding, self._buffer("colors", (height, width, 3)))
+        out = self._buffer("overlay", (height, width, 3)) if out is None else out
+        cv2.addWeighted(colors, alpha, frame, 1.0 - alpha, 0.0, dst=out)
+        unlabelled = cv2.inRange(labels, UNLABELLED, UNLABELLED, dst=self._buffer("unlabelled", (height, width)))
         if cv2.countNonZero(unlabelled):
-            cv2.copyTo(frame, unlabelled, self._blended)
-        return self._blended, encoding
+            cv2.copyTo(frame, unlabelled, out)
+        return out, encoding
+
+    def _colors(self, labels: Image, encoding: str, out: Image) -> Image:
+        return cv2.applyColorMap(labels, self._palettes[encoding], dst=out)
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Image:
+        """Return the buffer of that name and shape; its content is left over from its last use."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = np.empty(shape, np.uint8)
+        return buffer
 
 
 def legend(label_set: LabelSet, width: int) -> Image:
@@ -110,9 +126,3 @@ def contact_sheet(
 
 def _write(picture: Image, text: str, position: tuple[int, int]) -> None:
     cv2.putText(picture, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-
-
-def _buffer(buffer: Image | None, shape: tuple[int, ...]) -> Image:
-    """Return a (H, W, 3) buffer for that image shape: the given one if it fits, else a new one."""
-    wanted = (*shape, 3)
-    return buffer if buffer is not None and buffer.shape == wanted else np.empty(wanted, np.uint8)

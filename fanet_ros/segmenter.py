@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.backends import BackendInfo, create_backend
+from fanet_ros.backends import BackendInfo, Progress, create_backend
+from fanet_ros.backends.base import no_progress
 from fanet_ros.errors import SettingError
-from fanet_ros.frame import FrameResizer, check_frame, fit_input_size
+from fanet_ros.frame import check_frame, fit_input_size
 from fanet_ros.labels import UNLABELLED, LabelSet
 from fanet_ros.model_card import read_card, resolve_label_set
+from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size, check_input_size
+
+_USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Segmenter:
         precision: str = "auto",
         input_size: str = "auto",
         threads: int = 0,
+        progress: Progress = no_progress,
     ) -> None:
         """Load weights and prepare the backend.
 
@@ -67,9 +73,11 @@ class Segmenter:
             labels: label set (name or path of a YAML file); empty for what the card names.
             backend: `auto` or a backend's name.
             device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
-            precision: `auto`, `fp32`, `bf16` or `fp16`.
+            precision: `auto`, `fp32`, `bf16`, `fp16` or `int8`.
             input_size: `auto` (the card's area at the frame's aspect ratio), `camera` or WIDTHxHEIGHT.
-            threads: CPU threads of the network; 0 for the framework's own choice.
+            threads: CPU threads; 0 for as many as the process may use.
+            progress: told every few seconds what a long build is doing, here and in `segment` when the first frame of
+                another size arrives; may raise to give the build up.
 
         Raises:
             FanetError: WeightsError, LabelSetError, BackendError or SettingError, each with what to do.
@@ -80,11 +88,19 @@ class Segmenter:
             raise SettingError(f"input_size: {error}") from None
         path = Path(weights).expanduser()
         card = read_card(path)
-        self._backend = create_backend(path, backend=backend, device=device, precision=precision, threads=threads)
-        self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
         self._input_size = input_size
         self._recommended = card.input_size
-        self._resizer = FrameResizer()
+        self._backend = create_backend(
+            path,
+            backend=backend,
+            device=device,
+            precision=precision,
+            threads=threads,
+            input_size=None if input_size == "camera" else self._size_for(_USUAL_FRAME),
+            progress=progress,
+        )
+        self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
+        self._scratch = _Scratch()
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -99,6 +115,7 @@ class Segmenter:
         output_size: Size | None = None,
         confidence: bool = False,
         confidence_threshold: float = 0.0,
+        out: LabelBuffers | None = None,
     ) -> Segmentation:
         """Segment one frame.
 
@@ -109,24 +126,54 @@ class Segmenter:
             output_size: of labels and confidence; None for the frame's own.
             confidence: whether the confidence is wanted, too.
             confidence_threshold: in [0, 1]; pixels with a lower confidence become 255 (unlabelled).
+            out: arrays to write labels and confidence to, uint8 (output_size.height, output_size.width), contiguous:
+                with them no memory of that size is allocated. None for new ones.
 
         Raises:
             FrameError: the frame is not what the encoding says.
+            InferenceError: the network's logits are not finite.
         """
         check_frame(frame, encoding)
         frame_size = Size(frame.shape[1], frame.shape[0])
-        input_size = fit_input_size(self._input_size, self._recommended, frame_size)
-        image = self._resizer.to_network_input(frame, encoding, input_size)
-        needs_confidence = confidence or confidence_threshold > 0
-        labels, sureness = self._backend.segment(image, output_size or frame_size, confidence=needs_confidence)
+        size = output_size or frame_size
+        if confidence_threshold > 0 and not confidence and out is not None:
+            out = LabelBuffers(out.labels, self._scratch.array("confidence", size, np.uint8))
+        input_size = self._size_for(frame_size)
+        labels, sureness = self._backend.segment(
+            frame, encoding, input_size, size, confidence=confidence or confidence_threshold > 0, out=out
+        )
         if sureness is not None and confidence_threshold > 0:
-            labels[sureness < confidence_threshold * 255] = UNLABELLED
+            unsure = self._scratch.array("unsure", size, np.bool_)
+            np.less(sureness, confidence_threshold * 255, out=unsure)
+            np.copyto(labels, UNLABELLED, where=unsure)
         return Segmentation(labels, sureness if confidence else None, input_size)
 
     def warm_up(self) -> None:
-        """Segment one grey frame, so that the first real one meets allocated memory and chosen kernels."""
-        self.segment(np.full((360, 640, 3), 128, np.uint8))
+        """Segment one grey frame, so that the first real one meets allocated memory and chosen kernels.
+
+        Does nothing for the input size `camera`, of which nothing is known yet.
+        """
+        if self._input_size == "camera":
+            return
+        self.segment(np.full((_USUAL_FRAME.height, _USUAL_FRAME.width, 3), 128, np.uint8))
 
     def close(self) -> None:
         """Free the device's memory; the segmenter is not used afterwards."""
         self._backend.close()
+
+    def _size_for(self, frame_size: Size) -> Size:
+        return fit_input_size(self._input_size, self._recommended, frame_size)
+
+
+class _Scratch:
+    """Arrays of image size that are kept from frame to frame."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def array(self, name: str, size: Size, dtype: type[np.generic]) -> NDArray[Any]:
+        """Return the array of that name, (size.height, size.width); its content is left over from its last use."""
+        array = self._arrays.get(name)
+        if array is None or array.shape != (size.height, size.width):
+            array = self._arrays[name] = np.empty((size.height, size.width), dtype)
+        return array

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from fanet_ros.errors import SettingError
 
-BACKENDS = ("auto", "torch")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+BACKENDS = ("auto", "torch", "openvino", "tensorrt")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 # Below 32 the deepest feature (1/64) of an image is a single sample of padding; above 8192 nothing would be real time.
 MIN_SIDE = 32

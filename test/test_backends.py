@@ -1,101 +1,131 @@
-import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 
+from fanet_ros import backends
+from fanet_ros.artefacts import GRAPH_VERSION, weights_digest
 from fanet_ros.backends import create_backend
-from fanet_ros.errors import BackendError
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.backends.openvino_backend import OpenvinoBackend
+from fanet_ros.backends.processor import has_native_bf16
+from fanet_ros.backends.torch_backend import TorchBackend
+from fanet_ros.errors import BackendError, SettingError
+from fanet_ros.gate import GateResult, write_gate_results
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
-IMAGE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (72, 120, 3), np.uint8), (0, 0), 6)
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU; this machine has none")
-
-
-@pytest.fixture(scope="module")
-def reference_logits() -> np.ndarray:
-    """Logits of the plain network: batch norm not folded, contiguous, single precision."""
-    with torch.inference_mode():
-        return FrameToLogits(load_network(DEFAULT_WEIGHTS))(torch.from_numpy(IMAGE)[None])[0].numpy()
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
+GOOD = GateResult("", "openvino", "cpu", "bf16", "miou", 70.0, 69.9, 9, "a test", "720x540", {}, "", GRAPH_VERSION)
 
 
-def test_torch_on_the_cpu_matches_the_plain_network(reference_logits: np.ndarray) -> None:
-    backend = create_backend(DEFAULT_WEIGHTS, device="cpu")
-    logits = backend.infer(IMAGE)
-    assert (backend.info.name, backend.info.device, backend.info.precision) == ("torch", "cpu", "fp32")
-    assert backend.classes == 11
-    assert logits.shape == (11, 9, 15) and logits.dtype == np.float32
-    np.testing.assert_allclose(logits, reference_logits, atol=1e-3)
+@pytest.fixture
+def own_weights(tmp_path: Path) -> Path:
+    """The shipped weights under another name, so that no gate result lies beside them."""
+    path = tmp_path / "own.safetensors"
+    path.symlink_to(DEFAULT_WEIGHTS)
+    return path
 
 
-def test_segment_decides_what_infer_says() -> None:
-    backend = create_backend(DEFAULT_WEIGHTS, device="cpu")
-    labels, confidence = backend.segment(IMAGE, Size(240, 144), confidence=True)
-    expected, expected_confidence = labels_from_logits(
-        torch.from_numpy(backend.infer(IMAGE)), Size(240, 144), confidence=True
-    )
-    np.testing.assert_array_equal(labels, expected.numpy())
-    assert confidence is not None and expected_confidence is not None
-    np.testing.assert_array_equal(confidence, expected_confidence.numpy())
+@no_gpu
+def test_auto_without_a_gpu_is_openvino() -> None:
+    backend = create_backend(DEFAULT_WEIGHTS, input_size=Size(160, 96))
+    assert isinstance(backend, OpenvinoBackend)
+    assert (backend.info.name, backend.info.device) == ("openvino", "cpu")
 
 
-def test_bf16_on_the_cpu_is_close(reference_logits: np.ndarray) -> None:
-    backend = create_backend(DEFAULT_WEIGHTS, device="cpu", precision="bf16")
-    assert backend.info.precision == "bf16"
-    logits = backend.infer(IMAGE)
-    assert (logits.argmax(0) == reference_logits.argmax(0)).mean() > 0.9
-    assert np.abs(logits - reference_logits).max() > 0, "bf16 must really have been used"
+def test_precision_auto_is_what_passed_the_gate(
+    own_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(OpenvinoBackend, "precisions", lambda *_: ("int8", "bf16", "fp32"))
+    first = create_backend(own_weights, device="cpu")
+    assert first.info.precision == "fp32"
+    assert "bf16 was not measured for these weights (fanet calibrate does)" in first.info.reason
+
+    good = replace(GOOD, weights=weights_digest(own_weights))
+    write_gate_results(own_weights, [replace(good, value=69.7)])
+    failed = create_backend(own_weights, device="cpu")
+    assert failed.info.precision == "fp32" and "bf16 failed the accuracy gate" in failed.info.reason
+
+    write_gate_results(own_weights, [good])
+    passed = create_backend(own_weights, device="cpu")
+    assert passed.info.precision == "bf16" and "bf16 passed the accuracy gate" in passed.info.reason
+
+    # a good result alone does not bring a quantised network into being
+    write_gate_results(own_weights, [replace(good, precision="int8")])
+    without_model = create_backend(own_weights, device="cpu")
+    assert without_model.info.precision == "bf16"
+    assert "passed over int8: precision int8 needs a calibration" in without_model.info.reason
 
 
-def test_fp16_on_the_cpu_says_what_to_use() -> None:
-    with pytest.raises(BackendError, match="fp16 needs a CUDA GPU; on the CPU use fp32 or bf16"):
+def test_precision_asked_for_needs_no_gate(own_weights: Path) -> None:
+    if not has_native_bf16():
+        pytest.skip("this processor has no bf16")
+    backend = create_backend(own_weights, device="cpu", precision="bf16")
+    assert backend.info.precision == "bf16" and backend.info.reason == "precision bf16 was asked for"
+
+
+def test_precision_that_the_device_lacks() -> None:
+    with pytest.raises(BackendError, match="openvino on cpu does not compute in fp16 here; use one of int8"):
+        create_backend(DEFAULT_WEIGHTS, backend="openvino", precision="fp16")
+    with pytest.raises(BackendError, match="no backend can start here: .*fp16.*fp16"):
         create_backend(DEFAULT_WEIGHTS, device="cpu", precision="fp16")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
-def test_missing_gpu_is_explained() -> None:
-    with pytest.raises(BackendError, match="'cuda' was asked for, but this torch .*use device cpu or auto"):
+def test_missing_library_is_explained_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # importing it fails
+    with pytest.raises(BackendError, match="pip install openvino"):
+        create_backend(DEFAULT_WEIGHTS, backend="openvino")
+    backend = create_backend(DEFAULT_WEIGHTS, device="cpu")
+    assert isinstance(backend, TorchBackend)
+    assert "passed over openvino: backend openvino needs OpenVINO" in backend.info.reason
+
+
+def test_missing_torch_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "fanet_ros.backends.torch_backend")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(BackendError, match="backend torch cannot be loaded .*pip install torch"):
+        create_backend(DEFAULT_WEIGHTS, backend="torch")
+
+
+@no_gpu
+def test_a_gpu_that_nothing_can_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "gpu_count", lambda: 1)
+    backend = create_backend(DEFAULT_WEIGHTS)
+    assert backend.info.name == "openvino"
+    assert "passed over tensorrt: " in backend.info.reason and "passed over torch: " in backend.info.reason
+
+
+@no_gpu
+def test_a_gpu_that_was_asked_for_is_not_replaced_by_the_cpu() -> None:
+    with pytest.raises(BackendError, match="no backend can start here: tensorrt: .*; torch: "):
         create_backend(DEFAULT_WEIGHTS, device="cuda")
-    assert "found no CUDA GPU" in create_backend(DEFAULT_WEIGHTS).info.reason
 
 
-@pytest.mark.gpu
-@needs_cuda
-@pytest.mark.parametrize(("precision", "agreement"), [("fp32", 0.999), ("fp16", 0.99), ("bf16", 0.95)])
-def test_torch_on_cuda(reference_logits: np.ndarray, precision: str, agreement: float) -> None:
-    backend = create_backend(DEFAULT_WEIGHTS, device="cuda", precision=precision)
-    logits = backend.infer(IMAGE)
-    assert (logits.argmax(0) == reference_logits.argmax(0)).mean() >= agreement
+def test_what_cannot_be_prepared_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise BackendError("the compiler gave up")
+
+    monkeypatch.setattr(OpenvinoBackend, "prepare", fail)
+    backend = create_backend(DEFAULT_WEIGHTS, device="cpu", input_size=Size(160, 96))
+    assert backend.info.name == "torch" and "the compiler gave up" in backend.info.reason
+    with pytest.raises(BackendError, match="^the compiler gave up$"):
+        create_backend(DEFAULT_WEIGHTS, backend="openvino", input_size=Size(160, 96))
 
 
-@pytest.mark.gpu
-@needs_cuda
-def test_gpu_that_does_not_exist() -> None:
-    with pytest.raises(BackendError, match="'cuda:99' was asked for, but there are"):
-        create_backend(DEFAULT_WEIGHTS, device="cuda:99")
-
-
-def test_threads_are_honoured() -> None:
-    code = (
-        "import fanet_ros.backends as b, fanet_ros.resources as r\n"
-        "b.create_backend(r.DEFAULT_WEIGHTS, device='cpu', threads=3)\n"
-        "import torch, os; print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])\n"
-        "b.create_backend(r.DEFAULT_WEIGHTS, device='cpu', threads=0)\n"
-        "print(torch.get_num_threads() == len(os.sched_getaffinity(0)))"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    output = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    assert output.stdout.split() == ["3", "PASSIVE", "True"]
+@pytest.mark.parametrize("wrong", [{"backend": "tensorflow"}, {"precision": "int4"}, {"device": "tpu"}])
+def test_unknown_values_name_the_known_ones(wrong: dict[str, str]) -> None:
+    with pytest.raises(SettingError, match="received '(tensorflow|int4|tpu)', expected"):
+        create_backend(DEFAULT_WEIGHTS, **wrong)
 
 
 def test_choosing_imports_no_framework() -> None:
-    code = "import sys, fanet_ros.segmenter, fanet_ros.cli; print(sorted({'torch', 'rclpy'} & set(sys.modules)))"
+    code = (
+        "import sys, fanet_ros.segmenter, fanet_ros.cli\n"
+        "print(sorted({'torch', 'rclpy', 'openvino', 'matplotlib', 'nncf', 'onnx'} & set(sys.modules)))"
+    )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert output.stdout.strip() == "[]"

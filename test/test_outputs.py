@@ -56,8 +56,7 @@ def test_only_what_is_subscribed_to_is_computed_and_published(
 
     outputs.publish_images(outputs.wanted(), probe.header(), FRAME, "rgb8", RESULT, 0.5)
     assert published == [name]
-    # an overlay is made of the colours, so those are painted for it, too
-    assert painted == {"mask": [], "overlay": ["overlay", "color_mask"], "color_mask": ["color_mask"]}[name]
+    assert painted == {"mask": [], "overlay": ["overlay"], "color_mask": ["color_mask"]}[name]
 
 
 def test_label_info_alone_makes_no_work(probe: Probe, node: LifecycleNode) -> None:

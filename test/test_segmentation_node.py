@@ -62,7 +62,7 @@ def test_outputs_are_the_segmenters_byte_for_byte(probe: Probe, segmenter: Segme
                 assert received.step == received.width * (1 if wanted_encoding == "mono8" else 3), "no row padding"
                 np.testing.assert_array_equal(pixels_of(received), wanted, err_msg=f"{name} of {encoding}")
             stats = probe.answer("/segmentation/stats", message)
-            assert (stats.backend, stats.device, stats.precision) == ("torch", "cpu", "fp32")
+            assert (stats.backend, stats.device, stats.precision, stats.reason) == segmenter.backend_info
             assert (stats.input_width, stats.input_height) == (160, 96)
             ended = stats.frames_processed + stats.frames_dropped + stats.frames_skipped + stats.frames_rejected
             assert stats.frames_received == ended >= 2

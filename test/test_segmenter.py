@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -6,11 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fanet_ros.backends import Backend, BackendInfo
+from fanet_ros.backends.base import BackendRequest, HostBackend
 from fanet_ros.errors import FrameError, LabelSetError, SettingError, WeightsError
 from fanet_ros.frame import FrameResizer
 from fanet_ros.labels import UNLABELLED
-from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.segmenter import Segmentation, Segmenter
 from fanet_ros.settings import Size
 
@@ -23,26 +24,31 @@ def segmenter() -> Segmenter:
     return Segmenter(device="cpu", input_size="160x96")
 
 
-class BrightnessBackend(Backend):
+class BrightnessBackend(HostBackend):
     """Answers class 1 where the image is bright, class 0 elsewhere, on a 1/8-size grid whose corners are the image's.
 
     What a network with perfectly aligned corners would say, so that any shift of the mask is the segmenter's.
     """
 
+    name = "brightness"
     classes = 2
-    info = BackendInfo("brightness", "cpu", "fp32", "test")
+
+    @classmethod
+    def find_device(cls, device: str) -> str:
+        return "cpu"
+
+    @classmethod
+    def precisions(cls, device: str) -> tuple[str, ...]:
+        return ("fp32",)
+
+    def prepare(self, input_size: Size) -> None:
+        """Nothing to build."""
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         grey = torch.from_numpy(image).float().mean(2)[None, None]
         size = (-(-image.shape[0] // 8), -(-image.shape[1] // 8))
         grid = torch.nn.functional.interpolate(grey, size, mode="bilinear", align_corners=True)[0, 0].numpy()
         return np.stack([np.full_like(grid, 127.5), grid])
-
-    def segment(
-        self, image: NDArray[np.uint8], size: Size, *, confidence: bool
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        labels, sureness = labels_from_logits(torch.from_numpy(self.infer(image)), size, confidence=confidence)
-        return labels.numpy(), None if sureness is None else sureness.numpy()
 
     def close(self) -> None:
         raise AssertionError("not closed in this test")
@@ -53,7 +59,8 @@ class BrightnessBackend(Backend):
 def test_mask_lines_up_with_the_camera_image(
     monkeypatch: pytest.MonkeyPatch, frame_size: Size, input_size: str
 ) -> None:
-    monkeypatch.setattr("fanet_ros.segmenter.create_backend", lambda *_, **__: BrightnessBackend())
+    brightness = BrightnessBackend(BackendRequest(Path("none"), "cpu", "fp32"))
+    monkeypatch.setattr("fanet_ros.segmenter.create_backend", lambda *_, **__: brightness)
     monkeypatch.setattr("fanet_ros.segmenter.resolve_label_set", lambda *_: None)
     segmenter = Segmenter(input_size=input_size)
     # a triangle wave of 256 pixels changes by 2 grey values a pixel and crosses the threshold at known places
@@ -72,12 +79,12 @@ def test_mask_lines_up_with_the_camera_image(
 
 def test_labels_are_the_networks_logits_enlarged(segmenter: Segmenter) -> None:
     image = FrameResizer().to_network_input(FRAME, "rgb8", Size(160, 96))
-    logits = torch.from_numpy(segmenter._backend.infer(image))
+    logits = segmenter._backend.infer(image)
     expected, expected_confidence = labels_from_logits(logits, Size(160, 90), confidence=True)
     result = segmenter.segment(FRAME, confidence=True)
-    np.testing.assert_array_equal(result.labels, expected.numpy())
+    np.testing.assert_array_equal(result.labels, expected)
     assert result.confidence is not None and expected_confidence is not None
-    np.testing.assert_array_equal(result.confidence, expected_confidence.numpy())
+    np.testing.assert_array_equal(result.confidence, expected_confidence)
     assert result.input_size == Size(160, 96)
     assert len(np.unique(result.labels)) > 1, "a mask of one class would prove nothing"
 
@@ -115,6 +122,36 @@ def test_results_are_not_overwritten_by_the_next_frame(segmenter: Segmenter) -> 
     before = first.copy()
     segmenter.segment(255 - FRAME)
     np.testing.assert_array_equal(first, before)
+
+
+def test_given_arrays_are_written_to(segmenter: Segmenter) -> None:
+    expected = segmenter.segment(FRAME, confidence=True)
+    memory = np.full((2, 90, 160), 77, np.uint8)
+    result = segmenter.segment(FRAME, confidence=True, out=LabelBuffers(memory[0], memory[1]))
+    assert np.shares_memory(result.labels, memory) and result.confidence is not None
+    np.testing.assert_array_equal(memory[0], expected.labels)
+    np.testing.assert_array_equal(memory[1], expected.confidence)
+
+    threshold = float(np.median(memory[1])) / 255
+    segmenter.segment(FRAME, confidence_threshold=threshold, out=LabelBuffers(memory[0], None))
+    np.testing.assert_array_equal(memory[0], segmenter.segment(FRAME, confidence_threshold=threshold).labels)
+
+
+def test_a_frame_allocates_nothing_of_its_size(segmenter: Segmenter) -> None:
+    """All of it, with threshold and confidence; what the network itself needs is the backend's affair."""
+    frame = np.zeros((720, 1280, 3), np.uint8)
+    out = LabelBuffers(np.empty((720, 1280), np.uint8), np.empty((720, 1280), np.uint8))
+
+    def segment() -> None:
+        segmenter.segment(frame, "bgr8", confidence=True, confidence_threshold=0.5, out=out)
+
+    segment()
+    tracemalloc.start()
+    try:
+        segment()
+        assert tracemalloc.get_traced_memory()[1] < 720 * 1280 / 8
+    finally:
+        tracemalloc.stop()
 
 
 def test_class_shares() -> None:

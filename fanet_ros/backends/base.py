@@ -1,14 +1,26 @@
-"""What every backend does: answer one question about one image."""
+"""What every backend does: answer one question about one frame."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.frame import FrameResizer
+from fanet_ros.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
+
+Progress = Callable[[str], None]
+"""Told every few seconds what a long build is doing, in words; may raise to give the build up."""
+
+
+def no_progress(_: str) -> None:
+    """Ignore the progress of a build."""
 
 
 class BackendInfo(NamedTuple):
@@ -23,6 +35,27 @@ class BackendInfo(NamedTuple):
         return f"{self.name} on {self.device} in {self.precision} ({self.reason})"
 
 
+@dataclass(frozen=True)
+class BackendRequest:
+    """What a backend is made from; nothing in it is `auto` any more.
+
+    Attributes:
+        weights: a checkpoint that fanet_ros.weights can read.
+        device: `cpu` or `cuda:<index>`, as the backend's `find_device` returned it.
+        precision: one of the backend's `precisions` on that device.
+        threads: CPU threads of the network; 0 for as many as the process may use.
+        reason: why this backend, device and precision were chosen.
+        progress: told what a long build is doing.
+    """
+
+    weights: Path
+    device: str
+    precision: str
+    threads: int = 0
+    reason: str = "asked for"
+    progress: Progress = no_progress
+
+
 class Backend(ABC):
     """Runs the exported graph (fanet_ros.graph) on one device; used by one thread at a time.
 
@@ -31,8 +64,48 @@ class Backend(ABC):
         classes: number of classes of the network.
     """
 
+    name: str  # of the backend, one of settings.BACKENDS
     info: BackendInfo
     classes: int
+
+    @abstractmethod
+    def __init__(self, request: BackendRequest) -> None:
+        """Load the weights.
+
+        Raises:
+            WeightsError: the checkpoint cannot be used.
+            BackendError: the backend cannot start as requested; says why.
+        """
+        self.info = BackendInfo(self.name, request.device, request.precision, request.reason)
+
+    @classmethod
+    @abstractmethod
+    def find_device(cls, device: str) -> str:
+        """Return the device that would be used: `cpu` or `cuda:<index>`.
+
+        Args:
+            device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
+
+        Raises:
+            BackendError: a library or the device is missing here; says which, and how to get it.
+        """
+
+    @classmethod
+    @abstractmethod
+    def precisions(cls, device: str) -> tuple[str, ...]:
+        """Return the precisions that the device computes in natively, the fastest first.
+
+        Args:
+            device: as `find_device` returned it.
+        """
+
+    @abstractmethod
+    def prepare(self, input_size: Size) -> None:
+        """Build or load what network inputs of this size need; `infer` and `segment` do it by themselves.
+
+        Raises:
+            BackendError: it cannot be built here; says why.
+        """
 
     @abstractmethod
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -42,24 +115,59 @@ class Backend(ABC):
             image: uint8, (H, W, 3), RGB, contiguous, at the network's input size.
 
         Returns:
-            Logits, float32, (classes, ceil(H / 8), ceil(W / 8)).
+            Logits, float32, (classes, ceil(H / 8), ceil(W / 8)); valid until the next call.
         """
 
     @abstractmethod
     def segment(
-        self, image: NDArray[np.uint8], size: Size, *, confidence: bool
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Run the network and decide every pixel (fanet_ros.postprocess).
+        self,
+        frame: NDArray[np.uint8],
+        encoding: str,
+        input_size: Size,
+        output_size: Size,
+        *,
+        confidence: bool,
+        out: LabelBuffers | None = None,
+    ) -> LabelBuffers:
+        """Resize a frame, run the network and decide every pixel (fanet_ros.postprocess).
 
         Args:
-            image: as for `infer`.
-            size: of the result in pixels.
+            frame: a checked frame (fanet_ros.frame) of any size, rows may be padded; it is only read.
+            encoding: of the frame, one of frame.CHANNELS.
+            input_size: at which the network sees the frame.
+            output_size: of the result in pixels.
             confidence: whether to compute the confidence, too.
+            out: where to write the result; None for new arrays.
 
         Returns:
-            labels and confidence (or None), both uint8, (size.height, size.width). The arrays are the caller's.
+            Labels and confidence (or None), both uint8, (output_size.height, output_size.width).
+
+        Raises:
+            InferenceError: the network's logits are not finite.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Free the device's memory; the backend is not used afterwards."""
+
+
+class HostBackend(Backend):
+    """A backend whose network runs on the CPU: frame and labels are OpenCV's and our kernel's work."""
+
+    def __init__(self, request: BackendRequest) -> None:
+        super().__init__(request)
+        self._threads = request.threads
+        self._resizer = FrameResizer()
+
+    def segment(  # noqa: D102 (documented by Backend)
+        self,
+        frame: NDArray[np.uint8],
+        encoding: str,
+        input_size: Size,
+        output_size: Size,
+        *,
+        confidence: bool,
+        out: LabelBuffers | None = None,
+    ) -> LabelBuffers:
+        image = self._resizer.to_network_input(frame, encoding, input_size)
+        return labels_from_logits(self.infer(image), output_size, confidence=confidence, threads=self._threads, out=out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 import re
 import sys
 from typing import Any
@@ -83,7 +84,7 @@ def frame_from_compressed_image(message: CompressedImage) -> tuple[NDArray[np.ui
 
 
 class ImageMessageWriter:
-    """Fills one image message again and again, so that its buffer is allocated once per size.
+    """Fills one image message again and again, so that its memory is allocated once per size.
 
     rclpy checks `data` element by element unless it is an array.array, and publishing copies it out, so the same
     message can be reused for the next frame.
@@ -91,19 +92,27 @@ class ImageMessageWriter:
 
     def __init__(self) -> None:
         self._message = Image()
+        self._pixels = np.empty(0, np.uint8)
+
+    def pixels(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return the message's own memory as an array of that shape, (H, W) or (H, W, C), to write pixels into."""
+        if self._pixels.shape != shape:
+            self._message.data = array.array("B", bytes(math.prod(shape)))
+            self._pixels = np.frombuffer(self._message.data, np.uint8).reshape(shape)
+        return self._pixels
 
     def write(self, header: Header, pixels: NDArray[np.uint8], encoding: str) -> Image:
         """Return an image message of `pixels`, valid until the next call.
 
         Args:
             header: of the camera image, taken over untouched.
-            pixels: uint8, (H, W) or (H, W, C).
+            pixels: uint8, (H, W) or (H, W, C); copied unless it is what `pixels` has returned.
             encoding: as in sensor_msgs/image_encodings.
         """
+        own = self.pixels(pixels.shape)
+        if not np.may_share_memory(own, pixels):
+            own[...] = pixels
         message = self._message
-        if len(message.data) != pixels.size:
-            message.data = array.array("B", bytes(pixels.size))
-        np.frombuffer(message.data, np.uint8).reshape(pixels.shape)[...] = pixels
         message.header = header
         message.height, message.width = pixels.shape[:2]
         message.encoding = encoding

@@ -31,6 +31,7 @@ class Activity:
         publishers: number of publishers on that topic.
         seconds_active: since activation.
         wanted: whether somebody subscribes to any output.
+        building: what is being built before the network can run, and for how long; empty while nothing is.
     """
 
     state: str
@@ -41,6 +42,7 @@ class Activity:
     publishers: int
     seconds_active: float
     wanted: bool
+    building: str = ""
 
 
 class _Period(NamedTuple):
@@ -111,6 +113,8 @@ class Diagnostics:
         elif activity.clock_stands_still:
             level = DiagnosticStatus.WARN
             message = f"{activity.state}, but use_sim_time is set and nothing publishes /clock"
+        elif activity.building:
+            level, message = DiagnosticStatus.WARN, f"{activity.state}, {activity.building}"
         return self._status("node", level, message, values)
 
     def _input_status(self, period: _Period, activity: Activity, settings: SegmentationParameters) -> DiagnosticStatus:

@@ -14,10 +14,12 @@ from vision_msgs.msg import LabelInfo
 
 from fanet_ros.labels import LabelSet
 from fanet_ros.msg import SegmentationStats
+from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.render import Painter
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import ImageMessageWriter, label_info_message
 from fanet_ros.segmenter import Segmentation
+from fanet_ros.settings import Size
 
 _IMAGES = ("mask", "overlay", "color_mask", "confidence")
 
@@ -53,6 +55,12 @@ class Outputs:
         stamp = self._node.get_clock().now().to_msg()
         self._publishers["label_info"].publish(label_info_message(self._label_set, threshold, stamp))
 
+    def label_buffers(self, wanted: frozenset[str], size: Size) -> LabelBuffers:
+        """Return the memory of the next mask and, where it is in `wanted`, confidence message, to segment into."""
+        shape = (size.height, size.width)
+        confidence = self._writers["confidence"].pixels(shape) if "confidence" in wanted else None
+        return LabelBuffers(self._writers["mask"].pixels(shape), confidence)
+
     def publish_images(
         self,
         wanted: frozenset[str],
@@ -72,11 +80,18 @@ class Outputs:
             result: of segmenting it.
             overlay_alpha: opacity of the class colours in [0, 1].
         """
+        labels = result.labels
+        canvas = (*frame.shape[:2], 3)
         makers: dict[str, Callable[[], tuple[NDArray[np.uint8] | None, str]]] = {
-            "mask": lambda: (result.labels, "mono8"),
+            "mask": lambda: (labels, "mono8"),
             "confidence": lambda: (result.confidence, "mono8"),
-            "overlay": lambda: self._painter.overlay(frame, encoding, result.labels, overlay_alpha),
-            "color_mask": lambda: (self._painter.color_mask(result.labels), "rgb8"),
+            "overlay": lambda: self._painter.overlay(
+                frame, encoding, labels, overlay_alpha, self._writers["overlay"].pixels(canvas)
+            ),
+            "color_mask": lambda: (
+                self._painter.color_mask(labels, "rgb8", self._writers["color_mask"].pixels((*labels.shape, 3))),
+                "rgb8",
+            ),
         }
         for name, make in makers.items():
             if name in wanted:

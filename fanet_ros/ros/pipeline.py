@@ -66,13 +66,15 @@ class FramePipeline:
         else:
             frame, encoding = frame_from_image(message)
         decoded = perf_counter()
+        size = output_size(settings) or Size(frame.shape[1], frame.shape[0])
         try:
             result = self._segmenter.segment(
                 frame,
                 encoding,
-                output_size=output_size(settings),
+                output_size=size,
                 confidence="confidence" in wanted,
                 confidence_threshold=settings.confidence_threshold,
+                out=self._outputs.label_buffers(wanted, size),
             )
         except FrameError as error:
             raise UnusableImageError("size", str(error)) from None
@@ -107,6 +109,7 @@ class FramePipeline:
             backend=info.name,
             device=info.device,
             precision=info.precision,
+            reason=info.reason,
             input_width=result.input_size.width,
             input_height=result.input_size.height,
             wait_ms=times.wait,

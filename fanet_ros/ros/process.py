@@ -23,6 +23,7 @@ from fanet_ros.ros.transport import prepare_process
 
 NodeType = TypeVar("NodeType", bound=Node)
 
+_stop_asked = threading.Event()
 _REPEATS_S = 1.0  # a terminal and a launch system may both pass on the same Ctrl-C
 
 
@@ -87,6 +88,7 @@ def stop_signals() -> Future:
 
     def wait() -> None:
         os.read(read_end, 1)
+        _stop_asked.set()
         stop.set_result(None)
         asked = monotonic()
         while True:
@@ -96,6 +98,11 @@ def stop_signals() -> Future:
 
     threading.Thread(target=wait, name="stop_signals", daemon=True).start()
     return stop
+
+
+def stop_requested() -> bool:
+    """Whether a signal has asked this process to end; long work between two spins should then be given up."""
+    return _stop_asked.is_set()
 
 
 class RosLogHandler(logging.Handler):

@@ -20,7 +20,7 @@ from fanet_ros.ros.diagnostics import Activity, Diagnostics
 from fanet_ros.ros.outputs import Outputs
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.pipeline import FramePipeline, ReceivedFrame
-from fanet_ros.ros.process import RosLogHandler, run_node
+from fanet_ros.ros.process import RosLogHandler, run_node, stop_requested
 from fanet_ros.ros.worker import NewestItemWorker
 from fanet_ros.segmenter import Segmenter
 
@@ -44,6 +44,8 @@ class SegmentationNode(LifecycleNode):
         self._subscription: Any = None
         self._activated_at = 0.0
         self._fault = ""
+        self._building = ""
+        self._stopping = False
         self._last_logged: dict[str, float] = {}
         self._silence_logged = False
         self._parameter_server = ParameterServer(
@@ -120,8 +122,10 @@ class SegmentationNode(LifecycleNode):
             precision=settings.precision,
             input_size=settings.input_size,
             threads=settings.threads,
+            progress=self._on_progress,
         )
         self._segmenter.warm_up()
+        self._building = ""
         self._outputs = Outputs(self, self._segmenter.label_set)
         self._pipeline = FramePipeline(self._segmenter, self._outputs, self.get_clock())
         self.get_logger().info(f"configured in {perf_counter() - started:.1f} s: {self._segmenter.backend_info}")
@@ -129,6 +133,7 @@ class SegmentationNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._pipeline is not None and self._outputs is not None
         self._pipeline.reset()
+        self._stopping = False
         self._activated_at = monotonic()
         self._outputs.publish_label_info(self._settings.confidence_threshold)
         self._worker = NewestItemWorker("fanet_inference", self._work)
@@ -144,7 +149,7 @@ class SegmentationNode(LifecycleNode):
 
     def _attempt(self, what: str, act: Callable[[], None], undo: Callable[[], None]) -> TransitionCallbackReturn:
         """Do what a transition asks for; if it fails, say why, undo it, and stay in the state before."""
-        self._fault = ""
+        self._fault = self._building = ""
         try:
             act()
         except Exception as error:  # a traceback helps nobody here, a node that lives on to be corrected does
@@ -188,6 +193,7 @@ class SegmentationNode(LifecycleNode):
             if self.context.ok():  # else the process ends, and with it the topics
                 self._reject("inference", f"frame lost: {type(error).__name__}: {error}")
             return
+        self._building = ""
         if stats is not None and self.context.ok():
             self._outputs.publish_stats(stats)
 
@@ -198,6 +204,15 @@ class SegmentationNode(LifecycleNode):
         if now - self._last_logged.get(kind, -1.0) >= 1.0:
             self._last_logged[kind] = now
             self.get_logger().error(reason)
+
+    def _on_progress(self, text: str) -> None:
+        """Tell how a build goes; it holds up the executor (at configure) or the frames (when their size changed)."""
+        if self._stopping or stop_requested():
+            raise FanetError("a build was given up because the node stops")
+        self._building = text
+        self.get_logger().info(text)
+        if self._worker is None:  # the timer cannot fire meanwhile
+            self._publish_diagnostics()
 
     # the rest --------------------------------------------------------------------------------------------------
 
@@ -219,6 +234,7 @@ class SegmentationNode(LifecycleNode):
             publishers=self.count_publishers(self._input_topic),
             seconds_active=monotonic() - self._activated_at,
             wanted=self._outputs is not None and bool(self._outputs.wanted()),
+            building=self._building,
         )
         faults = self._parameter_server.faults or ((self._fault,) if self._fault else ())
         report = self._diagnostics.report(now, faults, activity, self._settings)
@@ -237,6 +253,7 @@ class SegmentationNode(LifecycleNode):
             self.destroy_subscription(self._subscription)
             self._subscription = None
         if self._worker is not None:
+            self._stopping = True
             if self._worker.stop() and self._pipeline is not None:
                 self._pipeline.statistics.count_dropped()
             self._worker = None

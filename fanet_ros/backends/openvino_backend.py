@@ -1,0 +1,118 @@
+"""OpenVINO on the CPU: the fastest way to run the network without a GPU, in little memory and without torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros import artefacts
+from fanet_ros.artefacts import ArtefactKey
+from fanet_ros.backends.base import BackendRequest, HostBackend
+from fanet_ros.backends.openvino_import import import_openvino
+from fanet_ros.backends.processor import has_native_bf16
+from fanet_ros.errors import BackendError
+from fanet_ros.settings import Size
+
+_MODEL = "model.xml"
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""What layers compute in that are not quantised; never left to OpenVINO, which takes bf16 wherever the CPU has it."""
+
+
+class OpenvinoBackend(HostBackend):
+    """Compiles the network for each input size when it is first met (a few tenths of a second)."""
+
+    name = "openvino"
+
+    def __init__(self, request: BackendRequest) -> None:
+        """Find or build the network in OpenVINO's form.
+
+        Raises:
+            WeightsError: the checkpoint cannot be used.
+            BackendError: the network cannot be built, or was never calibrated for int8.
+        """
+        super().__init__(request)
+        self._request = request
+        self._core = import_openvino().Core()
+        self._folder = self._find_model()
+        self.classes = self._read_model().output(0).partial_shape[1].get_length()
+        self._size: Size | None = None
+        self._infer_request: Any = None
+
+    @classmethod
+    def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
+        if device not in ("auto", "cpu"):
+            raise BackendError(f"backend openvino runs on the CPU, but device '{device}' was asked for; use device cpu")
+        import_openvino()
+        return "cpu"
+
+    @classmethod
+    def precisions(cls, device: str) -> tuple[str, ...]:  # noqa: D102 (documented by Backend)
+        return ("int8", "bf16", "fp32") if has_native_bf16() else ("int8", "fp32")
+
+    def prepare(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
+        if input_size == self._size:
+            return
+        self._size = self._infer_request = None  # frees the memory of the last size first
+        model = self._read_model()
+        model.reshape([1, input_size.height, input_size.width, 3])
+        hints = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.info.precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self._threads or len(os.sched_getaffinity(0)),
+        }
+        try:
+            self._infer_request = self._core.compile_model(model, "CPU", hints).create_infer_request()
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO cannot compile the network for {input_size}: {error}") from None
+        self._size = input_size
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+        self.prepare(Size(image.shape[1], image.shape[0]))
+        self._infer_request.infer([image[None]], share_inputs=True, share_outputs=True)
+        return self._infer_request.get_output_tensor(0).data[0]
+
+    def close(self) -> None:  # noqa: D102 (documented by Backend)
+        self._infer_request = self._size = None
+
+    def _find_model(self) -> Path:
+        weights, precision = self._request.weights, self._request.precision
+        digest = artefacts.weights_digest(weights)
+        if precision != "int8":  # one file serves both, the hint decides
+            key = model_key(digest, "fp32")
+            arguments = {"weights": str(weights.resolve())}
+            builder = "fanet_ros.backends.openvino_build"
+            return artefacts.obtain(key, builder=builder, arguments=arguments, progress=self._request.progress)
+        folder = find_int8(weights, digest)
+        if folder is None:
+            raise BackendError(
+                f"precision int8 needs a calibration of {weights.name} on your images, once: "
+                f"fanet calibrate FOLDER_OR_VIDEO --weights {weights}; or use another precision"
+            )
+        return folder
+
+    def _read_model(self) -> Any:
+        try:
+            return self._core.read_model(self._folder / _MODEL)
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO cannot read {self._folder / _MODEL}: {error}") from None
+
+
+def find_int8(weights: Path, digest: str) -> Path | None:
+    """Return the folder of the quantised network: one's own calibration, else the one delivered with the weights."""
+    key = model_key(digest, "int8")
+    return artefacts.find(key) or artefacts.find_shipped(shipped_int8_folder(weights), key)
+
+
+def shipped_int8_folder(weights: Path) -> Path:
+    """Return where a quantised network lies that is delivered with weights."""
+    return weights.with_suffix(".openvino-int8")
+
+
+def model_key(digest: str, precision: str) -> ArtefactKey:
+    """Return the key of the network in OpenVINO's form; it serves every input size."""
+    version = import_openvino().__version__.split("-")[0]
+    return ArtefactKey(digest, "openvino", version, precision, None, "cpu")
