@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 
+from fanet_ros.benchmark.command import benchmark
+from fanet_ros.commands.calibrate import calibrate
+from fanet_ros.commands.console import errors, one_line_errors
+from fanet_ros.commands.export import export
 from fanet_ros.errors import FanetError
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS, package_version
@@ -20,7 +21,6 @@ from fanet_ros.settings import BACKENDS, PRECISIONS
 app = typer.Typer(
     help="Real-time semantic segmentation with FANet.", no_args_is_help=True, pretty_exceptions_show_locals=False
 )
-_errors = Console(stderr=True)
 _SPECS = SegmentationParameters.specs()
 
 
@@ -46,7 +46,7 @@ def main_options(
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
         format="%(message)s",
-        handlers=[RichHandler(console=_errors, show_path=False)],
+        handlers=[RichHandler(console=errors, show_path=False)],
     )
 
 
@@ -69,7 +69,7 @@ def segment(
     from fanet_ros.segment_files import FileSegmentation, segment_path
     from fanet_ros.segmenter import Segmenter
 
-    with _one_line_errors():
+    with one_line_errors():
         _SPECS["threads"].validate(threads)
         _SPECS["overlay_alpha"].validate(overlay_alpha)
         _SPECS["confidence_threshold"].validate(confidence_threshold)
@@ -88,22 +88,17 @@ def segment(
         try:
             segment_path(path, segmenter, settings)
         except FanetError as error:
-            _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
             failed += 1
     if failed:
         others = f"; the others are in {output}/" if failed < len(paths) else ""
-        _errors.print(f"{failed} of {len(paths)} paths could not be segmented{others}")
+        errors.print(f"{failed} of {len(paths)} paths could not be segmented{others}")
         raise typer.Exit(1)
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """End the program with one clear line instead of a traceback when the user's input is at fault."""
-    try:
-        yield
-    except FanetError as error:
-        _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+app.command()(calibrate)
+app.command()(export)
+app.command()(benchmark)
 
 
 def main() -> None:

@@ -1,0 +1,209 @@
+"""Node level: the segmentation node as a process of its own, and a client that is its camera and its listener.
+
+This module starts and ends processes; what speaks ROS is fanet_ros.ros.benchmark_client, started by name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from fanet_ros.benchmark.frames import FrameStore
+from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase, Plan
+from fanet_ros.benchmark.process import JsonProcess, ProcessError, child_environment, end
+from fanet_ros.benchmark.progress import ProgressLine
+from fanet_ros.benchmark.results import Results, Row
+
+_CLIENT_START_TIMEOUT_S = 60.0
+_SLOWEST_HZ = 0.5  # of masks; whoever is slower counts as hanging
+_GRACE_S = 30.0
+_KEPT_BYTES = 2000
+
+
+def run_node_level(plan: Plan, weights: Path, store: FrameStore, results: Results, progress: ProgressLine) -> None:
+    """Measure every case and add its rows to the results as it ends."""
+    if importlib.util.find_spec("rclpy") is None:
+        results.not_run("node", "rclpy is not installed here: source a ROS 2 workspace that holds fanet_ros")
+        return
+    contender = fastest(results, weights) or plan.node_contender
+    progress.begin(len(plan.node_cases))
+    for index, case in enumerate(plan.node_cases):
+        level = _NodeLevel(plan, weights, contender, case, store, progress)
+        try:
+            level.run(results, starts=plan.starts if index == 0 else 1)
+        except ProcessError as error:
+            results.add("node", [{**level.heading(), "error": str(error)}])
+        progress.advance()
+
+
+def fastest(results: Results, weights: Path) -> Contender | None:
+    """Return the contender with the fastest network in these results; None where none was measured."""
+    rows = [
+        row
+        for row in results.data["network"]
+        if row["weights"] == weights.name and row["median_ms"] and not Contender(row["backend"], "").is_reference
+    ]
+    if not rows:
+        return None
+    best = min(rows, key=lambda row: row["median_ms"])
+    return Contender(best["backend"], best["precision"], best["device"])
+
+
+class _NodeLevel:
+    """One camera in front of the node."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        weights: Path,
+        contender: Contender,
+        case: NodeCase,
+        store: FrameStore,
+        progress: ProgressLine,
+    ) -> None:
+        self._plan = plan
+        self._weights = weights
+        self._contender = contender
+        self._case = case
+        self._store = store
+        self._progress = progress
+        self._running = {"backend": contender.backend, "device": contender.device, "precision": contender.precision}
+        # a domain and a namespace of its own: no camera of this robot must take part
+        self._namespace = f"/fanet_benchmark_{os.getpid()}"
+        self._environment = {
+            "ROS_DOMAIN_ID": str(free_domain()),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        }
+
+    def heading(self) -> Row:
+        """What every row of this case begins with."""
+        camera, input_size = self._case.camera, self._case.input_size
+        return {
+            "weights": self._weights.name,
+            **self._running,
+            "camera_width": camera.width,
+            "camera_height": camera.height,
+            "height": input_size.height,
+            "width": input_size.width,
+        }
+
+    def run(self, results: Results, starts: int) -> None:
+        """Time some starts of the node, then put the last one under each load.
+
+        Raises:
+            ProcessError: node or client failed; loads that were measured before are in the results.
+        """
+        self._progress.say(f"node, camera {self._case.camera}: starting the client")
+        client = JsonProcess(
+            "fanet_ros.ros.benchmark_client",
+            environment=dict(self._environment),
+            notice=self._progress.say,
+        )
+        try:
+            frames = str(self._store.ensure(self._case.camera))
+            facts = client.ask("start", _CLIENT_START_TIMEOUT_S, namespace=self._namespace, frames=frames)
+            results.data["machine"].update(facts)
+            first_masks = []
+            for index in range(starts):
+                self._progress.say(f"node, camera {self._case.camera}: start {index + 1} of {starts}")
+                began = time.time()
+                with self._node() as (node, output):
+                    try:
+                        first_masks.append(self._first_mask(client, node, began))
+                        if index + 1 == starts:
+                            results.add("startup", [self._startup_row(first_masks)])
+                            self._loads(client, node, results)
+                    except ProcessError as error:
+                        raise ProcessError(f"{error}{_last_words(output)}") from None
+        finally:
+            client.close()
+
+    def _first_mask(self, client: JsonProcess, node: subprocess.Popen[bytes], began: float) -> dict[str, Any]:
+        timeout_s = self._plan.start_timeout_s
+        answer = client.ask("first_mask", timeout_s + _GRACE_S, node_pid=node.pid, within_s=timeout_s)
+        self._running = answer["running"]  # what `auto` came to
+        return {**answer, "seconds": answer["first_mask_time"] - began}
+
+    def _startup_row(self, first_masks: list[dict[str, Any]]) -> Row:
+        seconds = [first["seconds"] for first in first_masks]
+        return {
+            **self.heading(),
+            "median_s": round(median(seconds), 3),
+            "seconds": [round(value, 3) for value in seconds],
+            "rss_mb": round(first_masks[-1]["rss_mb"], 1),
+        }
+
+    def _loads(self, client: JsonProcess, node: subprocess.Popen[bytes], results: Results) -> None:
+        for rate_hz, images in self._case.loads:
+            what = "peak" if rate_hz == PEAK else f"{rate_hz:g} Hz"
+            self._progress.say(f"node, camera {self._case.camera}: {images} images at {what}")
+            answer = client.ask(
+                "load",
+                images / _SLOWEST_HZ + _GRACE_S,
+                node_pid=node.pid,
+                rate_hz=rate_hz,
+                images=images,
+            )
+            results.add("node", [{**self.heading(), "rate_hz": rate_hz or None, "load": what, **answer, "error": None}])
+
+    @contextmanager
+    def _node(self) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+        """Run the segmentation node; it ends with the block, or with this process."""
+        parameters = {
+            "weights": self._weights.resolve(),
+            "backend": self._contender.backend,
+            "device": self._contender.device,
+            "precision": self._contender.precision,
+            "threads": self._plan.threads,
+            "input_size": self._case.input_size,
+        }
+        arguments = ["--ros-args", "-r", f"__ns:={self._namespace}", "-r", f"image:={self._namespace}/image"]
+        for name, value in parameters.items():
+            arguments += ["-p", f"{name}:={value}"]
+        with tempfile.TemporaryFile() as output:
+            child = ["-m", "fanet_ros.benchmark.child", str(os.getpid()), "fanet_ros.ros.segmentation_node"]
+            node = subprocess.Popen(
+                [sys.executable, *child, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=child_environment(self._environment),
+                start_new_session=True,
+            )
+            try:
+                yield node, output
+            finally:
+                end(node, signal.SIGINT)
+
+
+def free_domain() -> int:
+    """Return a ROS domain that no DDS participant on this machine uses.
+
+    The first participant of a domain listens on UDP port 7410 + 250 domain (DDSI-RTPS 2.3, section 9.6.1.1).
+    """
+    for domain in range(101, 1, -1):  # above them lie ports that Linux hands out to anybody
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise ProcessError("all ROS domains from 2 to 101 are in use on this machine; end the nodes of some")
+
+
+def _last_words(output: Any) -> str:
+    output.seek(0, os.SEEK_END)
+    output.seek(max(0, output.tell() - _KEPT_BYTES))
+    lines = output.read().decode(errors="replace").strip().splitlines()
+    return f"; the node's last words: {lines[-1]}" if lines else ""
