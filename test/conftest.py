@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,12 @@ _cache = tempfile.TemporaryDirectory(prefix="fanet_ros-test-cache-")
 os.environ["XDG_CACHE_HOME"] = _cache.name
 
 _DOMAINS = itertools.cycle(range(1, 101))  # by itself the coordinator would give every test the first free one
+
+
+@pytest.fixture(autouse=True)
+def _core_logs_reach_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo for caplog what a node that an earlier test made in this process has done with the core's log."""
+    monkeypatch.setattr(logging.getLogger("fanet_ros"), "propagate", True)
 
 
 @pytest.fixture

@@ -49,9 +49,11 @@ def start(precision: str, threads: int = 0) -> OpenvinoBackend:
     return OpenvinoBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", precision, threads))
 
 
-@pytest.mark.parametrize(("precision", "agreement"), [("fp32", 1.0), ("bf16", 0.98), ("int8", 0.95)])
+@pytest.mark.parametrize(
+    ("precision", "on_street", "on_noise"), [("fp32", 0.99, 0.98), ("bf16", 0.98, 0.9), ("int8", 0.95, 0.7)]
+)
 def test_matches_torch(
-    precision: str, agreement: float, plain_network: FrameToLogits, street: NDArray[np.uint8]
+    precision: str, on_street: float, on_noise: float, plain_network: FrameToLogits, street: NDArray[np.uint8]
 ) -> None:
     if precision not in OpenvinoBackend.precisions("cpu"):
         pytest.skip(f"this processor has no {precision}")
@@ -60,7 +62,7 @@ def test_matches_torch(
     for image in (street, NOISE, street):  # back to a size that was there before
         logits, expected = backend.infer(image), plain_logits(plain_network, image)
         assert logits.shape == expected.shape and logits.dtype == np.float32
-        assert (logits.argmax(0) == expected.argmax(0)).mean() >= (agreement if image is street else agreement - 0.1)
+        assert (logits.argmax(0) == expected.argmax(0)).mean() >= (on_street if image is street else on_noise)
         difference = np.abs(logits - expected).max()
         assert difference < 1e-3 if precision == "fp32" else difference > 1e-3, "the precision was not used"
 

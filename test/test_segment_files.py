@@ -42,7 +42,7 @@ def test_image(tmp_path: Path, segmenter: Segmenter) -> None:
     assert not (folder / "overlay.mp4").exists()
     assert (folder / "contact_sheet.png").exists()
     summary = json.loads((folder / "summary.json").read_text())
-    assert (summary["frames_processed"], summary["backend"]) == (1, "torch")
+    assert (summary["frames_processed"], summary["backend"]) == (1, segmenter.backend_info.name)
     assert summary["fps"] > 0
 
 
