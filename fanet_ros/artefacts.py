@@ -7,6 +7,7 @@ away and built anew. Importing this module imports no framework.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import hashlib
 import json
@@ -31,6 +32,7 @@ GRAPH_VERSION = 1
 
 MANIFEST = "manifest.json"
 _ABANDONED_AFTER_S = 24 * 3600.0
+_REPORT_INTERVAL_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -88,8 +90,11 @@ def weights_digest(path: Path) -> str:
 def cache_folder(digest: str) -> Path:
     """Return the folder for all that was made from the weights with this digest; it need not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"  # the XDG rules ignore relative paths
-    return root / "fanet_ros" / digest[:16]
+    if not os.path.isabs(base):  # the XDG rules ignore relative paths
+        base = os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):  # a user without a home, as containers have
+        base = os.path.join(tempfile.gettempdir(), f"cache-{os.getuid()}")
+    return Path(base) / "fanet_ros" / digest[:16]
 
 
 def find(key: ArtefactKey) -> Path | None:
@@ -98,12 +103,15 @@ def find(key: ArtefactKey) -> Path | None:
     A damaged one is told of in the log and thrown away.
     """
     folder = cache_folder(key.weights) / key.folder_name
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises where a folder above it may not be entered
         return None
     problem = _problem(folder, key.as_json())
     if problem:
-        _log.warning("%s is damaged (%s) and will be built anew", folder, problem)
-        discard(folder)
+        _log.warning("%s is damaged (%s) and cannot be used", folder, problem)
+        try:
+            discard(folder)
+        except OSError as error:
+            _log.warning("%s cannot be removed: %s; do so, or it is met at every start", folder, error.strerror)
         return None
     return folder
 
@@ -165,6 +173,7 @@ def store(key: ArtefactKey, write: Callable[[Path], None]) -> Path:
             error.strerror,
         )
         unfinished = Path(tempfile.mkdtemp(prefix="fanet_ros-"))
+        atexit.register(shutil.rmtree, unfinished, ignore_errors=True)
         write_artefact(unfinished, key, write)
         return unfinished
     _remove_abandoned(parent)
@@ -174,9 +183,7 @@ def store(key: ArtefactKey, write: Callable[[Path], None]) -> Path:
         discard(folder)
         unfinished.rename(folder)
     except OSError as error:
-        raise BackendError(
-            f"cannot store the built model in {parent}: {error.strerror}; free some disk space"
-        ) from None
+        raise BackendError(f"cannot store the built model in {parent}: {error}; is the disk full?") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
@@ -239,14 +246,20 @@ def _locked(key: ArtefactKey, title: str, progress: Callable[[str], None]) -> It
         yield
         return
     with lock:
-        started = monotonic()
+        started, reported = monotonic(), 0.0
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                progress(f"another process builds {title}, waiting for it: {monotonic() - started:.0f} s")
+                waited = monotonic() - started
+                if waited >= reported:
+                    progress(f"another process builds {title}, waiting for it: {waited:.0f} s")
+                    reported = waited + _REPORT_INTERVAL_S
                 sleep(0.5)
+            except OSError as error:
+                _log.debug("%s cannot be locked: %s", parent, error.strerror)  # some network file systems have no locks
+                break
         yield
 
 

@@ -84,12 +84,13 @@ def _last_words(output: IO[bytes]) -> list[str]:
 
 def _failure(title: str, code: int, lines: list[str]) -> FanetError:
     """Return the error for a build that ended like that; a fault of the user's comes back as what it was there."""
-    if code == _FAULT_OF_USER:
-        kind, _, message = lines[-1].partition(": ")
-        error_class = getattr(errors, kind)
+    kind, _, message = lines[-1].partition(": ")
+    error_class = getattr(errors, kind, None)
+    if code == _FAULT_OF_USER and error_class is not None:  # else a library ended the process with that code
         return error_class(f"building {title} failed: {message}" if error_class is BackendError else message)
     if code < 0:
-        reason = f"it was ended by {signal.Signals(-code).name} (out of memory?); its last words: {lines[-1]}"
+        name = signal.strsignal(-code) or f"signal {-code}"
+        reason = f"it was ended by a signal ({name}; out of memory?); its last words: {lines[-1]}"
     else:
         reason = "its last words:\n" + "\n".join(lines[-8:])
     return BackendError(f"building {title} failed: {reason}")

@@ -103,7 +103,7 @@ class Calibration:
 def calibrate(task: Task, counter: Counter) -> Calibration:
     """Quantise int8 if it is asked for, measure every precision, and store model and results in the cache.
 
-    If it is interrupted or fails, no new int8 network stays behind: it would count as measured if its predecessor was.
+    If it is interrupted or fails after quantising, neither the new int8 network nor results of the old one stay.
 
     Raises:
         FanetError: frames, weights, backend or settings cannot be used; each says what to do.
@@ -176,11 +176,13 @@ def _precisions(asked: Sequence[str], kind: type[Backend], backend: str, device:
         raise SettingError(
             f"precision: received {unknown[0]!r}, but backend {backend} on {device} computes in {', '.join(supported)}"
         )
-    return [precision for precision in asked or supported if precision != "fp32"]
+    return [precision for precision in dict.fromkeys(asked or supported) if precision != "fp32"]
 
 
 def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
     """Quantise the network of a backend on the task's calibration frames, and put it into the cache.
+
+    One's own result of the network that it replaces is removed.
 
     Returns:
         The artefact's folder.
@@ -204,17 +206,25 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
             model_key(digest, "fp32"), builder=openvino_build.__name__, arguments=arguments, progress=no_progress
         )
         model = exact / openvino_build.MODEL
-        return artefacts.store(
-            model_key(digest, "int8"),
-            lambda folder: openvino_quantise.quantise(model, images, count, folder, progress=count_images),
-        )
+
+        def quantise_for_openvino(folder: Path) -> None:
+            openvino_quantise.quantise(model, images, count, folder, progress=count_images)
+            _void_int8_result(task.weights, backend, "cpu")
+
+        return artefacts.store(model_key(digest, "int8"), quantise_for_openvino)
 
     from fanet_ros.backends import tensorrt_quantise
 
-    return artefacts.store(
-        tensorrt_quantise.quantised_key(digest),
-        lambda folder: tensorrt_quantise.quantise(task.weights, images, folder, progress=count_images),
-    )
+    def quantise_for_tensorrt(folder: Path) -> None:
+        tensorrt_quantise.quantise(task.weights, images, folder, progress=count_images)
+        _void_int8_result(task.weights, backend, "cuda")
+
+    return artefacts.store(tensorrt_quantise.quantised_key(digest), quantise_for_tensorrt)
+
+
+def _void_int8_result(weights: Path, backend: str, device: str) -> None:
+    # before the new network is in place: nobody could do it after a power cut, and the old result would pass for its
+    write_gate_results(weights, [], void=(backend, device, "int8"))
 
 
 def _network_inputs(task: Task, count: int) -> Iterator[NDArray[np.uint8]]:

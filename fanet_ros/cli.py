@@ -11,7 +11,7 @@ from rich.logging import RichHandler
 
 from fanet_ros.benchmark.command import benchmark
 from fanet_ros.commands.calibrate import calibrate
-from fanet_ros.commands.console import errors, one_line_errors
+from fanet_ros.commands.console import errors, one_line_errors, print_error
 from fanet_ros.commands.export import export
 from fanet_ros.errors import FanetError
 from fanet_ros.parameters import SegmentationParameters
@@ -88,11 +88,11 @@ def segment(
         try:
             segment_path(path, segmenter, settings)
         except FanetError as error:
-            errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+            print_error(error)
             failed += 1
     if failed:
         others = f"; the others are in {output}/" if failed < len(paths) else ""
-        errors.print(f"{failed} of {len(paths)} paths could not be segmented{others}")
+        errors.print(f"{failed} of {len(paths)} paths could not be segmented{others}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
 
 

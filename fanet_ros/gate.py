@@ -137,13 +137,16 @@ def read_gate_results(weights: Path) -> list[GateResult]:
     return _merge(shipped, _read(cache_folder(digest) / _FILE_NAME, digest))
 
 
-def write_gate_results(weights: Path, results: Sequence[GateResult], *, ship: bool = False) -> Path:
+def write_gate_results(
+    weights: Path, results: Sequence[GateResult], *, ship: bool = False, void: tuple[str, str, str] | None = None
+) -> Path:
     """Store results in place of older ones of the same backend, device and precision.
 
     Args:
         weights: the weights file.
         results: of these weights.
         ship: whether to store them beside the weights, to be delivered with them, instead of in the cache.
+        void: backend, kind of device and precision of an older result that is removed.
 
     Returns:
         The file written.
@@ -154,7 +157,8 @@ def write_gate_results(weights: Path, results: Sequence[GateResult], *, ship: bo
     """
     digest = weights_digest(weights)
     path = shipped_gate_file(weights) if ship else cache_folder(digest) / _FILE_NAME
-    merged = _merge(_read(path, digest), results)
+    older = [r for r in _read(path, digest) if (r.backend, r.device, r.precision) != void]
+    merged = _merge(older, results)
     # loss and limit are for people: read_gate_results computes its own
     entries = [{**asdict(r), "loss": round(r.loss, 3), "limit": r.limit, "passed": r.passed} for r in merged]
     text = json.dumps({"results": entries}, indent=1) + "\n"
@@ -185,7 +189,7 @@ def _read(path: Path, digest: str) -> list[GateResult]:
         results = [_parse(entry) for entry in entries]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError) as error:
         _log.warning(
             "the results of the accuracy gate in %s cannot be used (%s: %s); fanet calibrate makes new ones",
             path,
@@ -197,5 +201,8 @@ def _read(path: Path, digest: str) -> list[GateResult]:
 
 
 def _parse(entry: Mapping[str, Any]) -> GateResult:
+    for name in ("weights", "backend", "device", "precision"):
+        if not isinstance(entry[name], str):
+            raise TypeError(f"{name} is {entry[name]!r}")  # results are sorted by these
     numbers = {"reference": float(entry["reference"]), "value": float(entry["value"]), "frames": int(entry["frames"])}
     return GateResult(**{**{field.name: entry[field.name] for field in fields(GateResult)}, **numbers})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -172,6 +173,9 @@ def export_onnx(graph: FrameToLogits, path: str | Path, size: Size | None, *, ba
 
 def _export(graph: FrameToLogits, frame: Tensor, path: Path, *, dynamic: bool) -> None:
     axes = {INPUT_NAME: {1: "height", 2: "width"}, OUTPUT_NAME: {2: "logits_height", 3: "logits_width"}}
+    # older than torch 2.5 (some Jetsons) there is one exporter and no such argument
+    knows_both = "dynamo" in inspect.signature(torch.onnx.export).parameters
+    exporter: dict[str, Any] = {"dynamo": False} if knows_both else {}
     with warnings.catch_warnings():
         # torch's newer exporter (dynamo=True) needs onnxscript; this one needs nothing, but says that it is old, both
         # by itself and through a function it calls. Nothing else is silenced.
@@ -181,9 +185,9 @@ def _export(graph: FrameToLogits, frame: Tensor, path: Path, *, dynamic: bool) -
             graph,
             (frame,),
             path,
-            dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
             dynamic_axes=axes if dynamic else None,
+            **exporter,
         )

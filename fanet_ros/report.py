@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fanet_ros.errors import SettingError
@@ -135,10 +136,10 @@ class RunReport:
 def print_summary(summary: dict[str, Any], title: str) -> None:
     """Print a summary as tables for people: its plain entries, latencies and classes."""
     console = Console()
-    facts = Table(title=title, show_header=False)
+    facts = Table(title=escape(title), show_header=False)
     for key, value in summary.items():
         if not isinstance(value, dict):
-            facts.add_row(key.replace("_", " "), "-" if value is None else str(value))
+            facts.add_row(key.replace("_", " "), "-" if value is None else escape(str(value)))
     console.print(facts)
 
     stages = Table("stage", "p50 ms", "p99 ms")
@@ -150,7 +151,7 @@ def print_summary(summary: dict[str, Any], title: str) -> None:
     classes = Table("class", "share of pixels", *(["IoU"] if iou else []))
     for name, share in sorted(summary["class_shares"].items(), key=lambda item: -item[1]):
         score = [f"{iou[name]:.3f}" if name in iou else "-"] if iou else []
-        classes.add_row(name, f"{share:6.1%}", *score)
+        classes.add_row(escape(name), f"{share:6.1%}", *score)
     console.print(classes)
 
 

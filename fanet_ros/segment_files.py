@@ -81,7 +81,7 @@ def _segment_source(
     painter = Painter(segmenter.label_set)
     is_video = source.rate_hz is not None
     names: Counter[str] = Counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn()) as progress:
         task = progress.add_task(name, total=source.length)
         while True:

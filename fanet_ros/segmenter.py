@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import BackendError, SettingError
 from fanet_ros.frame import check_frame, fit_input_size
 from fanet_ros.labels import UNLABELLED, LabelSet
 from fanet_ros.model_card import read_card, resolve_label_set
@@ -99,8 +99,13 @@ class Segmenter:
             input_size=None if input_size == "camera" else self._size_for(_USUAL_FRAME),
             progress=progress,
         )
-        self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
+        try:
+            self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
+        except BaseException:
+            self._backend.close()
+            raise
         self._scratch = _Scratch()
+        self._unbuildable: dict[Size, str] = {}  # and why
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -131,6 +136,7 @@ class Segmenter:
 
         Raises:
             FrameError: the frame is not what the encoding says.
+            BackendError: the network cannot be built for the size that this frame asks for.
             InferenceError: the network's logits are not finite.
         """
         check_frame(frame, encoding)
@@ -139,6 +145,7 @@ class Segmenter:
         if confidence_threshold > 0 and not confidence and out is not None:
             out = LabelBuffers(out.labels, self._scratch.array("confidence", size, np.uint8))
         input_size = self._size_for(frame_size)
+        self._prepare(input_size)
         labels, sureness = self._backend.segment(
             frame, encoding, input_size, size, confidence=confidence or confidence_threshold > 0, out=out
         )
@@ -160,6 +167,16 @@ class Segmenter:
     def close(self) -> None:
         """Free the device's memory; the segmenter is not used afterwards."""
         self._backend.close()
+
+    def _prepare(self, input_size: Size) -> None:
+        """Let the backend build what this size needs; what has failed once is not built again for every frame."""
+        if input_size in self._unbuildable:
+            raise BackendError(self._unbuildable[input_size])
+        try:
+            self._backend.prepare(input_size)
+        except BackendError as error:
+            self._unbuildable[input_size] = str(error)
+            raise
 
     def _size_for(self, frame_size: Size) -> Size:
         return fit_input_size(self._input_size, self._recommended, frame_size)

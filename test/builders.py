@@ -20,6 +20,9 @@ def build(folder: Path, *, behaviour: str = "write", content: str = "made", note
         os.kill(os.getpid(), signal.SIGSEGV)
     if behaviour == "exception":
         raise RuntimeError("the compiler gave up")
+    if behaviour == "exit 3":
+        print("out of licences")
+        sys.exit(3)
     if behaviour == "forever":
         (folder / "half.bin").write_text("half")
         while True:

@@ -1,6 +1,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,7 +86,7 @@ def test_a_damaged_one_is_built_anew_with_a_warning(
     damage(folder)  # type: ignore[operator]
     with caplog.at_level(logging.WARNING):
         assert (make(notes=str(notes)) / "model.bin").read_text() == "made"
-    assert reason in caplog.text and "built anew" in caplog.text
+    assert reason in caplog.text and "cannot be used" in caplog.text
     assert len(notes.read_text().splitlines()) == 2
 
 
@@ -139,6 +141,42 @@ def test_a_file_where_the_cache_should_be_is_no_obstacle(cache: Path, caplog: py
     cache.write_text("in the way")
     assert (make() / "model.bin").read_text() == "made"
     assert "set XDG_CACHE_HOME" in caplog.text
+
+
+def test_what_is_built_for_this_process_alone_goes_with_it(tmp_path: Path, cache: Path) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("in the way")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    script = (
+        "from test_artefacts import KEY; from fanet_ros.artefacts import store\n"
+        "print(store(KEY, lambda folder: (folder / 'model.bin').write_text('x') and None))"
+    )
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    output = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert str(temporary) in output.stdout, output.stderr
+    assert not list(temporary.iterdir())
+
+
+def test_a_damaged_one_that_cannot_be_removed_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (make() / "model.bin").write_text("damaged")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(artefacts.tempfile, "mkdtemp", refuse)
+    assert find(KEY) is None
+    assert "cannot be removed: Permission denied" in caplog.text
+
+
+def test_a_file_system_without_locks_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(artefacts.fcntl, "flock", refuse)
+    assert (make() / "model.bin").read_text() == "made"
 
 
 def test_what_killed_builds_left_is_removed_after_a_day(cache: Path) -> None:

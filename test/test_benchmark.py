@@ -20,7 +20,7 @@ from rich.console import Console
 from fanet_ros.benchmark.contest import Contest
 from fanet_ros.benchmark.frames import FrameStore, load_frames
 from fanet_ros.benchmark.machine import describe_machine
-from fanet_ros.benchmark.node_level import fastest, free_domain, run_node_level
+from fanet_ros.benchmark.node_level import _FIGURES, fastest, free_domain, run_node_level
 from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase, Plan, make_plan
 from fanet_ros.benchmark.plot import check_can_plot, plot_results
 from fanet_ros.benchmark.process import child_environment
@@ -198,6 +198,9 @@ def test_who_dies_is_a_row_with_its_error_and_ctrl_c_keeps_what_was_measured(tmp
 # -- node --------------------------------------------------------------------------------------------------------------
 
 
+_HEADING = ("weights", "backend", "device", "precision", "camera_width", "camera_height", "height", "width")
+
+
 @pytest.mark.ros
 @pytest.mark.slow
 def test_node_level(tmp_path: Path, quiet: Console) -> None:
@@ -211,6 +214,7 @@ def test_node_level(tmp_path: Path, quiet: Console) -> None:
         assert (row["backend"], row["device"], row["precision"]) == ("openvino", "cpu", "fp32")
         assert (row["camera_width"], row["camera_height"]) == (160, 96) and (row["width"], row["height"]) == SMALL
         assert row["error"] is None
+        assert set(row) == {*_HEADING, *_FIGURES, "error"}, "a failed case has the same entries"
         assert 0 <= row["missed"] < row["sent"]
         assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["max_ms"]
         assert row["jitter_ms"] >= 0 and row["cpu_percent"] >= 0 and row["rss_mb"] > 50
@@ -238,6 +242,7 @@ def test_a_node_that_cannot_start_is_a_row_with_its_reason(tmp_path: Path) -> No
         run_node_level(plan, DEFAULT_WEIGHTS, FrameStore(tmp_path), results, watcher)
     (row,) = results.data["node"]
     assert row["backend"] == "tensorrt" and "tensorrt" in row["error"].lower()
+    assert row["load"] is row["rate_hz"] is row["p99_ms"] is row["missed"] is row["rss_mb"] is None
     assert psutil.Process().children() == []
 
 

@@ -32,8 +32,9 @@ def test_says_how_it_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
-        ("crash", "building a test failed: it was ended by SIGSEGV"),
+        ("crash", "building a test failed: it was ended by a signal .Segmentation fault"),
         ("exception", "RuntimeError: the compiler gave up"),
+        ("exit 3", "building a test failed: its last words:\nout of licences"),
     ],
 )
 def test_failures_are_told(tmp_path: Path, behaviour: str, message: str) -> None:

@@ -38,6 +38,17 @@ def test_segment_goes_on_after_a_bad_path(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "good" / "good_mask.png").exists()
 
 
+def test_brackets_in_names_are_no_markup(tmp_path: Path) -> None:
+    good = tmp_path / "[" / "camera].png"
+    good.parent.mkdir()
+    cv2.imwrite(str(good), np.full((72, 120, 3), 90, np.uint8))
+    arguments = ["segment", str(good), "[", "nowhere", "[/no].png", "--input-size", "160x96"]
+    result = RUNNER.invoke(app, [*arguments, "--output", str(tmp_path / "[" / "out]")])
+    assert result.exit_code == 1, result.output
+    assert "[/no].png does not exist" in result.output and "3 of 4 paths" in result.output
+    assert (tmp_path / "[" / "out]" / "camera]" / "camera]_mask.png").exists()
+
+
 def test_faults_are_one_line_without_a_traceback(tmp_path: Path) -> None:
     for option, value, text in (
         ("--weights", "/nowhere/model.pth", "/nowhere/model.pth"),

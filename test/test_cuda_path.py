@@ -117,12 +117,18 @@ def test_logits_that_are_not_finite_are_an_error(value: float) -> None:
 
 @pytest.mark.gpu
 @needs_gpu
-def test_work_that_cannot_be_captured_is_done_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("refuses", [False, True])
+def test_work_that_cannot_be_captured_is_done_all_the_same(refuses: bool, caplog: pytest.LogCaptureFixture) -> None:
     def waits_for_the_device(image: Tensor) -> Tensor:
         assert image.float().mean().item() >= 0
         return network(image)
 
-    path = CudaPath(lambda size: waits_for_the_device, torch.device("cuda"))
+    def refuses_capture(image: Tensor) -> Tensor:  # as TensorRT may
+        if torch.cuda.is_current_stream_capturing():
+            raise InferenceError("not in a capture")
+        return network(image)
+
+    path = CudaPath(lambda size: refuses_capture if refuses else waits_for_the_device, torch.device("cuda"))
     frame = np.zeros((50, 60, 3), np.uint8)
     frame[..., 1] = 255
     with caplog.at_level(logging.WARNING):

@@ -84,7 +84,7 @@ def test_onnx_for_one_size_and_in_half_precision(tmp_path: Path) -> None:
         (["--onnx", "x.onnx", "--precision", "int8"], "received 'int8', but ONNX is written in fp32 or fp16"),
         (["--onnx", "x.onnx", "--backend", "torch"], "an ONNX file depends on no backend"),
         (["--onnx", "/nowhere/x.onnx"], "cannot write the ONNX file /nowhere/x.onnx"),
-        (["--camera-size", "big"], "received 'big'"),
+        (["--camera-size", "big"], "camera_size: received 'big'"),
         (["--precision", "fp8"], "received 'fp8'"),
         (["--backend", "openvino", "--device", "cuda"], "openvino runs on the CPU"),
         (["--weights", "/nowhere/model.pth"], "/nowhere/model.pth"),

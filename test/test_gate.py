@@ -88,6 +88,13 @@ def test_newer_results_replace_older_ones_of_the_same_kind(weights: Path) -> Non
     assert found == {("cpu", "int8"): 0.5, ("cpu", "bf16"): 0.01, ("cuda", "int8"): 0.7}
 
 
+def test_a_void_result_is_removed_and_no_other(weights: Path) -> None:
+    kept = [result(weights, "bf16"), result(weights, "int8", device="cuda"), result(weights, "int8", backend="torch")]
+    write_gate_results(weights, [*kept, result(weights, "int8")])
+    write_gate_results(weights, [], void=("openvino", "cpu", "int8"))
+    assert sorted(map(repr, read_gate_results(weights))) == sorted(map(repr, kept))
+
+
 def test_own_results_take_precedence_over_shipped_ones(weights: Path) -> None:
     path = write_gate_results(weights, [result(weights, "int8", 0.3), result(weights, "bf16", 0.1)], ship=True)
     assert path == shipped_gate_file(weights) == weights.with_name("model.gate.json")
@@ -123,6 +130,21 @@ def test_a_damaged_file_is_told_of_and_ignored(weights: Path, content: str, capl
     assert len(caplog.records) == 1 and str(path) in caplog.text and "fanet calibrate" in caplog.text
     write_gate_results(weights, [result(weights)])
     assert read_gate_results(weights) == [result(weights)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("backend", "[1]"), ("device", "null"), ("weights", "{}"), ("frames", "1e999"), ("metric", "[]")],
+)
+def test_a_damaged_entry_is_told_of_and_ignored(
+    weights: Path, name: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_gate_results(weights, [result(weights)])
+    entries = json.loads(path.read_text())["results"]
+    text = json.dumps({"results": [{**entries[0], name: "@"}]}).replace('"@"', value)
+    path.write_text(text)
+    assert choose_precision(weights, "openvino", "cpu", SUPPORTED)[0] == "fp32"
+    assert len(caplog.records) == 1 and str(path) in caplog.text
 
 
 def test_a_folder_that_cannot_be_written(weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

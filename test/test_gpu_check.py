@@ -3,12 +3,15 @@
 import json
 import re
 from pathlib import Path
+from time import monotonic
 
 import pytest
+import torch
 
 from fanet_ros.benchmark.statistics import Spread
-from fanet_ros.errors import SettingError
-from fanet_ros.gpu_check.__main__ import DOCUMENT, MODELS, SIZES, WAYS, main
+from fanet_ros.errors import BackendError, SettingError
+from fanet_ros.gpu_check.__main__ import DOCUMENT, MODELS, SIZES, WAYS, GpuCheck, main
+from fanet_ros.gpu_check.measure import Effort
 from fanet_ros.gpu_check.table import BEGIN, END, Check, Row, as_markdown, replace_tables
 
 
@@ -69,3 +72,12 @@ def test_without_time_nothing_is_started(tmp_path: Path, capsys: pytest.CaptureF
     document.write_text(f"{BEGIN}\n{END}\n")
     assert main(["--smoke", "--minutes", "0", "--document", str(document)]) == 0
     assert document.read_text().count("no time was left") >= len(WAYS)
+
+
+def test_a_build_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+    def new_check(seconds: float) -> GpuCheck:
+        return GpuCheck(torch.device("cpu"), Effort(0.1, 1), monotonic() + seconds, tmp_path)
+
+    new_check(60).keep_time("building")
+    with pytest.raises(BackendError, match="no time was left"):
+        new_check(-1).keep_time("building")

@@ -1,5 +1,6 @@
 """What the node does while its network is being built, and how fast it starts when that is done."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_build_ends_with_the_node(probe: Probe, empty_cache: Path) -> None:
         probe.wait(lambda: "building openvino fp32" in node.output, "the build")
     assert "a build was given up because the node stops" in node.output
     assert not list(empty_cache.glob("fanet_ros/*/openvino*/model.bin"))
+
+
+def test_a_node_that_was_active_can_build_again(probe: Probe, empty_cache: Path) -> None:
+    with running("segmentation_node", backend="openvino", precision="fp32", input_size="160x96") as node:
+        probe.wait(lambda: "active: segments" in node.output, "activation")
+        assert probe.change_state("deactivate") and probe.change_state("cleanup")
+        shutil.rmtree(empty_cache / "fanet_ros")
+        assert probe.change_state("configure"), node.output
+        assert node.output.count("built openvino fp32 in ") == 2
 
 
 def test_with_a_cached_network_the_node_needs_no_torch(probe: Probe) -> None:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from fanet_ros.backends.base import BackendRequest, HostBackend
-from fanet_ros.errors import FrameError, LabelSetError, SettingError, WeightsError
+from fanet_ros.errors import BackendError, FrameError, LabelSetError, SettingError, WeightsError
 from fanet_ros.frame import FrameResizer
 from fanet_ros.labels import UNLABELLED
 from fanet_ros.postprocess import LabelBuffers, labels_from_logits
@@ -122,6 +122,21 @@ def test_results_are_not_overwritten_by_the_next_frame(segmenter: Segmenter) -> 
     before = first.copy()
     segmenter.segment(255 - FRAME)
     np.testing.assert_array_equal(first, before)
+
+
+def test_what_cannot_be_built_is_not_tried_for_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(device="cpu", input_size="160x96")
+    tried: list[Size] = []
+
+    def fail(size: Size) -> None:
+        tried.append(size)
+        raise BackendError("the compiler gave up")
+
+    monkeypatch.setattr(segmenter._backend, "prepare", fail)
+    for _ in range(3):
+        with pytest.raises(BackendError, match="the compiler gave up"):
+            segmenter.segment(FRAME)
+    assert tried == [Size(160, 96)]
 
 
 def test_given_arrays_are_written_to(segmenter: Segmenter) -> None:

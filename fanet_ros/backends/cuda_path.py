@@ -208,7 +208,7 @@ class DeviceFunction:
                 self._outputs = self._function(self._input)
             graph.replay()
             stream.synchronize()
-        except RuntimeError as error:
+        except (RuntimeError, InferenceError) as error:  # torch's, and TensorRT's refusal to be captured
             _log.warning(
                 "the GPU's work cannot be captured as one CUDA graph, so every frame takes longer: %s",
                 str(error).splitlines()[0],

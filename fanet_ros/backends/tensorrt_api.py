@@ -113,8 +113,10 @@ class Library:
         if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # or tensorrt_rtx cannot be captured as a CUDA graph
             config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
         times = self.name == "tensorrt"  # the other one times nothing while it builds
-        if times and not config.set_timing_cache(config.create_timing_cache(timing_cache), ignore_mismatch=False):
-            config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+        if times:
+            known = config.create_timing_cache(timing_cache)  # None where it is damaged
+            if known is None or not config.set_timing_cache(known, ignore_mismatch=False):
+                config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
         engine = builder.build_serialized_network(network, config)
         if engine is None:
             raise BackendError(f"{self.name} {self.version} cannot build the network for {size}: {self._said()}")
@@ -129,13 +131,17 @@ class Library:
 
         Raises:
             EngineError: it does not fit this version and GPU, or is damaged; build it anew.
+            BackendError: it is good, but cannot run now: most often the GPU's memory is full.
         """
         self._logger.errors.clear()
         runtime = self._trt.Runtime(self._logger)
         loaded = runtime.deserialize_cuda_engine(engine)
-        context, cache = (None, None) if loaded is None else _new_context(loaded, runtime_cache)
-        if context is None:
+        if loaded is None:
             raise EngineError(f"{self.name} {self.version} cannot load the engine: {self._said()}")
+        context, cache = _new_context(loaded, runtime_cache)
+        if context is None:
+            reason = self._said("is the GPU's memory full?")
+            raise BackendError(f"{self.name} {self.version} cannot prepare the engine to run: {reason}")
         return Engine(runtime, loaded, context, cache)
 
     def _said(self, otherwise: object = "it did not say why") -> str:

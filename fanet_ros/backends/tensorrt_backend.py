@@ -183,7 +183,12 @@ def _replace(path: Path, content: bytes) -> None:
     """Write a file that others may be reading; a cache that cannot be written is no loss of function."""
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
+            try:
+                file.write(content)
+                file.flush()
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
     except OSError as error:
         _log.info("%s cannot be written (%s): the next start compiles the same again", path, error.strerror)

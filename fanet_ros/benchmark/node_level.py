@@ -29,6 +29,10 @@ _CLIENT_START_TIMEOUT_S = 60.0
 _SLOWEST_HZ = 0.5  # of masks; whoever is slower counts as hanging
 _GRACE_S = 30.0
 _KEPT_BYTES = 2000
+_FIGURES = (
+    *("load", "rate_hz", "sent", "missed", "sent_rate_hz", "mean_rate_hz", "p50_ms", "p90_ms", "p99_ms", "max_ms"),
+    *("jitter_ms", "inference_ms", "overhead_ms", "cpu_percent", "client_cpu_percent", "rss_mb"),
+)  # of a row; null where a case failed
 
 
 def run_node_level(plan: Plan, weights: Path, store: FrameStore, results: Results, progress: ProgressLine) -> None:
@@ -43,7 +47,7 @@ def run_node_level(plan: Plan, weights: Path, store: FrameStore, results: Result
         try:
             level.run(results, starts=plan.starts if index == 0 else 1)
         except ProcessError as error:
-            results.add("node", [{**level.heading(), "error": str(error)}])
+            results.add("node", [{**level.heading(), **dict.fromkeys(_FIGURES), "error": str(error)}])
         progress.advance()
 
 

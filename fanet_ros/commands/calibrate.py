@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fanet_ros.calibrate import Calibration, Counter
 
 _SPECS = SegmentationParameters.specs()
+_FEW_FRAMES = 20
 
 
 def calibrate(
@@ -82,6 +84,9 @@ def calibrate(
     console = Console()
     console.print(_table(done, task.gate.name))
     lines = [f"precision auto: {reason}", f"results: {done.gate_file}"]
+    measured = done.measurements[0].accuracy.frames
+    if measured < _FEW_FRAMES:
+        lines.insert(0, f"note: {measured} frames say little; give {_FEW_FRAMES} or more before you trust the results")
     lines += [f"int8 network: {done.int8_model}"] if done.int8_model else []
     lines += [f"to deliver with the weights: {path}" for path in shipped]
     for line in lines:
@@ -104,7 +109,7 @@ def _progress_bars() -> Iterator[Counter]:
 
 def _table(done: Calibration, data: str) -> Table:
     exact = done.measurements[0].accuracy
-    table = Table(title=f"{done.backend} on {done.device}, {exact.frames} frames of {data}")
+    table = Table(title=escape(f"{done.backend} on {done.device}, {exact.frames} frames of {data}"))
     table.add_column("precision")
     for heading in ("mIoU", "labels as fp32", "points lost", "limit", "ms a frame"):
         table.add_column(heading, justify="right")

@@ -7,10 +7,16 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from fanet_ros.errors import FanetError
 
 errors = Console(stderr=True)
+
+
+def print_error(error: FanetError) -> None:
+    """Print what the user has to know, in one line; brackets in names of files are no markup."""
+    errors.print(Text.assemble(("error:", "red"), f" {error}"), highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -19,5 +25,5 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except FanetError as error:
-        errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        print_error(error)
         raise typer.Exit(2) from None

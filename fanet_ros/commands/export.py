@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from fanet_ros.commands.console import one_line_errors
 from fanet_ros.errors import SettingError
@@ -42,7 +43,10 @@ def export(
         given = {"backend": backend, "device": device, "precision": precision, "input_size": input_size}
         for name, value in given.items():
             _SPECS[name].validate(value)
-        camera = read_size(camera_size)
+        try:
+            camera = read_size(camera_size)
+        except SettingError as error:
+            raise SettingError(f"camera_size: {error}") from None
         path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
         if onnx is None:
             _build(path, backend, device, precision, input_size, camera)
@@ -60,7 +64,7 @@ def _build(weights: Path, backend: str, device: str, precision: str, input_size:
 
     console = Console()
     size = fit_input_size(input_size, read_card(weights).input_size, camera)
-    with console.status(f"preparing {weights.name} for {size}") as status:
+    with console.status(f"preparing {escape(weights.name)} for {size}") as status:
         prepared = create_backend(
             weights, backend=backend, device=device, precision=precision, input_size=size, progress=status.update
         )

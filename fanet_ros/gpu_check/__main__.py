@@ -101,7 +101,8 @@ class GpuCheck:
             row.how = row.how.replace("tensorrt", f"{library().name} {library().version}", 1)
             if precision == "int8":
                 self._calibrate(weights, size)
-            with closing(TensorrtBackend(BackendRequest(weights, device, precision))) as backend:
+            request = BackendRequest(weights, device, precision, progress=self.keep_time)
+            with closing(TensorrtBackend(request)) as backend:
                 self._run_path(row, backend.path, size, frame, expected)
 
         ways: dict[str, Callable[[Row], None]] = {REFERENCE: run_reference}
@@ -126,6 +127,15 @@ class GpuCheck:
             return lines[0] if isinstance(error, FanetError) else f"{type(error).__name__}: {lines[0]}"
         return ""
 
+    def keep_time(self, _: str) -> None:
+        """Give an engine's build up that is still going on at the deadline; it can take minutes.
+
+        Raises:
+            BackendError: the deadline has passed.
+        """
+        if monotonic() > self.deadline:
+            raise BackendError("no time was left to build the engine")
+
     @torch.inference_mode()
     def compare_kernels(self, size: Size) -> str:
         """Return how the fused label kernel differs from plain torch functions."""
@@ -146,7 +156,7 @@ class GpuCheck:
             device = chosen.find_device(str(self.device))
             if tried == "int8":
                 self._calibrate(DEFAULT_WEIGHTS, size)
-            request = BackendRequest(DEFAULT_WEIGHTS, device, tried)
+            request = BackendRequest(DEFAULT_WEIGHTS, device, tried, progress=self.keep_time)
             with closing(chosen(request)) as started:
                 logits = started.infer(frame).copy()
                 labels, _ = dense_labels_from_logits(torch.from_numpy(logits), size)

@@ -133,7 +133,6 @@ class SegmentationNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._pipeline is not None and self._outputs is not None
         self._pipeline.reset()
-        self._stopping = False
         self._activated_at = monotonic()
         self._outputs.publish_label_info(self._settings.confidence_threshold)
         self._worker = NewestItemWorker("fanet_inference", self._work)
@@ -190,10 +189,13 @@ class SegmentationNode(LifecycleNode):
             self._reject(error.kind, f"image refused: {error}")
             return
         except Exception as error:  # out of memory, a lost device: the next frame may work, and the robot sees why not
-            if self.context.ok():  # else the process ends, and with it the topics
+            if self._stopping:
+                self._pipeline.statistics.count_dropped()  # no fault: its build was given up
+            elif self.context.ok():  # else the process ends, and with it the topics
                 self._reject("inference", f"frame lost: {type(error).__name__}: {error}")
             return
-        self._building = ""
+        finally:
+            self._building = ""  # it is done, has failed, or was given up
         if stats is not None and self.context.ok():
             self._outputs.publish_stats(stats)
 
@@ -257,6 +259,7 @@ class SegmentationNode(LifecycleNode):
             if self._worker.stop() and self._pipeline is not None:
                 self._pipeline.statistics.count_dropped()
             self._worker = None
+            self._stopping = False  # or the next configure would give its build up
 
     def _free(self) -> None:
         outputs, segmenter = self._outputs, self._segmenter
