@@ -197,6 +197,16 @@ def write_artefact(folder: Path, key: ArtefactKey, write: Callable[[Path], None]
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
+def fingerprint(folder: Path) -> str:
+    """Return what tells an artefact from any other: a hash of its files' checksums, 16 hexadecimal digits.
+
+    Args:
+        folder: as `find` or `find_shipped` returned it.
+    """
+    files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def discard(folder: Path) -> None:
     """Throw an artefact away, so that it is built anew; nothing happens where there is none."""
     if not folder.exists():

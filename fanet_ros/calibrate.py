@@ -265,6 +265,7 @@ def _gate_result(task: Task, info: BackendInfo, accuracy: Accuracy, exact: Accur
         input_size=", ".join(str(size) for size in accuracy.input_sizes),
         versions=_versions(info.name),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        network=backend_class(info.name).int8_network(task.weights) if info.precision == "int8" else "",
     )
 
 

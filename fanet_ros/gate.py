@@ -52,6 +52,8 @@ class GateResult:
         versions: of the libraries that took part.
         date: of the measurement, UTC, ISO 8601.
         graph_version: of the exported graph.
+        network: fingerprint of the quantised network that was measured, so that a result never vouches for another
+            one; empty where the weights alone determine the network.
     """
 
     weights: str
@@ -67,6 +69,7 @@ class GateResult:
     versions: Mapping[str, str]
     date: str
     graph_version: int = GRAPH_VERSION
+    network: str = ""
 
     def __post_init__(self) -> None:
         if self.metric not in LIMITS or self.precision not in LIMITS[self.metric]:
@@ -95,7 +98,9 @@ class GateResult:
         return f"{change} on {self.frames} frames of {self.data}"
 
 
-def choose_precision(weights: Path, backend: str, device: str, supported: Sequence[str]) -> tuple[str, str]:
+def choose_precision(
+    weights: Path, backend: str, device: str, supported: Sequence[str], int8_network: str = ""
+) -> tuple[str, str]:
     """Return the fastest precision that passed the gate for these weights, and why it was chosen.
 
     Args:
@@ -103,12 +108,14 @@ def choose_precision(weights: Path, backend: str, device: str, supported: Sequen
         backend: that will run them.
         device: `cpu`, `cuda` or `cuda:<index>`.
         supported: precisions to choose from, the fastest first; fp32, which always passes, is among them.
+        int8_network: fingerprint of the quantised network that int8 would run.
 
     Raises:
         WeightsError: the weights file cannot be read.
     """
     kind = device.partition(":")[0]
-    measured = {r.precision: r for r in read_gate_results(weights) if (r.backend, r.device) == (backend, kind)}
+    results = [r for r in read_gate_results(weights) if (r.backend, r.device) == (backend, kind)]
+    measured = {r.precision: r for r in results if r.network == (int8_network if r.precision == "int8" else "")}
     passed_over = []
     for precision in supported:
         result = measured.get(precision)
@@ -179,7 +186,7 @@ def shipped_gate_file(weights: Path) -> Path:
 
 
 def _merge(older: Sequence[GateResult], newer: Sequence[GateResult]) -> list[GateResult]:
-    merged = {(r.backend, r.device, r.precision): r for r in (*older, *newer)}
+    merged = {(r.backend, r.device, r.precision, r.network): r for r in (*older, *newer)}
     return [merged[key] for key in sorted(merged)]
 
 
@@ -201,7 +208,7 @@ def _read(path: Path, digest: str) -> list[GateResult]:
 
 
 def _parse(entry: Mapping[str, Any]) -> GateResult:
-    for name in ("weights", "backend", "device", "precision"):
+    for name in ("weights", "backend", "device", "precision", "network"):
         if not isinstance(entry[name], str):
             raise TypeError(f"{name} is {entry[name]!r}")  # results are sorted by these
     numbers = {"reference": float(entry["reference"]), "value": float(entry["value"]), "frames": int(entry["frames"])}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from fanet_ros import artefacts
 from fanet_ros.backends import create_backend
-from fanet_ros.backends.openvino_backend import find_int8, model_key, shipped_int8_folder
+from fanet_ros.backends.openvino_backend import OpenvinoBackend, find_int8, model_key, shipped_int8_folder
 from fanet_ros.backends.tensorrt_quantise import find_quantised
 from fanet_ros.calibrate import Calibration, Task, calibrate, quantise_int8, ship
 from fanet_ros.calibration_frames import open_frames
@@ -115,7 +115,7 @@ def test_results_decide_what_auto_takes(calibration: Calibration, weights: Path)
     passed = {r.precision for r in stored if r.passed}
     supported = ("int8", "bf16", "fp32")
     expected = next((p for p in supported if p in passed), "fp32")
-    assert choose_precision(weights, "openvino", "cpu", supported)[0] == expected
+    assert choose_precision(weights, "openvino", "cpu", supported, OpenvinoBackend.int8_network(weights))[0] == expected
     backend = create_backend(weights, backend="openvino", precision="int8")  # by name whether it passed or not
     assert backend.info.precision == "int8"
     backend.close()

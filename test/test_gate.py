@@ -103,6 +103,16 @@ def test_own_results_take_precedence_over_shipped_ones(weights: Path) -> None:
     assert choose_precision(weights, "openvino", "cpu", SUPPORTED)[0] == "bf16"
 
 
+def test_a_result_vouches_for_no_other_quantised_network(weights: Path) -> None:
+    write_gate_results(weights, [result(weights, "int8", network="shipped")], ship=True)
+    write_gate_results(weights, [result(weights, "int8", 4.0, network="own")])
+    assert choose_precision(weights, "openvino", "cpu", SUPPORTED, "shipped")[0] == "int8"
+    choice, reason = choose_precision(weights, "openvino", "cpu", SUPPORTED, "own")
+    assert choice == "fp32" and "int8 failed the accuracy gate" in reason
+    choice, reason = choose_precision(weights, "openvino", "cpu", SUPPORTED, "made by hand")
+    assert choice == "fp32" and "int8 was not measured" in reason
+
+
 def test_results_of_other_weights_or_graphs_do_not_count(weights: Path) -> None:
     older_graph = result(weights, "bf16", graph_version=GRAPH_VERSION - 1)
     write_gate_results(weights, [result(weights, "int8"), older_graph], ship=True)

@@ -133,7 +133,7 @@ def _start(
     reasons = [f"passed over {reason}" for reason in passed_over]
     while True:
         if precision == "auto":
-            tried, why = choose_precision(weights, name, device, supported)
+            tried, why = choose_precision(weights, name, device, supported, kind.int8_network(weights))
         else:
             tried, why = precision, f"precision {precision} was asked for"
         request = BackendRequest(weights, device, tried, threads, "; ".join([why, *reasons]), progress)

@@ -99,6 +99,15 @@ class Backend(ABC):
             device: as `find_device` returned it.
         """
 
+    @classmethod
+    def int8_network(cls, weights: Path) -> str:
+        """Return the fingerprint of the quantised network that int8 would run; empty where there is none.
+
+        Raises:
+            WeightsError: the weights file cannot be read.
+        """
+        return ""
+
     @abstractmethod
     def prepare(self, input_size: Size) -> None:
         """Build or load what network inputs of this size need; `infer` and `segment` do it by themselves.

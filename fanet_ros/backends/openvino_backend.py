@@ -53,6 +53,11 @@ class OpenvinoBackend(HostBackend):
     def precisions(cls, device: str) -> tuple[str, ...]:  # noqa: D102 (documented by Backend)
         return ("int8", "bf16", "fp32") if has_native_bf16() else ("int8", "fp32")
 
+    @classmethod
+    def int8_network(cls, weights: Path) -> str:  # noqa: D102 (documented by Backend)
+        folder = find_int8(weights, artefacts.weights_digest(weights))
+        return "" if folder is None else artefacts.fingerprint(folder)
+
     def prepare(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
         if input_size == self._size:
             return

@@ -74,7 +74,7 @@ def _import_nncf() -> Any:
         import nncf
     except ImportError as error:
         raise BackendError(f"calibrating int8 for openvino needs NNCF ({error}): pip install nncf") from None
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level silences every handler of the process
     return nncf
 
 

@@ -21,6 +21,7 @@ from fanet_ros.backends.cuda_path import CudaPath
 from fanet_ros.backends.nvidia import gpu_name, require_gpu
 from fanet_ros.backends.tensorrt_api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt_build import ENGINE, require_quantised
+from fanet_ros.backends.tensorrt_quantise import find_quantised
 from fanet_ros.errors import BackendError
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.settings import Size
@@ -80,6 +81,11 @@ class TensorrtBackend(Backend):
     def precisions(cls, device: str) -> tuple[str, ...]:  # noqa: D102 (documented by Backend)
         # where the layers around int8's convolutions run in fp32, fp16 moves less memory
         return ("int8", "fp16", "fp32") if library().mixes_precisions else ("fp16", "int8", "fp32")
+
+    @classmethod
+    def int8_network(cls, weights: Path) -> str:  # noqa: D102 (documented by Backend)
+        model = find_quantised(artefacts.weights_digest(weights))
+        return "" if model is None else artefacts.fingerprint(model.parent)
 
     def prepare(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
         self._network_for(input_size)

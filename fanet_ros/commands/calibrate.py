@@ -78,8 +78,9 @@ def calibrate(
         with _progress_bars() as counter:
             done = calibration.calibrate(task, counter)
         shipped = calibration.ship(task, done) if ship else []
-        supported = backend_class(done.backend).precisions(done.device)
-        _, reason = choose_precision(task.weights, done.backend, done.device, supported)
+        kind = backend_class(done.backend)
+        supported, network = kind.precisions(done.device), kind.int8_network(task.weights)
+        _, reason = choose_precision(task.weights, done.backend, done.device, supported, network)
 
     console = Console()
     console.print(_table(done, task.gate.name))

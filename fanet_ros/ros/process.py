@@ -23,6 +23,10 @@ from fanet_ros.ros.transport import prepare_process
 
 NodeType = TypeVar("NodeType", bound=Node)
 
+# Python lets a thread that computes go on for 5 ms while another waits, by default: the worker would get a frame only
+# when the executor, which has just received it, has nothing more to do (0.4 ms at each frame).
+_SWITCH_INTERVAL_S = 5e-5
+
 _stop_asked = threading.Event()
 _REPEATS_S = 1.0  # a terminal and a launch system may both pass on the same Ctrl-C
 
@@ -36,6 +40,7 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         make: the node's constructor.
         after_start: called once with the node before it spins.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     faulthandler.enable()  # should a driver or library crash, its stack tells which
     stop = stop_signals()
     notes = prepare_process()  # before rclpy.init, which reads the DDS profile
