@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,15 @@ def test_tables(run: subprocess.CompletedProcess[str]) -> None:
     assert "not measured: tensorrt fp32" in run.stdout
 
 
+@pytest.fixture
+def sigint_raises() -> Iterator[None]:
+    """Undo what a shell does to the jobs that it starts in the background: they ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("sigint_raises")
 def test_who_dies_is_a_row_with_its_error_and_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     def kill_openvino() -> None:
         max(psutil.Process().children(), key=lambda child: child.pid).kill()
