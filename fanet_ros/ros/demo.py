@@ -31,7 +31,7 @@ from fanet_ros.ros.transport import prepare_process
 from fanet_ros.sources import open_source
 
 NAMESPACE = "/fanet_demo"  # so that a demo never mixes with a robot's own camera on the same network
-_STREET_RATE_HZ = 10.0  # about what the network makes of it on two CPU cores
+_STREET_RATE_HZ = 10.0  # what two CPU cores keep up with, camera and recorder included
 _START_TIMEOUT_S = 60.0
 _SILENCE_S = 2.0
 _console = Console()
