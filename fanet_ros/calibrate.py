@@ -199,13 +199,13 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
 
     if backend == "openvino":
         from fanet_ros.backends import openvino_build, openvino_quantise
-        from fanet_ros.backends.openvino_backend import model_key
+        from fanet_ros.backends.openvino_backend import MODEL, model_key
 
         arguments = {"weights": str(task.weights.resolve())}
         exact = artefacts.obtain(
             model_key(digest, "fp32"), builder=openvino_build.__name__, arguments=arguments, progress=no_progress
         )
-        model = exact / openvino_build.MODEL
+        model = exact / MODEL
 
         def quantise_for_openvino(folder: Path) -> None:
             openvino_quantise.quantise(model, images, count, folder, progress=count_images)

@@ -22,9 +22,8 @@ from fanet_ros.settings import Size
 Network = Callable[[Tensor], Tensor]
 """uint8 (1, h, w, 3) RGB -> logits (1, classes, ceil(h/8), ceil(w/8)), on the device and its current stream."""
 
-_KEPT = (
-    4  # functions with buffers and graph of their own: a camera, with and without confidence, and one change of size
-)
+# functions with buffers and graph of their own: for a camera, with and without confidence, and for one change of size
+_KEPT = 4
 _WARM_UPS = 3  # runs before the capture: kernels are compiled or chosen, and memory is allocated
 
 _log = logging.getLogger(__name__)

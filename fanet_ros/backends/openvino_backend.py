@@ -17,7 +17,8 @@ from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
 from fanet_ros.settings import Size
 
-_MODEL = "model.xml"
+MODEL = "model.xml"
+"""The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What layers compute in that are not quantised; never left to OpenVINO, which takes bf16 wherever the CPU has it."""
 
@@ -101,9 +102,9 @@ class OpenvinoBackend(HostBackend):
 
     def _read_model(self) -> Any:
         try:
-            return self._core.read_model(self._folder / _MODEL)
+            return self._core.read_model(self._folder / MODEL)
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot read {self._folder / _MODEL}: {error}") from None
+            raise BackendError(f"OpenVINO cannot read {self._folder / MODEL}: {error}") from None
 
 
 def find_int8(weights: Path, digest: str) -> Path | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fanet_ros.backends.openvino_backend import MODEL
 from fanet_ros.backends.openvino_import import import_openvino
 from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
 from fanet_ros.weights import load_network
-
-MODEL = "model.xml"
 
 
 def build(folder: Path, *, weights: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import rich
 from numpy.typing import NDArray
 
-from fanet_ros.backends.openvino_build import MODEL
+from fanet_ros.backends.openvino_backend import MODEL
 from fanet_ros.backends.openvino_import import import_openvino
 from fanet_ros.errors import BackendError, SourceError
 

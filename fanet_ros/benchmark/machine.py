@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import psutil
 
+from fanet_ros.backends.processor import processor_flags, processor_info
 from fanet_ros.resources import package_version
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +51,8 @@ _DISTRIBUTIONS = {
 
 def describe_machine() -> dict[str, Any]:
     """Return the machine's side of the result, ready for JSON; nothing that cannot be found out is an error."""
-    cpu = _cpu_info()
-    flags = set(cpu.get("flags", cpu.get("Features", "")).split())
+    cpu = processor_info()
+    flags = processor_flags()
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "cpu_family": _number(cpu.get("cpu family")),
@@ -74,16 +75,6 @@ def describe_machine() -> dict[str, Any]:
 def load_average() -> float:
     """Return how many processes wanted to run on average during the last minute."""
     return round(os.getloadavg()[0], 2)
-
-
-def _cpu_info() -> dict[str, str]:
-    """The first processor in /proc/cpuinfo."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in lines)
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _number(text: str | None) -> int | None:
