@@ -66,6 +66,7 @@ setup(
     extras_require={
         "benchmark": ["matplotlib>=3.5", "psutil>=5.9"],
         "calibrate": ["nncf>=2.14"],
+        "train": ["kornia>=0.7", "matplotlib>=3.5", "pydantic>=2", "tensorboard>=2.12", "torchmetrics>=1.0"],
     },
     entry_points={"console_scripts": ["fanet = fanet_ros.cli:main"]},
 )

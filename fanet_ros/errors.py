@@ -29,6 +29,14 @@ class SourceError(FanetError):
     """A video, image folder or camera that cannot be opened or read."""
 
 
+class DatasetError(FanetError):
+    """A data set that is missing, incomplete or damaged."""
+
+
+class TrainingError(FanetError):
+    """A training that cannot start, go on or be resumed; says why."""
+
+
 class KernelError(FanetError):
     """The library of compiled kernels is missing or does not fit the code; says how to build it."""
 

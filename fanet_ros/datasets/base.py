@@ -1,0 +1,101 @@
+"""What a data set is: images with a class id per pixel, read one by one or by the window."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.labels import LabelSet
+from fanet_ros.settings import Size
+
+IGNORED = 255
+"""The label of a pixel that neither training nor evaluation looks at."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its truth.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB.
+        labels: uint8 (H, W), class ids of the data set's label set, or `IGNORED`.
+        name: unique within the data set and split; it may hold slashes.
+    """
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    name: str
+
+
+class Window(NamedTuple):
+    """A part of an image in pixels, from its top left corner; it may reach beyond the image."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class Dataset(ABC):
+    """Labelled images of one split, in a fixed order. Reading has no side effects, so any process may do it.
+
+    Attributes:
+        name: of the data set, as `open_dataset` knows it.
+        split: of the images, such as `train`.
+        label_set: what the ids mean.
+        names: of the samples, in order, without reading them.
+    """
+
+    name: str
+    split: str
+    label_set: LabelSet
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def size(self, index: int) -> Size:
+        """Return the size of an image in pixels without decoding all of it, where its format allows that.
+
+        Raises:
+            DatasetError: the file is missing or no image.
+        """
+
+    @abstractmethod
+    def read(self, index: int) -> Sample:
+        """Read an image and its labels.
+
+        Raises:
+            DatasetError: a file is missing or damaged, or image and labels do not fit; names the file and what to do.
+        """
+
+    def read_window(self, index: int, window: Window) -> Sample:
+        """Read a part of an image; for tiles of tens of megapixels a data set may read only that part.
+
+        Returns:
+            A sample of exactly the window's size. Where the window reaches beyond the image, its image is black and
+            its labels are `IGNORED`.
+
+        Raises:
+            DatasetError: as for `read`.
+        """
+        sample = self.read(index)
+        return Sample(cut(sample.image, window, 0), cut(sample.labels, window, IGNORED), sample.name)
+
+
+def cut(pixels: NDArray[np.uint8], window: Window, fill: int) -> NDArray[np.uint8]:
+    """Copy a window out of an image or labels, (H, W) or (H, W, C); `fill` stands for what lies beyond."""
+    height, width = pixels.shape[:2]
+    result = np.full((window.height, window.width, *pixels.shape[2:]), fill, np.uint8)
+    left, top = max(window.left, 0), max(window.top, 0)
+    right, bottom = min(window.left + window.width, width), min(window.top + window.height, height)
+    if right > left and bottom > top:
+        target = result[top - window.top : bottom - window.top, left - window.left : right - window.left]
+        target[...] = pixels[top:bottom, left:right]
+    return result
