@@ -96,7 +96,7 @@ def legend(label_set: LabelSet, width: int) -> Image:
 
 
 def contact_sheet(
-    samples: Sequence[tuple[Image, Image, Image]],
+    samples: Sequence[Sequence[Image]],
     label_set: LabelSet,
     titles: Sequence[str] = ("camera", "classes", "overlay"),
     picture_width: int = 420,

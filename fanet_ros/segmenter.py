@@ -96,7 +96,7 @@ class Segmenter:
             device=device,
             precision=precision,
             threads=threads,
-            input_size=None if input_size == "camera" else self._size_for(_USUAL_FRAME),
+            input_size=None if input_size == "camera" else self.input_size_for(_USUAL_FRAME),
             progress=progress,
         )
         try:
@@ -144,7 +144,7 @@ class Segmenter:
         size = output_size or frame_size
         if confidence_threshold > 0 and not confidence and out is not None:
             out = LabelBuffers(out.labels, self._scratch.array("confidence", size, np.uint8))
-        input_size = self._size_for(frame_size)
+        input_size = self.input_size_for(frame_size)
         self._prepare(input_size)
         labels, sureness = self._backend.segment(
             frame, encoding, input_size, size, confidence=confidence or confidence_threshold > 0, out=out
@@ -154,6 +154,26 @@ class Segmenter:
             np.less(sureness, confidence_threshold * 255, out=unsure)
             np.copyto(labels, UNLABELLED, where=unsure)
         return Segmentation(labels, sureness if confidence else None, input_size)
+
+    def logits(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network alone, for those who combine several looks at one frame (fanet_ros.evaluation).
+
+        Args:
+            image: uint8, (H, W, 3), RGB, contiguous; the network's input as it is, of any size.
+
+        Returns:
+            Logits, float32, (classes, ceil(H / 8), ceil(W / 8)), not checked for being finite; valid until the next
+            call of any method.
+
+        Raises:
+            BackendError: the network cannot be built for that size.
+        """
+        self._prepare(Size(image.shape[1], image.shape[0]))
+        return self._backend.infer(image)
+
+    def input_size_for(self, frame_size: Size) -> Size:
+        """Return the size at which the network looks at a frame of the given size."""
+        return fit_input_size(self._input_size, self._recommended, frame_size)
 
     def warm_up(self) -> None:
         """Segment one grey frame, so that the first real one meets allocated memory and chosen kernels.
@@ -177,9 +197,6 @@ class Segmenter:
         except BackendError as error:
             self._unbuildable[input_size] = str(error)
             raise
-
-    def _size_for(self, frame_size: Size) -> Size:
-        return fit_input_size(self._input_size, self._recommended, frame_size)
 
 
 class _Scratch:

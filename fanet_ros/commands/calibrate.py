@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fanet_ros.commands.console import one_line_errors
+from fanet_ros.commands.console import one_line_errors, progress_bars
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import BACKENDS, PRECISIONS
 
 if TYPE_CHECKING:
-    from fanet_ros.calibrate import Calibration, Counter
+    from fanet_ros.calibrate import Calibration
 
 _SPECS = SegmentationParameters.specs()
 _FEW_FRAMES = 20
@@ -75,7 +72,7 @@ def calibrate(
             input_size=input_size,
             labels=labels,
         )
-        with _progress_bars() as counter:
+        with progress_bars() as counter:
             done = calibration.calibrate(task, counter)
         shipped = calibration.ship(task, done) if ship else []
         kind = backend_class(done.backend)
@@ -92,20 +89,6 @@ def calibrate(
     lines += [f"to deliver with the weights: {path}" for path in shipped]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-@contextmanager
-def _progress_bars() -> Iterator[Counter]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console()) as progress:
-        tasks = {}
-
-        def count(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done)
-
-        yield count
 
 
 def _table(done: Calibration, data: str) -> Table:

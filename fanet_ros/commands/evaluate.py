@@ -1,0 +1,174 @@
+"""`fanet evaluate`: how good weights are on a labelled data set."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fanet_ros.commands.console import one_line_errors, progress_bars
+from fanet_ros.errors import SettingError
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.settings import BACKENDS, PRECISIONS
+
+if TYPE_CHECKING:
+    from fanet_ros.evaluation.plan import Plan
+    from fanet_ros.evaluation.run import Evaluation
+
+_SPECS = SegmentationParameters.specs()
+_LIST = "list"
+
+
+def evaluate(
+    dataset: Annotated[str, typer.Option(help="Name of the data set (docs/datasets.md).")] = "",
+    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data set lies.")] = None,
+    split: Annotated[str, typer.Option(help="Part of the data set; val if left out.")] = "",
+    protocol: Annotated[
+        str, typer.Option(help="Settings of a published evaluation, to be compared with it; list shows all.")
+    ] = "",
+    weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
+    labels: Annotated[str, typer.Option(help=_SPECS["labels"].description)] = "",
+    backend: Annotated[str, typer.Option(help=_SPECS["backend"].description, metavar="|".join(BACKENDS))] = "auto",
+    device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
+    precision: Annotated[
+        str, typer.Option(help=_SPECS["precision"].description, metavar="|".join(PRECISIONS))
+    ] = "auto",
+    threads: Annotated[int, typer.Option(help=_SPECS["threads"].description)] = 0,
+    input_size: Annotated[
+        str, typer.Option(help="Of the network: auto (the weights' own), camera (the image's) or WIDTHxHEIGHT.")
+    ] = "",
+    scales: Annotated[
+        str, typer.Option(metavar="S,S,...", help="Average predictions over these multiples of the input size.")
+    ] = "",
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Average with predictions of the mirrored image.")
+    ] = None,
+    window: Annotated[
+        str, typer.Option(metavar="WIDTHxHEIGHT", help="See images in parts of this size; none: whole.")
+    ] = "",
+    stride: Annotated[
+        str, typer.Option(metavar="WIDTHxHEIGHT", help="From one window to the next; side by side if left out.")
+    ] = "",
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; may be repeated.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="CLASS", help="A class that is in no mean; may be repeated. none: none.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many images, evenly spread; 0 for all.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the confusion matrix (needs matplotlib).")
+    ] = None,
+    overlays: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write pictures of the worst and the best images there.")
+    ] = None,
+    overlay_count: Annotated[int, typer.Option(min=1, help="How many of the worst, and of the best.")] = 10,
+) -> None:
+    """Score weights on a labelled data set, at the size of its labels (docs/results.md)."""
+    console = Console()
+    with one_line_errors():
+        if protocol == _LIST:
+            from fanet_ros.evaluation.protocols import load_protocols
+            from fanet_ros.evaluation.tables import protocol_table
+
+            console.print(protocol_table(load_protocols().values()))
+            return
+        for name, value in (("backend", backend), ("device", device), ("precision", precision), ("threads", threads)):
+            _SPECS[name].validate(value)
+        if find_spec("torchmetrics") is None:
+            raise SettingError("fanet evaluate needs torchmetrics, which is not installed: pip install torchmetrics")
+
+        from fanet_ros.datasets import open_dataset
+        from fanet_ros.evaluation import confusion as confusion_plot
+        from fanet_ros.evaluation import overlays as pictures
+        from fanet_ros.evaluation import run, summary
+        from fanet_ros.evaluation.plan import make_plan
+        from fanet_ros.evaluation.prediction import make_predictor
+        from fanet_ros.report import make_folder
+        from fanet_ros.segmenter import Segmenter
+
+        plan = make_plan(
+            protocol=protocol,
+            dataset=dataset,
+            split=split,
+            options=option or (),
+            input_size=input_size,
+            scales=scales,
+            flip=flip,
+            window=window,
+            stride=stride,
+            leave_out=leave_out or (),
+            limit=limit,
+        )
+        if json_file is not None:
+            summary.check_json_path(json_file)
+        if confusion is not None:
+            confusion_plot.check_can_plot(confusion)
+        if overlays is not None:
+            make_folder(overlays)
+        samples = open_dataset(plan.dataset, data, plan.split, plan.options)
+        path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
+        segmenter = Segmenter(
+            path,
+            labels=labels,
+            backend=backend,
+            device=device,
+            precision=precision,
+            input_size=plan.input_size,
+            threads=threads,
+        )
+        try:
+            run.check_label_sets(segmenter.label_set, samples.label_set)
+            predictor = make_predictor(segmenter, plan.looks)
+            with progress_bars() as count:
+                done = run.evaluate(
+                    predictor, samples, limit=limit, left_out=plan.leave_out, progress=partial(count, "evaluating")
+                )
+                if overlays is not None:
+                    pictures.write_overlays(
+                        overlays, done, samples, predictor, overlay_count, partial(count, "drawing overlays")
+                    )
+            facts = summary.summarise(done, plan, samples, path, segmenter.backend_info)
+        finally:
+            segmenter.close()
+        title = f"{facts['weights']['network']} ({path.name}) on {samples.name} {samples.split}"
+        if json_file is not None:
+            summary.write_summary(facts, json_file)
+        if confusion is not None:
+            confusion_plot.plot_confusion(done.scores, samples.label_set, title, confusion)
+    _print(console, done, plan, samples.label_set.names, title, str(facts["weights"]["network"]))
+    written = [str(file) for file in (json_file, confusion, overlays) if file is not None]
+    backend_line = f"backend: {segmenter.backend_info}"
+    for line in [backend_line, *(["written: " + ", ".join(written)] if written else [])]:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _print(console: Console, done: Evaluation, plan: Plan, names: tuple[str, ...], title: str, network: str) -> None:
+    """Print the tables and what one must know to read them."""
+    from fanet_ros.evaluation.tables import class_table, published_table
+
+    scores, looks = done.scores, plan.looks
+    sizes = ", ".join(str(size) for size in done.input_sizes[:4]) + (" and more" if len(done.input_sizes) > 4 else "")
+    console.print(class_table(scores, names, plan.leave_out, title))
+    lines = [
+        f"mIoU {100 * scores.miou:.2f} %, pixel accuracy {100 * scores.pixel_accuracy:.2f} %, mean accuracy "
+        f"{100 * scores.mean_accuracy:.2f} %, mean F1 {100 * scores.mean_f1:.2f} %",
+        f"{scores.frames} images, {scores.pixels / 1e6:.1f} million known pixels; network input {sizes}"
+        + ("" if looks.window is None else f" for windows of {looks.window}")
+        + (", mirrored, too" if looks.flip else "")
+        + f"; {done.median_ms:.1f} ms an image",
+    ]
+    protocol = plan.protocol
+    if protocol is not None:
+        if protocol.published:
+            console.print(published_table(scores, protocol, network))
+        lines += [f"not as the protocol has it: {difference}" for difference in plan.differences]
+        lines += [f"note: {protocol.note}"] if protocol.note else []
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,170 @@
+"""What an evaluation is to do: the settings of a protocol, replaced by what was asked for explicitly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fanet_ros.errors import SettingError
+from fanet_ros.evaluation.prediction import Looks
+from fanet_ros.evaluation.protocols import Protocol, find_protocol
+from fanet_ros.settings import Size, check_input_size, read_size
+
+DEFAULT_SPLIT = "val"
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the scores besides weights and backend.
+
+    Attributes:
+        dataset: name of the data set.
+        split: of it.
+        options: of the data set.
+        input_size: `auto`, `camera` or WIDTHxHEIGHT.
+        looks: at every image.
+        leave_out: classes that are in no mean.
+        protocol: whose published figures are to be compared with; None for none.
+        differences: what is not as the protocol has it, in words; with any, figures cannot be compared strictly.
+    """
+
+    dataset: str
+    split: str
+    options: Mapping[str, Any]
+    input_size: str
+    looks: Looks
+    leave_out: tuple[str, ...]
+    protocol: Protocol | None
+    differences: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings in JSON's types."""
+        looks = self.looks
+        return {
+            "input_size": self.input_size,
+            "scales": list(looks.scales),
+            "flip": looks.flip,
+            "window": None if looks.window is None else str(looks.window),
+            "stride": None if looks.stride is None else str(looks.stride),
+            "leave_out": list(self.leave_out),
+        }
+
+
+def make_plan(
+    *,
+    protocol: str = "",
+    dataset: str = "",
+    split: str = "",
+    options: Sequence[str] = (),
+    input_size: str = "",
+    scales: str = "",
+    flip: bool | None = None,
+    window: str = "",
+    stride: str = "",
+    leave_out: Sequence[str] = (),
+    limit: int = 0,
+) -> Plan:
+    """Read the settings as they are typed; what is empty or None comes from the protocol, or is the default.
+
+    Args:
+        protocol: name of a protocol, or empty.
+        dataset: name of the data set; needed where there is no protocol.
+        split: of the data set; `val` by default.
+        options: of the data set, KEY=VALUE; they join those of the protocol. Another data set than the protocol's takes
+            none of the protocol's.
+        input_size: `auto` (the default), `camera` or WIDTHxHEIGHT.
+        scales: numbers separated by commas.
+        flip: whether mirrored images count, too.
+        window: WIDTHxHEIGHT, or `none` for whole images where the protocol has windows.
+        stride: WIDTHxHEIGHT.
+        leave_out: names of classes; they replace the protocol's. The name `none` alone is for none.
+        limit: of images, 0 for none; it only makes a difference to the protocol.
+
+    Raises:
+        SettingError: a value has another form, or there is no data set; says what is expected.
+    """
+    base = find_protocol(protocol) if protocol else None
+    dataset = dataset or (base.dataset if base else "")
+    if not dataset:
+        raise SettingError("dataset: received none; give the name of a data set, or a protocol (list shows them)")
+    chosen = Protocol(
+        name=protocol,
+        dataset=dataset,
+        split=split or (base.split if base else DEFAULT_SPLIT),
+        options={**(base.options if base and base.dataset == dataset else {}), **_read_options(options)},
+        input_size=input_size or (base.input_size if base else "auto"),
+        scales=_read_scales(scales) if scales else (base.scales if base else (1.0,)),
+        flip=(base.flip if base else False) if flip is None else flip,
+        window=window or (base.window if base else ""),
+        stride=stride or (base.stride if base and not window else ""),
+        leave_out=_read_leave_out(leave_out, base.leave_out if base else ()),
+    )
+    try:
+        check_input_size(chosen.input_size)
+    except SettingError as error:
+        raise SettingError(f"input_size: {error}") from None
+    size = None if chosen.window in ("", NONE) else _read("window", chosen.window)
+    step = _read("stride", chosen.stride) if chosen.stride else None
+    differences = _differences(base, chosen) if base else []
+    if base and limit:
+        differences.append(f"at most {limit} images")
+    return Plan(
+        dataset=chosen.dataset,
+        split=chosen.split,
+        options=chosen.options,
+        input_size=chosen.input_size,
+        looks=Looks(chosen.scales, chosen.flip, size, step),
+        leave_out=chosen.leave_out,
+        protocol=base,
+        differences=tuple(differences),
+    )
+
+
+def _read_options(texts: Sequence[str]) -> dict[str, str]:
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise SettingError(f"option: received {text!r}, expected KEY=VALUE")
+        options[key] = value
+    return options
+
+
+def _read_leave_out(names: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:
+    if list(names) == [NONE]:
+        return ()
+    return tuple(names) or default
+
+
+def _read_scales(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise SettingError(f"scales: received {text!r}, expected numbers separated by commas, as 0.75,1,1.25") from None
+
+
+def _read(name: str, text: str) -> Size:
+    try:
+        return read_size(text)
+    except SettingError as error:
+        raise SettingError(f"{name}: {error}") from None
+
+
+def _differences(base: Protocol, chosen: Protocol) -> list[str]:
+    names = ("dataset", "split", "options", "input_size", "scales", "flip", "window", "stride", "leave_out")
+    return [
+        f"{name} {_text(getattr(chosen, name))} instead of {_text(getattr(base, name))}"
+        for name in names
+        if _text(getattr(chosen, name)) != _text(getattr(base, name))
+    ]
+
+
+def _text(value: Any) -> str:
+    """A setting as it would be typed, so that `true` and True are one."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={_text(entry)}" for key, entry in value.items()) or NONE
+    if isinstance(value, tuple):
+        return ",".join(f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in value) or NONE
+    return str(value).lower() if isinstance(value, bool) else str(value) or NONE

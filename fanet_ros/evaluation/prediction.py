@@ -1,0 +1,197 @@
+"""Labels for scoring: one look at the image as the node takes it, or the mean of many (scales, mirror, windows)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from fanet_ros.errors import InferenceError, SettingError
+from fanet_ros.evaluation.windows import rows_of_windows, window_weights
+from fanet_ros.frame import FrameResizer
+from fanet_ros.segmenter import Segmenter
+from fanet_ros.settings import MAX_SIDE, MIN_SIDE, Size
+
+_SIZE_STEP = 8  # of scaled inputs, so that the network's output grid covers them evenly (as fanet_ros.frame does)
+_SCALES = (0.1, 8.0)  # beyond these an input is a stamp, or fits no memory
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often, and how, the network looks at an image before its labels are decided.
+
+    Attributes:
+        scales: of the network's input size, each in [0.1, 8].
+        flip: whether it also sees everything mirrored left to right.
+        window: size of the parts in which an image is seen, in its own pixels; None for the whole image.
+        stride: from one window to the next, at most the window's size; None for windows side by side.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    window: Size | None = None
+    stride: Size | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be used.
+
+        Raises:
+            SettingError: with what was received and what is expected.
+        """
+        smallest, largest = _SCALES
+        if not self.scales or not all(smallest <= scale <= largest for scale in self.scales):
+            received = ", ".join(f"{scale:g}" for scale in self.scales) or "none"
+            raise SettingError(f"scales: received {received}, expected numbers from {smallest:g} to {largest:g}")
+        if self.stride is not None and self.window is None:
+            raise SettingError(f"stride: received {self.stride} without a window; give the windows' size, too")
+        if self.window is not None and self.stride is not None:
+            fits = self.stride.width <= self.window.width and self.stride.height <= self.window.height
+            if not fits:
+                raise SettingError(
+                    f"stride: received {self.stride}, expected at most the window's {self.window}, or windows would "
+                    "leave gaps"
+                )
+
+    @property
+    def single(self) -> bool:
+        """Whether that is one look at the whole image, which is what the node does."""
+        return self.scales == (1.0,) and not self.flip and self.window is None
+
+
+class Predictor(ABC):
+    """Turns images into labels at the images' size; used by one thread at a time."""
+
+    @abstractmethod
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the labels of an image.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+
+        Returns:
+            uint8 (H, W), class ids; valid until the next call.
+
+        Raises:
+            BackendError: the network cannot be built for the size that this image asks for.
+            InferenceError: the network's logits are not finite.
+        """
+
+    @abstractmethod
+    def input_sizes(self, image_size: Size) -> tuple[Size, ...]:
+        """Return the sizes at which the network sees an image of that size, smallest first."""
+
+
+def make_predictor(segmenter: Segmenter, looks: Looks) -> Predictor:
+    """Return what labels images with the looks asked for."""
+    return SinglePredictor(segmenter) if looks.single else AveragingPredictor(segmenter, looks)
+
+
+class SinglePredictor(Predictor):
+    """Exactly what the node does with a frame."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102 (documented by Predictor)
+        return self._segmenter.segment(image).labels
+
+    def input_sizes(self, image_size: Size) -> tuple[Size, ...]:  # noqa: D102 (documented by Predictor)
+        return (self._segmenter.input_size_for(image_size),)
+
+
+class AveragingPredictor(Predictor):
+    """Averages the softmax probabilities of several looks, each upsampled as published, then decides.
+
+    Upsampling is bilinear with align_corners=True, before the softmax. Where windows overlap, each counts the more the
+    further a pixel lies from its border, where the network sees least of what surrounds it.
+
+    Probabilities are kept for one row of windows, not for the image: classes x window height x image width floats.
+    They lie on the GPU where the network runs on one, and so do the sums.
+    """
+
+    def __init__(self, segmenter: Segmenter, looks: Looks) -> None:
+        self._segmenter = segmenter
+        self._looks = looks
+        self._resizer = FrameResizer()
+        device = segmenter.backend_info.device
+        self._device = torch.device(device if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+    def input_sizes(self, image_size: Size) -> tuple[Size, ...]:  # noqa: D102 (documented by Predictor)
+        base = self._segmenter.input_size_for(self._window_in(image_size))
+        return tuple(sorted({_scaled(base, scale) for scale in self._looks.scales}))
+
+    @torch.inference_mode()
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102 (documented by Predictor)
+        height, width = image.shape[:2]
+        window = self._window_in(Size(width, height))
+        stride = self._looks.stride or window
+        weights = None
+        if window != (width, height):
+            weights = torch.from_numpy(window_weights(window)).to(self._device)
+        classes = len(self._segmenter.label_set)
+        band = torch.zeros(classes, window.height, width, device=self._device)  # of the current row of windows
+        labels = np.empty((height, width), np.uint8)
+        for top, lefts, finished in rows_of_windows(Size(width, height), window, stride):
+            for left in lefts:
+                part = image[top : top + window.height, left : left + window.width]
+                probabilities = self._probabilities(part)
+                band[:, :, left : left + window.width] += probabilities if weights is None else probabilities * weights
+            # rows that the next windows do not reach are decided; the others move up to where those will add to them
+            labels[top : top + finished] = band[:, :finished].argmax(0).to(torch.uint8).cpu().numpy()
+            if finished < window.height:
+                band = torch.cat([band[:, finished:], torch.zeros_like(band[:, :finished])], dim=1)
+            else:
+                band.zero_()
+        return labels
+
+    def _probabilities(self, part: NDArray[np.uint8]) -> Tensor:
+        """The sum over all looks at one window, float32 (classes, h, w)."""
+        size = Size(part.shape[1], part.shape[0])
+        base = self._segmenter.input_size_for(size)
+        inputs = self._inputs(part, base)
+        total = self._softmax(*next(inputs), size)
+        for image, mirrored in inputs:
+            total += self._softmax(image, mirrored, size)
+        return total
+
+    def _inputs(self, part: NDArray[np.uint8], base: Size) -> Iterator[tuple[NDArray[np.uint8], bool]]:
+        """The network's inputs, each valid until the next is asked for, and whether they are mirrored."""
+        for scale in self._looks.scales:
+            image = self._resizer.to_network_input(part, "rgb8", _scaled(base, scale))
+            yield image, False
+            if self._looks.flip:
+                yield np.ascontiguousarray(image[:, ::-1]), True
+
+    def _softmax(self, image: NDArray[np.uint8], mirrored: bool, size: Size) -> Tensor:
+        logits = torch.from_numpy(self._segmenter.logits(image)).to(self._device)  # (classes, h/8, w/8)
+        if not bool(torch.isfinite(logits).all()):
+            raise InferenceError(
+                "the network's logits are not all finite numbers: is the precision too low (use precision fp32), or do "
+                "the weights not fit?"
+            )
+        if mirrored:  # the grid lies corner to corner on the image, so it can be turned back before it is enlarged
+            logits = logits.flip(-1)
+        large = functional.interpolate(logits[None], (size.height, size.width), mode="bilinear", align_corners=True)
+        return torch.softmax(large[0], dim=0)
+
+    def _window_in(self, image_size: Size) -> Size:
+        window = self._looks.window or image_size
+        return Size(min(window.width, image_size.width), min(window.height, image_size.height))
+
+
+def _scaled(base: Size, scale: float) -> Size:
+    if scale == 1.0:
+        return base  # exactly what one look would use
+    size = Size(*(max(MIN_SIDE, round(side * scale / _SIZE_STEP) * _SIZE_STEP) for side in base))
+    if max(size) > MAX_SIDE:
+        raise SettingError(
+            f"scales: {scale:g} makes the network's input {size}, expected sides up to {MAX_SIDE} pixels; use a "
+            "smaller scale, input size or window"
+        )
+    return size

@@ -1,0 +1,150 @@
+"""One run over a data set: every image predicted and scored, by itself and together."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+
+from fanet_ros.datasets import Dataset, Sample
+from fanet_ros.errors import DatasetError, LabelSetError, SettingError
+from fanet_ros.evaluation.prediction import Predictor
+from fanet_ros.evaluation.scores import Scorer, Scores
+from fanet_ros.labels import LabelSet
+from fanet_ros.settings import Size
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """How well the labels of one image are.
+
+    Attributes:
+        index: of the image in the data set.
+        name: of the image.
+        miou: mean IoU over the classes in its truth, in [0, 1]; NaN where no pixel's truth is known.
+        pixel_accuracy: share of its known pixels with the right label; NaN likewise.
+    """
+
+    index: int
+    name: str
+    miou: float
+    pixel_accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a run over a data set has shown.
+
+    Attributes:
+        scores: of all images together.
+        images: each by itself, in the order of the data set.
+        input_sizes: at which the network saw the images, smallest first.
+        median_ms: from an image in memory to its labels, in milliseconds.
+    """
+
+    scores: Scores
+    images: tuple[ImageScore, ...]
+    input_sizes: tuple[Size, ...]
+    median_ms: float
+
+
+def check_label_sets(weights: LabelSet, data: LabelSet) -> None:
+    """Accept label sets of the same classes in the same order, whatever the sets are called.
+
+    Raises:
+        LabelSetError: they differ; says where first.
+    """
+    if weights.names == data.names:
+        return
+    if len(weights) != len(data):
+        difference = f"{len(weights)} classes against {len(data)}"
+    else:
+        index = next(i for i, pair in enumerate(zip(weights.names, data.names, strict=True)) if pair[0] != pair[1])
+        difference = f"class {index} is '{weights.names[index]}' against '{data.names[index]}'"
+    raise LabelSetError(
+        f"the weights' label set '{weights.name}' is not the data's '{data.name}' ({difference}); evaluate weights "
+        f"that were trained with the classes of '{data.name}'"
+    )
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    limit: int = 0,
+    left_out: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Predict and score the images of a data set.
+
+    Args:
+        predictor: of a network with the data set's classes (`check_label_sets`).
+        dataset: the images; they are read ahead of the network, in one thread of their own.
+        limit: score at most so many images, evenly spread over the data set; 0 for all.
+        left_out: names of classes that count in no mean, here and image by image.
+        progress: told how many of how many images are done.
+
+    Raises:
+        SettingError: a class that is left out does not exist, or none remains.
+        DatasetError: an image cannot be read, there is none, or no pixel's truth is known.
+        BackendError: the network cannot be built for the size that an image asks for.
+        InferenceError: the network's logits are not finite.
+    """
+    excluded = _ids(left_out, dataset.label_set)
+    total, images = Scorer(len(dataset.label_set)), []
+    input_sizes: set[Size] = set()
+    milliseconds = []
+    indices = spread(len(dataset), limit)
+    for index, sample in zip(indices, read_ahead(dataset, indices), strict=True):
+        started = perf_counter()
+        labels = predictor.predict(sample.image)
+        milliseconds.append((perf_counter() - started) * 1e3)
+        height, width = labels.shape
+        input_sizes.update(predictor.input_sizes(Size(width, height)))
+        one = Scorer(total.classes)
+        one.add(labels, sample.labels)
+        total.merge(one.counts())
+        scores = one.scores(excluded)
+        images.append(ImageScore(index, sample.name, scores.miou, scores.pixel_accuracy))
+        progress(len(images), len(indices))
+    where = f"split '{dataset.split}' of data set '{dataset.name}'"
+    if not images:
+        raise DatasetError(f"{where} holds no image")
+    scores = total.scores(excluded)
+    if math.isnan(scores.miou):
+        raise DatasetError(
+            f"no pixel in {where} shows a class that counts, so there is nothing to score; the labels of a test split "
+            "are often withheld: use another split"
+        )
+    return Evaluation(scores, tuple(images), tuple(sorted(input_sizes)), statistics.median(milliseconds))
+
+
+def read_ahead(dataset: Dataset, indices: Sequence[int]) -> Iterator[Sample]:
+    """Yield samples in the order of `indices`, while a thread reads the next one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+        following = None
+        for index in indices:
+            current, following = following, reader.submit(dataset.read, index)
+            if current is not None:
+                yield current.result()
+        if following is not None:
+            yield following.result()
+
+
+def spread(length: int, limit: int) -> list[int]:
+    """Return at most `limit` indices (0: all), evenly spread over 0 to length - 1."""
+    count = min(limit, length) if limit else length
+    return [index * length // count for index in range(count)]
+
+
+def _ids(names: Sequence[str], label_set: LabelSet) -> tuple[int, ...]:
+    try:
+        ids = tuple(label_set.id_of(name) for name in names)
+    except LabelSetError as error:
+        raise SettingError(f"leave-out: {error}") from None
+    if len(set(ids)) == len(label_set):
+        raise SettingError(f"leave-out: received all classes of '{label_set.name}', expected at least one to remain")
+    return ids

@@ -1,0 +1,149 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import typer
+from evaluation_data import CLASSES, write_camvid, write_weights
+from typer.testing import CliRunner
+
+from fanet_ros import artefacts
+from fanet_ros.commands.evaluate import evaluate
+from fanet_ros.datasets import open_dataset
+from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.segmenter import Segmenter
+
+APP = typer.Typer()
+APP.command()(evaluate)
+RUNNER = CliRunner()
+FAST = ["--backend", "torch", "--device", "cpu", "--precision", "fp32", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_camvid(tmp_path_factory.mktemp("camvid"), {"val": 4, "test": 1})
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("weights") / "random.safetensors")
+
+
+def run(weights: Path, data: Path, *arguments: str) -> str:
+    """Run the command, which must succeed; later options replace earlier ones."""
+    fixed = ["--data", str(data), "--weights", str(weights), *FAST]
+    result = RUNNER.invoke(APP, [*fixed, *arguments], env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_everything_is_written_and_right(weights: Path, data: Path, tmp_path: Path) -> None:
+    json_file, png, folder = tmp_path / "scores.json", tmp_path / "confusion.png", tmp_path / "overlays"
+    files = ["--json", str(json_file), "--confusion", str(png), "--overlays", str(folder), "--overlay-count", "1"]
+    output = run(weights, data, "--dataset", "camvid", "--input-size", "camera", *files)
+
+    dataset, expected = open_dataset("camvid", data, "val"), ConfusionMatrix(CLASSES)
+    segmenter = Segmenter(weights, backend="torch", device="cpu", precision="fp32", input_size="camera", threads=1)
+    for index in range(len(dataset)):
+        sample = dataset.read(index)
+        expected.add(segmenter.segment(sample.image).labels, sample.labels)
+    segmenter.close()
+    facts = json.loads(json_file.read_text())
+    assert facts["scores"]["miou"] == pytest.approx(expected.mean_iou(), abs=1e-6)
+    assert facts["scores"]["frames"] == len(facts["images"]) == 4
+    assert list(facts["scores"]["iou"]) == list(dataset.label_set.names)
+    assert [image["name"] for image in facts["images"]] == list(dataset.names)
+    assert facts["weights"]["sha256"] == artefacts.weights_digest(weights)
+    assert facts["weights"]["network"] == "FANet-18"
+    assert facts["backend"] | {"reason": ""} == {"name": "torch", "device": "cpu", "precision": "fp32", "reason": ""}
+    assert facts["dataset"] == {
+        **{"name": "camvid", "split": "val", "options": {}, "images": 4},
+        "label_set": "camvid11",
+    }
+    assert facts["settings"]["input_size"] == "camera" and facts["input_sizes"] == ["64x48"]
+    assert facts["protocol"] is None and facts["date"] and {"fanet_ros", "torchmetrics"} <= facts["versions"].keys()
+
+    assert f"mIoU {100 * expected.mean_iou():.2f} %" in output
+    assert "FANet-18 (random.safetensors) on camvid val" in output and "bicyclist" in output
+    assert "4 images" in output and "network input 64x48" in output
+    assert cv2.imread(str(png)) is not None
+    assert [path.name.split("_")[1] for path in sorted(folder.iterdir())] == ["worst", "best"]
+
+
+def test_a_protocol_is_compared_with_what_was_published(weights: Path, data: Path, tmp_path: Path) -> None:
+    json_file = tmp_path / "scores.json"
+    arguments = ["--protocol", "camvid-test", "--input-size", "96x72", "--flip", "--json", str(json_file)]
+    output = run(weights, data, *arguments)
+    assert "protocol camvid-test" in output and "70.1" in output and "measured now" in output
+    assert "not as the protocol has it: input_size 96x72 instead of 960x720" in output
+    assert "not as the protocol has it: flip true instead of false" in output
+    facts = json.loads(json_file.read_text())
+    assert facts["dataset"]["split"] == "test" and facts["input_sizes"] == ["96x72"]
+    assert facts["protocol"]["name"] == "camvid-test" and len(facts["protocol"]["differences"]) == 2
+    assert {"network": "FANet-34", "source": "Hu et al., RA-L 2021, arXiv 2007.03815", "miou": 70.1} in (
+        facts["protocol"]["published"]
+    )
+
+
+def test_looks_limit_and_classes(weights: Path, data: Path, tmp_path: Path) -> None:
+    json_file = tmp_path / "scores.json"
+    looks = ["--scales", "0.5,1", "--flip", "--window", "48x32", "--stride", "32x32", "--input-size", "camera"]
+    rest = ["--limit", "2", "--leave-out", "sky", "--leave-out", "road", "--json", str(json_file)]
+    output = run(weights, data, "--dataset", "camvid", *looks, *rest)
+    assert "for windows of 48x32, mirrored, too" in output
+    assert output.count("(left out)") == 2
+    facts = json.loads(json_file.read_text())
+    assert facts["input_sizes"] == ["32x32", "48x32"]  # 24x16 is below the smallest input
+    assert facts["scores"]["frames"] == 2
+    assert facts["settings"]["leave_out"] == ["sky", "road"]
+    present = [
+        iou
+        for name, iou in facts["scores"]["iou"].items()
+        if facts["scores"]["shares"][name] and name not in ("sky", "road")
+    ]
+    assert facts["scores"]["miou"] == pytest.approx(sum(present) / len(present), abs=1e-5)
+
+
+def test_protocols_are_listed() -> None:
+    result = RUNNER.invoke(APP, ["--protocol", "list"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    for text in ("cityscapes-val", "camvid-test", "densepass", "window 1024x1024", "without clutter", "mIoU 76.3"):
+        assert text in result.output
+
+
+def test_faults_are_one_line_without_a_traceback(weights: Path, data: Path, tmp_path: Path) -> None:
+    other = write_weights(tmp_path / "other.safetensors", 19, "cityscapes19")
+    for arguments, text in (
+        ([], "dataset: received none"),
+        (["--dataset", "camvid", "--weights", str(other)], "(19 classes against 11); evaluate weights that"),
+        (["--dataset", "camvid", "--labels", "cityscapes19"], "label set 'cityscapes19' has 19 classes but the"),
+        (["--protocol", "nobody"], "protocol: received 'nobody', expected one of cityscapes-val"),
+        (["--dataset", "camvid", "--scales", "big"], "scales: received 'big', expected numbers"),
+        (["--dataset", "camvid", "--scales", "9"], "scales: received 9, expected numbers from 0.1 to 8"),
+        (["--dataset", "camvid", "--stride", "64x64"], "stride: received 64x64 without a window"),
+        (["--dataset", "camvid", "--data", str(tmp_path / "no")], "does not exist; data set camvid needs a folder"),
+        (["--dataset", "camvid", "--data", str(tmp_path)], "is no camvid"),
+        (["--dataset", "nothing"], "unknown data set 'nothing'"),
+        (["--dataset", "camvid", "--option", "x=1"], "option"),
+        (["--dataset", "camvid", "--leave-out", "clutter"], "has no class 'clutter'"),
+        (["--dataset", "camvid", "--json", str(tmp_path / "no" / "a.json")], "json: there is no folder"),
+        (["--dataset", "camvid", "--json", str(tmp_path)], "is a folder; give the name of a file"),
+        (["--dataset", "camvid", "--confusion", "a.pdf"], "expected the name of a .png file"),
+        (["--dataset", "camvid", "--overlays", str(weights)], "cannot be made"),
+        (["--dataset", "camvid", "--precision", "fp8"], "received 'fp8'"),
+        (["--dataset", "camvid", "--threads", "999"], "expected a value from 0 to 256"),
+    ):
+        fixed = ["--data", str(data), "--weights", str(weights), *FAST]
+        result = RUNNER.invoke(APP, [*fixed, *arguments], env={"COLUMNS": "200"})
+        assert result.exit_code == 2, (arguments, result.output)
+        assert text in result.output
+        assert "Traceback" not in result.output
+
+
+def test_importing_the_command_line_stays_light() -> None:
+    heavy = ("torch", "torchmetrics", "matplotlib")
+    code = f"import sys, fanet_ros.commands.evaluate; sys.exit(', '.join(set({heavy}) & set(sys.modules)) or None)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

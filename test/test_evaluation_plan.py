@@ -1,0 +1,88 @@
+import pytest
+
+from fanet_ros.errors import SettingError
+from fanet_ros.evaluation.plan import make_plan
+from fanet_ros.evaluation.prediction import Looks
+from fanet_ros.settings import Size
+
+
+def test_defaults() -> None:
+    plan = make_plan(dataset="camvid")
+    assert (plan.dataset, plan.split, plan.input_size, dict(plan.options)) == ("camvid", "val", "auto", {})
+    assert plan.looks == Looks() and plan.looks.single
+    assert plan.protocol is None and plan.leave_out == plan.differences == ()
+
+
+def test_everything_typed() -> None:
+    plan = make_plan(
+        dataset="potsdam",
+        split="test",
+        options=["eroded=true", "bands=a=b"],
+        input_size="640x480",
+        scales="0.75,1,1.25",
+        flip=True,
+        window="512x256",
+        stride="256x128",
+        leave_out=["clutter", "car"],
+    )
+    assert plan.options == {"eroded": "true", "bands": "a=b"}
+    assert plan.looks == Looks((0.75, 1.0, 1.25), True, Size(512, 256), Size(256, 128))
+    assert not plan.looks.single
+    assert plan.as_json() == {
+        "input_size": "640x480",
+        "scales": [0.75, 1.0, 1.25],
+        "flip": True,
+        "window": "512x256",
+        "stride": "256x128",
+        "leave_out": ["clutter", "car"],
+    }
+
+
+def test_a_protocol_alone() -> None:
+    plan = make_plan(protocol="potsdam")
+    assert (plan.dataset, plan.split, plan.input_size) == ("potsdam", "test", "camera")
+    assert plan.options == {"eroded": True} and plan.leave_out == ("clutter",)
+    assert plan.looks == Looks(window=Size(1024, 1024))
+    assert plan.protocol is not None and plan.protocol.name == "potsdam" and plan.differences == ()
+
+
+def test_what_is_typed_replaces_the_protocols() -> None:
+    plan = make_plan(protocol="potsdam", input_size="512x512", scales="1,2", flip=True, window="none", limit=3)
+    assert plan.looks == Looks((1.0, 2.0), True) and plan.input_size == "512x512"
+    assert plan.differences == (
+        "input_size 512x512 instead of camera",
+        "scales 1,2 instead of 1",
+        "flip true instead of false",
+        "window none instead of 1024x1024",
+        "at most 3 images",
+    )
+    # saying the same in other words makes no difference
+    assert make_plan(protocol="potsdam", options=["eroded=true"], scales="1.0", flip=False).differences == ()
+    assert make_plan(protocol="potsdam", options=["eroded=false"]).differences == (
+        "options eroded=false instead of eroded=true",
+    )
+
+
+def test_another_data_set_takes_none_of_the_protocols_options() -> None:
+    plan = make_plan(protocol="potsdam", dataset="camvid", leave_out=["sky"])
+    assert dict(plan.options) == {} and plan.leave_out == ("sky",)
+    assert make_plan(protocol="potsdam", leave_out=["none"]).leave_out == ()
+    assert plan.differences[0] == "dataset camvid instead of potsdam"
+
+
+def test_settings_that_cannot_be() -> None:
+    for settings, text in (
+        ({}, "dataset: received none; give the name of a data set, or a protocol"),
+        ({"protocol": "kitti"}, "protocol: received 'kitti', expected one of cityscapes-val, .*; or list"),
+        ({"options": ["eroded"]}, "option: received 'eroded', expected KEY=VALUE"),
+        ({"options": ["=1"]}, "option: received '=1', expected KEY=VALUE"),
+        ({"scales": "1;2"}, "scales: received '1;2', expected numbers separated by commas"),
+        ({"scales": "0"}, "scales: received 0, expected numbers from 0.1 to 8"),
+        ({"input_size": "huge"}, "input_size: received 'huge', expected WIDTHxHEIGHT .*; or auto, camera"),
+        ({"window": "9x9"}, "window: received '9x9', expected both sides between 32"),
+        ({"window": "64x64", "stride": "64"}, "stride: received '64', expected WIDTHxHEIGHT"),
+        ({"stride": "64x64"}, "stride: received 64x64 without a window"),
+    ):
+        named = {"dataset": "camvid", **settings} if settings else {}
+        with pytest.raises(SettingError, match=text):
+            make_plan(**named)  # type: ignore[arg-type]

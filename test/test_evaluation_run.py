@@ -1,0 +1,150 @@
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_data import HEIGHT, WIDTH, write_camvid
+from numpy.typing import NDArray
+
+from fanet_ros.datasets import Dataset, Sample, open_dataset
+from fanet_ros.errors import DatasetError, LabelSetError, SettingError
+from fanet_ros.evaluation.prediction import Predictor
+from fanet_ros.evaluation.run import check_label_sets, evaluate, read_ahead, spread
+from fanet_ros.labels import load_label_set
+from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.settings import Size
+
+IMAGES = 5
+
+
+class Cheat(Predictor):
+    """Knows the truth, and is wrong where the image's number says so."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._answers = {dataset.read(i).image.tobytes(): self._answer(dataset.read(i), i) for i in range(len(dataset))}
+
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._answers[image.tobytes()]
+
+    def input_sizes(self, image_size: Size) -> tuple[Size, ...]:
+        return (image_size, Size(2 * image_size.width, 2 * image_size.height))
+
+    @staticmethod
+    def _answer(sample: Sample, number: int) -> NDArray[np.uint8]:
+        labels = sample.labels.copy()
+        labels[:, : 8 * number] = 0  # the further back in the data set, the worse
+        return labels
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset("camvid", write_camvid(tmp_path_factory.mktemp("camvid"), {"val": IMAGES}), "val")
+
+
+@pytest.fixture(scope="module")
+def cheat(dataset: Dataset) -> Iterator[Cheat]:
+    yield Cheat(dataset)
+
+
+def test_images_are_scored_alone_and_together(dataset: Dataset, cheat: Cheat) -> None:
+    progress: list[tuple[int, int]] = []
+    done = evaluate(cheat, dataset, progress=lambda *report: progress.append(report))
+    assert progress == [(number, IMAGES) for number in range(1, IMAGES + 1)]
+    together = ConfusionMatrix(11)
+    for image, index in zip(done.images, range(IMAGES), strict=True):
+        sample, alone = dataset.read(index), ConfusionMatrix(11)
+        labels = cheat.predict(sample.image)
+        together.add(labels, sample.labels)
+        alone.add(labels, sample.labels)
+        assert (image.index, image.name) == (index, f"val_{index}")
+        assert image.miou == pytest.approx(alone.mean_iou())
+        known = sample.labels < 11
+        assert image.pixel_accuracy == pytest.approx(np.mean(labels[known] == sample.labels[known]))
+    assert done.images[0].miou == 1 > done.images[4].miou
+    assert done.scores.miou == pytest.approx(together.mean_iou())
+    assert (done.scores.frames, done.scores.pixels) == (IMAGES, together.pixels)
+    assert done.input_sizes == (Size(WIDTH, HEIGHT), Size(2 * WIDTH, 2 * HEIGHT))
+    assert done.median_ms > 0
+
+
+def test_limit_spreads_over_the_data_set(dataset: Dataset, cheat: Cheat) -> None:
+    done = evaluate(cheat, dataset, limit=2)
+    assert [image.index for image in done.images] == [0, 2]
+    assert spread(10, 0) == list(range(10))
+    assert spread(10, 3) == [0, 3, 6]
+    assert spread(3, 100) == [0, 1, 2]
+    assert spread(0, 5) == []
+
+
+def test_left_out_classes(dataset: Dataset, cheat: Cheat) -> None:
+    everything, rest = evaluate(cheat, dataset), evaluate(cheat, dataset, left_out=["sky"])
+    others = everything.scores.iou[1:]
+    assert rest.scores.miou == pytest.approx(others[everything.scores.shares[1:] > 0].mean())
+    assert rest.images[4].miou != everything.images[4].miou
+    with pytest.raises(SettingError, match="leave-out: label set 'camvid11' has no class 'clutter'; it has sky"):
+        evaluate(cheat, dataset, left_out=["clutter"])
+    with pytest.raises(SettingError, match="received all classes of 'camvid11', expected at least one to remain"):
+        evaluate(cheat, dataset, left_out=dataset.label_set.names)
+
+
+def test_samples_come_in_order_and_errors_with_them(tmp_path: Path) -> None:
+    dataset = open_dataset("camvid", write_camvid(tmp_path, {"val": 4}), "val")
+    assert [sample.name for sample in read_ahead(dataset, [3, 0, 2])] == ["val_3", "val_0", "val_2"]
+    assert list(read_ahead(dataset, [])) == []
+    (tmp_path / "val" / "val_1.png").write_text("no picture")
+    samples = read_ahead(dataset, [0, 1, 2])
+    assert next(samples).name == "val_0"
+    with pytest.raises(DatasetError, match="val_1.png"):
+        next(samples)
+
+
+class Withheld(Dataset):
+    """A test split as it is published: images without truth."""
+
+    name, split, label_set = "camvid", "test", load_label_set("camvid11")
+    names: Sequence[str] = ("a",)
+
+    def size(self, index: int) -> Size:
+        return Size(WIDTH, HEIGHT)
+
+    def read(self, index: int) -> Sample:
+        image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        return Sample(image, np.full((HEIGHT, WIDTH), 255, np.uint8), "a")
+
+
+def test_truth_that_is_withheld() -> None:
+    with pytest.raises(DatasetError, match="no pixel in split 'test' .* the labels of a test split are often withheld"):
+        evaluate(Cheat(Withheld()), Withheld())
+
+
+def test_no_image(cheat: Cheat) -> None:
+    empty = Withheld()
+    empty.names = ()
+    with pytest.raises(DatasetError, match="split 'test' of data set 'camvid' holds no image"):
+        evaluate(cheat, empty)
+
+
+def test_label_sets_match_by_the_names_of_their_classes() -> None:
+    camvid, cityscapes = load_label_set("camvid11"), load_label_set("cityscapes19")
+    check_label_sets(replace(camvid, name="mine", colors=camvid.colors[::-1]), camvid)
+    with pytest.raises(LabelSetError, match=r"'cityscapes19' is not the data's 'camvid11' \(19 classes against 11\)"):
+        check_label_sets(cityscapes, camvid)
+    names = ("sky", "house", *camvid.names[2:])
+    with pytest.raises(LabelSetError, match=r"\(class 1 is 'house' against 'building'\); evaluate weights that were"):
+        check_label_sets(replace(camvid, names=names), camvid)
+
+
+def test_images_without_truth_have_no_score(dataset: Dataset, cheat: Cheat) -> None:
+    class OneUnknown(Withheld):
+        names = ("a", "b")
+
+        def read(self, index: int) -> Sample:
+            sample = super().read(index)
+            labels = sample.labels if index else np.zeros_like(sample.labels)
+            return Sample(sample.image + np.uint8(index), labels, self.names[index])
+
+    done = evaluate(Cheat(OneUnknown()), OneUnknown())
+    assert done.images[0].miou == 1 and math.isnan(done.images[1].miou)
+    assert done.scores.frames == 2 and done.scores.pixels == WIDTH * HEIGHT
