@@ -9,7 +9,6 @@ import array
 import fcntl
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -240,32 +239,6 @@ def test_fast_dds_holds_the_lock_of_a_living_process(domain_id: int) -> None:
         for path in mapped:
             with Path(path.strip() + "_el").open("rb") as lock, pytest.raises(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-# -- the heap ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
-def test_freed_image_buffers_stay_in_the_heap() -> None:
-    # In a process of its own, because the setting cannot be taken back.
-    code = """
-import resource
-from fanet_ros.ros.transport import keep_large_blocks
-assert keep_large_blocks()
-bytearray(8_000_000)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    bytearray(8_000_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    root = Path(__file__).resolve().parent.parent
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env=environ, capture_output=True, text=True, timeout=CHILD_LIMIT_S
-    )
-    assert done.returncode == 0, done.stderr
-    # Fresh from the kernel the ten buffers would fault 2000 pages each.
-    assert int(done.stdout) < 200
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Everything here must run before rclpy.init(): Fast DDS reads its profile when th
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import re
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from fanet_ros.memory import keep_large_blocks
 from fanet_ros.resources import config_path
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -27,14 +27,6 @@ PROCESS_BYTES = 68 * 2**20
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 # Fast DDS reads these from the working directory without being told.
 _PROFILES_IN_WORKING_DIRECTORY = ("DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PROFILES.xml")
-
-# mallopt(3): parameter number, value. The largest mmap threshold that every glibc accepts is 32 MiB; a 4K rgb8 image
-# has 24 MiB.
-_HEAP_OPTIONS = {
-    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": (-1, 1024 * 2**20),
-    "MALLOC_TOP_PAD_": (-2, 64 * 2**20),
-}
 
 # The owner of a segment holds a lock on it from within a moment of its creation; a lock file older than this that
 # nobody holds belongs to a process that is gone.
@@ -128,24 +120,6 @@ def shipped_dds_environment(processes: int = 1) -> DdsEnvironment:
     """
     remove_dead_segments()
     return dds_profile_environment(os.environ, config_path("fastdds.xml"), processes)
-
-
-def keep_large_blocks() -> bool:
-    """Keep freed blocks of up to 32 MiB in the heap of this process; return whether the C library can.
-
-    By default glibc takes each image-sized block fresh from the kernel, which clears it page by page: 4 ms for each
-    1280x720 image that arrives. Variables that the user has set (MALLOC_TOP_PAD_ and its like) stay in force.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # musl, macOS
-        return False
-    accepted = [
-        mallopt(ctypes.c_int(number), ctypes.c_int(value)) == 1
-        for variable, (number, value) in _HEAP_OPTIONS.items()
-        if variable not in os.environ
-    ]
-    return all(accepted)
 
 
 def prepare_process() -> tuple[str, ...]:
