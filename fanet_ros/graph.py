@@ -59,11 +59,15 @@ class FrameToLogits(nn.Module):
             Logits, float32 (N, classes, ceil(H/8), ceil(W/8)).
         """
         # a cast before all else: TensorRT can do nothing else with uint8
-        image = frame.float().permute(0, 3, 1, 2) * self.scale - self.offset  # (N, 3, H, W)
+        image = self.normalise(frame.float().permute(0, 3, 1, 2))  # (N, 3, H, W)
         dtype = self.network.clslayer.conv_out.weight.dtype
         if dtype == torch.float32:  # exporters write down even casts that change nothing
             return self.network(image)  # (N, classes, H/8, W/8)
         return self.network(image.to(dtype)).float()
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Normalise RGB of 0..255 as the encoder expects it, float32 (N, 3, H, W)."""
+        return image * self.scale - self.offset
 
     def _set_normalisation(self, device: torch.device) -> None:
         # (x / 255 - mean) / std as one product and one difference; not persistent, as no weights file holds them

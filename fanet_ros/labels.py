@@ -98,6 +98,19 @@ def load_label_set(name_or_path: str) -> LabelSet:
     return _parse(content, path)
 
 
+def save_label_set(label_set: LabelSet, path: Path) -> None:
+    """Write a label set as the YAML that `load_label_set` reads."""
+    content = {
+        "name": label_set.name,
+        "classes": [
+            {"name": name, "color": list(color)}
+            for name, color in zip(label_set.names, label_set.colors, strict=True)
+        ],
+        "groups": {group: list(members) for group, members in label_set.groups.items()},
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
 def shipped_label_sets() -> tuple[str, ...]:
     """Return the names of the label sets that ship with the package."""
     return tuple(sorted({path.stem for folder in config_folders() for path in folder.glob("labels/*.yaml")}))

@@ -22,7 +22,8 @@ class ModelCard:
     """The machine-readable part of a card.
 
     Attributes:
-        label_set: name or path of the label set of the weights' classes; None where no card says.
+        label_set: name or path of the label set of the weights' classes; the path of a YAML file is relative to the
+            card. None where no card says.
         input_size: recommended size of the network's input in pixels; its area counts, as the aspect ratio follows the
             camera's. None where no card says.
     """
@@ -88,7 +89,9 @@ def _parse(text: str, path: Path) -> ModelCard:
         raise LabelSetError(f"model card {path}: the front matter is {content!r}, expected 'key: value' lines")
     label_set, input_size = content.get("label_set"), content.get("input_size")
     if label_set is not None and not isinstance(label_set, str):
-        raise LabelSetError(f"model card {path}: received label_set {label_set!r}, expected a name")
+        raise LabelSetError(f"model card {path}: received label_set {label_set!r}, expected a name or a YAML file")
+    if label_set is not None and label_set.endswith((".yaml", ".yml")):
+        label_set = str(path.parent / label_set)  # beside the card, wherever both are moved to; absolute paths stay
     try:
         size = None if input_size is None else read_size(str(input_size))
     except SettingError as error:

@@ -8,6 +8,7 @@ prefix of DataParallel, or lie inside {"model_state": ...}, {"state_dict": ...} 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
@@ -69,12 +70,13 @@ def load_network(path: str | Path) -> FANet:
     return network.eval()
 
 
-def load_weights(path: str | Path) -> LoadedWeights:
+def load_weights(path: str | Path, *, auxiliary: bool = False) -> LoadedWeights:
     """Read a weights file, infer the network and check every tensor.
 
     Args:
         path: A .safetensors file or a torch checkpoint (.pth, .pt, .pkl); the content decides, not the suffix.
             Floating-point tensors of any width are accepted.
+        auxiliary: Whether to return the auxiliary heads, too, where the file holds them; inference needs none.
 
     Returns:
         The weights under the names of `FANet`, with the configuration they fit.
@@ -91,7 +93,7 @@ def load_weights(path: str | Path) -> LoadedWeights:
     state_dict = {
         name: tensor.to(torch.float32).contiguous()
         for name, tensor in tensors.items()
-        if name in expected and not name.startswith(_AUXILIARY_HEADS)
+        if name in expected and (auxiliary or not name.startswith(_AUXILIARY_HEADS))
     }
     broken = [name for name, tensor in state_dict.items() if not torch.isfinite(tensor).all()]
     if broken:
@@ -100,6 +102,40 @@ def load_weights(path: str | Path) -> LoadedWeights:
             "use another checkpoint"
         )
     return LoadedWeights(config, state_dict, path)
+
+
+def read_tensors(path: str | Path) -> Mapping[str, Tensor]:
+    """Read the named tensors of a file without asking what they fit; for encoders, which are no FANet.
+
+    Raises:
+        WeightsError: The file is missing, unreadable, or of another kind.
+    """
+    return _read(Path(path))
+
+
+def save_weights(path: Path, state_dict: Mapping[str, Tensor], *, half: bool = True) -> None:
+    """Write weights for inference as safetensors; the file appears complete or not at all.
+
+    Args:
+        path: To write or replace.
+        state_dict: Under the names of `FANet.state_dict`; auxiliary heads and counters are left out.
+        half: Whether matrices are stored in float16, which halves the file; biases and batch norm stay in float32.
+
+    Raises:
+        WeightsError: A value is not finite, or a matrix is too large for float16.
+        OSError: The file cannot be written.
+    """
+    tensors = {
+        name: tensor.detach().cpu().to(torch.float16 if half and tensor.ndim > 1 else torch.float32).contiguous()
+        for name, tensor in state_dict.items()
+        if not _IGNORED.fullmatch(name) and not name.startswith(_AUXILIARY_HEADS)
+    }
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise WeightsError(f"{path} is not written: {_listing(broken)} hold NaN, infinity or more than float16 can hold")
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    save_file(tensors, unfinished)
+    os.replace(unfinished, path)
 
 
 # --- reading files ---------------------------------------------------------------------------------------------------

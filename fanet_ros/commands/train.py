@@ -1,0 +1,165 @@
+"""`fanet train`: train FANet by a recipe, on one's own images or on a public data set."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fanet_ros.commands.console import one_line_errors
+from fanet_ros.errors import SettingError
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import DEFAULT_WEIGHTS
+
+if TYPE_CHECKING:
+    from fanet_ros.training.run import Task
+
+_SPECS = SegmentationParameters.specs()
+
+
+def train(
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file of the recipe, such as config/train/camvid.yaml.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder of the recipe's data set; repeat it as NAME=FOLDER for data sets that it mixes in.",
+            metavar="[NAME=]FOLDER",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the training; default runs/<recipe>.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the training in this folder, exactly where its last checkpoint is.")
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="ImageNet weights of the encoder, with torchvision's names (.pth or .safetensors)."),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(help="A trained FANet to start from instead (fine-tuning); `shipped` for the shipped weights."),
+    ] = "",
+    iterations: Annotated[int | None, typer.Option(min=1, help="Optimiser steps, instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, instead of the recipe's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Replace a setting of the recipe; repeat it for several.", metavar="PART.NAME=VALUE"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes that read ahead, for each training process.")
+    ] = 1,
+) -> None:
+    """Train FANet. Start it with torchrun for several GPUs or machines; kill it when you like, and resume it."""
+    with one_line_errors():
+        _SPECS["device"].validate(device)
+        # as for inference: threads that spin while they wait slow everything beside them; read once, when torch loads
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from fanet_ros.memory import keep_all_blocks
+        from fanet_ros.training import run
+        from fanet_ros.training.processes import join_processes
+
+        keep_all_blocks()
+        given = _paths(data or [])
+        with join_processes(device) as processes, _stop_on_signal() as asked_to_stop:
+            console = Console(quiet=not processes.is_first)
+            with console.status("opening the data") as status:
+                if resume is None:
+                    task = _task(recipe, given, output, encoder, weights, iterations, seed, settings or [], workers)
+                    folder, trainer = task.output, run.start(task, processes, status.update)
+                else:
+                    fixed = {"recipe": recipe, "output": output, "encoder": encoder, "weights": weights}
+                    _refuse({**fixed, "iterations": iterations, "seed": seed, "set": settings})
+                    folder, trainer = resume, run.resume(resume, given, workers, processes, status.update)
+            outcome = trainer.train(asked_to_stop)
+        if outcome.finished:
+            best = "" if outcome.best is None else f", best mIoU {outcome.best:.4f}"
+            text = f"done after {outcome.iteration} iterations{best}: {outcome.weights}"
+        else:
+            text = f"stopped after {outcome.iteration} iterations; go on with: fanet train --resume {folder}"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+        if not outcome.finished:
+            raise typer.Exit(130)
+
+
+def _task(
+    recipe: Path | None,
+    data: dict[str, Path],
+    output: Path | None,
+    encoder: Path | None,
+    weights: str,
+    iterations: int | None,
+    seed: int | None,
+    settings: list[str],
+    workers: int,
+) -> Task:
+    from fanet_ros.training.recipe import load_recipe
+    from fanet_ros.training.run import Task, main_path_named
+
+    if recipe is None:
+        raise SettingError("give --recipe FILE, such as config/train/camvid.yaml, or --resume FOLDER")
+    overrides = list(settings)
+    overrides += [] if iterations is None else [f"run.iterations={iterations}"]
+    overrides += [] if seed is None else [f"run.seed={seed}"]
+    loaded = load_recipe(recipe, overrides)
+    if encoder is not None and weights:
+        raise SettingError("a trained FANet has its own encoder; give --encoder or --weights, not both")
+    trained = DEFAULT_WEIGHTS if weights == "shipped" else Path(weights).expanduser() if weights else None
+    return Task(
+        recipe=loaded,
+        paths=main_path_named(data, loaded),
+        output=(output or Path("runs") / loaded.name).expanduser(),
+        encoder=None if encoder is None else encoder.expanduser(),
+        weights=trained,
+        workers=workers,
+    )
+
+
+def _paths(data: list[str]) -> dict[str, Path]:
+    """Read NAME=FOLDER, or FOLDER alone, which belongs to the empty name."""
+    paths: dict[str, Path] = {}
+    for text in data:
+        name, equals, folder = text.partition("=")
+        if not equals or "/" in name:  # a folder may have = in its name, a data set no /
+            name, folder = "", text
+        if name in paths:
+            raise SettingError(f"data: two folders for {name or 'the main data set'}; name them, such as street=FOLDER")
+        paths[name] = Path(folder).expanduser()
+    return paths
+
+
+def _refuse(options: dict[str, object]) -> None:
+    """A resumed training does what it began with, or it would not be the same training."""
+    given = [f"--{name}" for name, value in options.items() if value]
+    if given:
+        raise SettingError(f"{', '.join(given)}: not together with --resume, which goes on as the training began")
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM end the training after the step under way; the second ends it at once."""
+    asked = False
+
+    def ask(number: int, _: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,128 @@
+"""Batches of a training: uint8 windows read by worker processes, ahead of the step that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from fanet_ros.datasets import IGNORED, Dataset
+from fanet_ros.errors import DatasetError
+from fanet_ros.labels import LabelSet
+from fanet_ros.training.sampling import Placer, SamplePlan
+
+LONGEST_WAIT_S = 600.0
+
+
+class Batch(NamedTuple):
+    """What one process works on in one step, before it is varied.
+
+    Attributes:
+        images: uint8 (N, h, w, 3), RGB windows.
+        labels: uint8 (N, h, w), the network's class ids, or IGNORED.
+        affines: float32 (N, 2, 3), pixels of a window -> pixels of its crop.
+    """
+
+    images: Tensor
+    labels: Tensor
+    affines: Tensor
+
+
+class Part(NamedTuple):
+    """A data set and what its ids are in the network's label set.
+
+    Attributes:
+        dataset: to read from.
+        ids: uint8 (256,), its label -> the network's class id or IGNORED.
+    """
+
+    dataset: Dataset
+    ids: NDArray[np.uint8]
+
+
+def translate_ids(own: LabelSet, network: LabelSet, rename: Mapping[str, str | None]) -> NDArray[np.uint8]:
+    """Return the table from the ids of one label set to those of another, by class name.
+
+    Args:
+        own: the data set's.
+        network: the network's.
+        rename: names of the first -> names of the second; None for a class to ignore. Others keep their names.
+
+    Returns:
+        uint8 (256,); IGNORED where there is no class.
+
+    Raises:
+        DatasetError: a class has no counterpart; lists those there are.
+    """
+    strangers = [name for name in rename if name not in own.names]
+    if strangers:
+        raise DatasetError(
+            f"rename: label set '{own.name}' has no class '{strangers[0]}'; it has {', '.join(own.names)}"
+        )
+    table = np.full(256, IGNORED, np.uint8)
+    for index, name in enumerate(own.names):
+        wanted = rename.get(name, name)
+        if wanted is None:
+            continue
+        if wanted not in network.names:
+            raise DatasetError(
+                f"class '{wanted}' of label set '{own.name}' is none of '{network.name}' ({', '.join(network.names)}); "
+                f"say in the recipe what it becomes: rename: {{{name}: NAME}}, or null to ignore it"
+            )
+        table[index] = network.names.index(wanted)
+    return table
+
+
+class StepDataset(TorchDataset[Batch]):
+    """The batches of one process, by iteration."""
+
+    def __init__(self, parts: Sequence[Part], plan: SamplePlan, placer: Placer, rank: int, ranks: int) -> None:
+        self._parts, self._plan, self._placer = parts, plan, placer
+        self._rank, self._ranks = rank, ranks
+
+    def __getitem__(self, iteration: int) -> Batch:
+        """Read the windows of a step, counted from 0."""
+        choices = self._plan.step(iteration)[self._rank :: self._ranks]
+        images, labels, affines = [], [], []
+        for choice in choices:
+            dataset, ids = self._parts[choice.part]
+            placement = self._placer.place(dataset.size(choice.sample), iteration, choice.slot)
+            sample = dataset.read_window(choice.sample, placement.window)
+            images.append(sample.image)
+            labels.append(ids[sample.labels])
+            affines.append(placement.affine)
+        return Batch(*(torch.from_numpy(np.stack(arrays)) for arrays in (images, labels, affines)))
+
+
+def load_steps(dataset: StepDataset, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
+    """Read the batches of the steps from `first` to before `last`, in order.
+
+    Args:
+        dataset: to read from.
+        first: step, counted from 0.
+        last: step that is not read any more.
+        workers: processes that read ahead; 0 reads when asked.
+        pin: whether to put batches into memory from which a GPU copies faster.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        pin_memory=pin,
+        timeout=LONGEST_WAIT_S if workers else 0,
+        worker_init_fn=_start_worker,
+    )
+    return iter(loader)
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # the cores belong to the training, and each worker is a thread already

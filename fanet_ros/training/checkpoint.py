@@ -1,0 +1,59 @@
+"""A training's whole state in one file, from which it goes on exactly; written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fanet_ros.errors import TrainingError
+
+STATE_FILE = "last.pt"
+FORMAT = 1  # raise it when what a state holds changes
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Replace the state in a run's folder; a power cut leaves the old one or the new one.
+
+    Args:
+        folder: of the run.
+        state: tensors, numbers, text and containers of them, so that reading it back runs no code.
+
+    Raises:
+        TrainingError: it cannot be written; the old one is still there.
+    """
+    unfinished = folder / f".{STATE_FILE}.unfinished"
+    try:
+        with unfinished.open("wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, folder / STATE_FILE)
+    except (OSError, RuntimeError) as error:  # torch turns a full disk into RuntimeError
+        unfinished.unlink(missing_ok=True)
+        raise TrainingError(f"cannot write {folder / STATE_FILE}: {error}; is the disk full?") from None
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read the state of a run.
+
+    Raises:
+        TrainingError: there is none, or it is damaged or of another version.
+    """
+    path = folder / STATE_FILE
+    try:
+        with path.open("rb") as file:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(
+            f"{folder} holds no {STATE_FILE} to resume from: give the folder of a training that has saved a checkpoint"
+        ) from None
+    except Exception as error:  # a damaged file raises whatever its bytes lead the parser into
+        raise TrainingError(f"{path} cannot be read ({type(error).__name__}); it is damaged, start anew") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TrainingError(
+            f"{path} is no checkpoint of this version's trainings; finish it with the version it began with"
+        )
+    return state

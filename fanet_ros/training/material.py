@@ -1,0 +1,104 @@
+"""What a training learns from: data sets opened, their ids translated, and the plan of who is seen when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fanet_ros.datasets import Dataset, open_dataset
+from fanet_ros.errors import DatasetError, SettingError
+from fanet_ros.labels import LabelSet
+from fanet_ros.training.batches import Part, translate_ids
+from fanet_ros.training.losses import log_class_weights
+from fanet_ros.training.recipe import DataPart, Recipe
+from fanet_ros.training.sampling import Placer, SamplePlan
+
+
+@dataclass(frozen=True)
+class Material:
+    """All of it.
+
+    Attributes:
+        label_set: of the network: that of the data set to train on.
+        paths: of the data sets, by name.
+        parts: to learn from; the main one first.
+        validation: to score on, in the recipe's order.
+        plan: which samples belong to which step.
+        placer: how samples become crops.
+        class_weights: float32 (classes,), of the loss; None for none.
+    """
+
+    label_set: LabelSet
+    paths: Mapping[str, Path]
+    parts: tuple[Part, ...]
+    validation: tuple[Part, ...]
+    plan: SamplePlan
+    placer: Placer
+    class_weights: Tensor | None
+
+
+def open_material(
+    recipe: Recipe, paths: Mapping[str, Path], class_weights: Tensor | None, progress: Callable[[str], None]
+) -> Material:
+    """Open all data sets of a recipe.
+
+    Args:
+        recipe: of the training.
+        paths: of the data sets, by name; those that are rendered need none.
+        class_weights: as an earlier attempt has computed them; None to compute them if the recipe wants some.
+        progress: told what takes its time.
+
+    Raises:
+        DatasetError: one is missing, incomplete or empty, or its classes are not the network's.
+        SettingError: the class weights of the recipe are not one a class.
+    """
+    data = recipe.data
+    main = _open(data.train, paths, progress)
+    label_set = main.label_set
+
+    def translated(part: DataPart, dataset: Dataset) -> Part:
+        return Part(dataset, translate_ids(dataset.label_set, label_set, part.rename))
+
+    parts = (translated(data.train, main), *(translated(part, _open(part, paths, progress)) for part in data.mix))
+    validation = tuple(translated(part, _open(part, paths, progress)) for part in data.validation)
+    plan = SamplePlan(
+        [len(part.dataset) for part in parts], [part.share for part in data.mix], recipe.run.batch, recipe.run.seed
+    )
+    wanted = recipe.loss.class_weights
+    if class_weights is None and wanted == "log":
+        pixels = count_pixels(parts[0], len(label_set), progress)
+        class_weights = torch.from_numpy(log_class_weights(pixels))
+    elif isinstance(wanted, tuple):
+        if len(wanted) != len(label_set):
+            raise SettingError(f"loss.class_weights has {len(wanted)} weights, but there are {len(label_set)} classes")
+        class_weights = torch.tensor(wanted, dtype=torch.float32)
+    placer = Placer(recipe.augmentation, recipe.run.seed)
+    return Material(label_set, dict(paths), parts, validation, plan, placer, class_weights)
+
+
+def count_pixels(part: Part, classes: int, progress: Callable[[str], None]) -> np.ndarray:
+    """Count the pixels of each class over a whole data set, int64 (classes,).
+
+    Raises:
+        DatasetError: there are none.
+    """
+    counts = np.zeros(256, np.int64)
+    for index in range(len(part.dataset)):
+        counts += np.bincount(part.ids[part.dataset.read(index).labels].ravel(), minlength=256)
+        progress(f"counting pixels {index + 1}/{len(part.dataset)}")
+    if not counts[:classes].any():
+        raise DatasetError(f"the labels of {part.dataset.name} show none of the {classes} classes")
+    return counts[:classes]
+
+
+def _open(part: DataPart, paths: Mapping[str, Path], progress: Callable[[str], None]) -> Dataset:
+    dataset = open_dataset(part.dataset, paths.get(part.dataset), part.split, part.options)
+    if not len(dataset):
+        raise DatasetError(f"split {part.split} of {part.dataset} at {paths.get(part.dataset)} holds no samples")
+    dataset.prepare(progress)
+    return dataset

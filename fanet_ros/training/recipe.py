@@ -1,0 +1,251 @@
+"""A training recipe: every choice that a training depends on, as one YAML file, checked before anything starts.
+
+Paths are no part of it: where data and weights lie differs from machine to machine, so they are arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fanet_ros.errors import SettingError
+from fanet_ros.settings import Size, check_input_size, read_size
+
+
+def _checked_size(text: str) -> str:
+    read_size(text)
+    return text
+
+
+def _checked_input_size(text: str) -> str:
+    if text != "auto":
+        check_input_size(text)
+    return text
+
+
+SizeText = Annotated[str, AfterValidator(_checked_size)]
+InputSizeText = Annotated[str, AfterValidator(_checked_input_size)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkRecipe(_Part):
+    """The network and what it starts from."""
+
+    backbone: Literal["resnet18", "resnet34", "resnet50"] = Field("resnet18", description="The encoder.")
+    encoder_without: tuple[str, ...] = Field(
+        (), description="Parts of the encoder that start at random although ImageNet weights are given, such as layer4."
+    )
+    frozen: tuple[str, ...] = Field(
+        (), description="Parts that are not trained, by the beginning of their names, such as resnet.layer1."
+    )
+    freeze_batch_norm: bool = Field(False, description="Keep all statistics of batch norm as they start.")
+
+
+class DataPart(_Part):
+    """Samples of one data set."""
+
+    dataset: str = Field(description="Name of the data set (docs/datasets.md).")
+    split: str = Field("train", description="Split of the data set.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the data set.")
+    rename: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="Class names of this data set -> class names of the network, where they differ; null ignores one.",
+    )
+
+
+class MixedPart(DataPart):
+    """Samples of another data set that are mixed in."""
+
+    share: float = Field(gt=0, lt=1, description="Of all samples, from 0 to 1.")
+
+
+class ValidationPart(DataPart):
+    """What is scored during training; the first decides which weights are the best."""
+
+    split: str = Field("val", description="Split of the data set.")
+    input_size: InputSizeText = Field(
+        "camera", description="Size at which the network sees the images: WIDTHxHEIGHT, or camera for their own."
+    )
+    window: SizeText | None = Field(
+        None, description="WIDTHxHEIGHT of the parts in which large images are scored; left out: as a whole."
+    )
+    limit: int = Field(0, ge=0, description="At most so many images or parts, evenly spread; 0: all.")
+
+
+class DataRecipe(_Part):
+    """What is learned from, and what is scored on the way."""
+
+    train: DataPart = Field(description="The data set; its label set is the network's.")
+    mix: tuple[MixedPart, ...] = Field((), description="Other data sets to mix in.")
+    validation: tuple[ValidationPart, ...] = Field((), description="What is scored; nothing: no best weights.")
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> DataRecipe:
+        if sum(part.share for part in self.mix) >= 1:
+            raise ValueError("the shares of mix must leave something for train: their sum has to be below 1")
+        return self
+
+
+class AugmentationRecipe(_Part):
+    """How samples are varied. Probabilities and ranges hold per sample."""
+
+    crop: SizeText = Field(description="WIDTHxHEIGHT of what the network sees.")
+    scale: tuple[float, float] = Field(
+        (0.5, 2.0), description="From .. to, by how much images are enlarged, log-uniform."
+    )
+    rotation_deg: float = Field(0.0, ge=0, le=180, description="Rotation by up to so many degrees either way.")
+    flip: Probability = Field(0.5, description="Probability of a horizontal flip.")
+    brightness: float = Field(0.0, ge=0, le=1, description="Brightness factor within 1 +- this.")
+    contrast: float = Field(0.0, ge=0, le=1, description="Contrast factor within 1 +- this.")
+    saturation: float = Field(0.0, ge=0, le=1, description="Saturation factor within 1 +- this.")
+    hue: float = Field(0.0, ge=0, le=0.5, description="Hue shift within +- this, in turns.")
+    gamma: float = Field(0.0, ge=0, lt=1, description="Gamma within 1 +- this.")
+    blur: Probability = Field(0.0, description="Probability of a Gaussian blur, sigma 0.3 to 1.5 pixels.")
+    noise: Probability = Field(0.0, description="Probability of Gaussian noise, sigma 0.03 of the range.")
+    grey: Probability = Field(0.0, description="Probability of losing all colour.")
+    erase: Probability = Field(
+        0.0, description="Probability of a rectangle of 2 to 15 percent that is erased and ignored."
+    )
+
+    @model_validator(mode="after")
+    def _check_scale(self) -> AugmentationRecipe:
+        if not 0.05 <= self.scale[0] <= self.scale[1] <= 20:
+            raise ValueError(f"scale is {list(self.scale)}, expected 0.05 <= from <= to <= 20")
+        return self
+
+    @property
+    def crop_size(self) -> Size:
+        """The crop in pixels."""
+        return read_size(self.crop)
+
+
+class LossRecipe(_Part):
+    """Loss = main + auxiliary_weight * (stage_32 + stage_16), each a cross entropy against the labels."""
+
+    kind: Literal["cross_entropy", "ohem"] = Field(
+        "cross_entropy", description="Over all pixels, or over the hard ones (online hard example mining)."
+    )
+    ohem_threshold: float = Field(0.7, gt=0, le=1, description="Pixels whose true class is less probable are hard.")
+    ohem_min_kept: float = Field(1 / 16, gt=0, le=1, description="At least this share of the pixels counts as hard.")
+    class_weights: Literal["none", "log"] | tuple[float, ...] = Field(
+        "none", description="Weight of each class: none, log: 1 / ln(1.05 + its share of pixels), or a list."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross entropy.")
+    auxiliary_weight: float = Field(0.5, ge=0, description="Of both auxiliary heads; 0 leaves them out.")
+    resolution: Literal[1, 2, 4, 8] = Field(
+        1, description="The loss is taken at this fraction of the crop: 2 is half its sides, and much cheaper."
+    )
+
+
+class OptimizerRecipe(_Part):
+    """Optimiser and the way of its rate."""
+
+    kind: Literal["sgd", "adamw"] = Field("sgd", description="Optimiser.")
+    rate: float = Field(gt=0, description="Learning rate after warm-up.")
+    encoder_rate: float = Field(1.0, gt=0, description="The encoder's rate, as a factor of it.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of matrices; norms and biases have none.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
+    clip_norm: float = Field(0.0, ge=0, description="Longest gradient; 0: any.")
+    warm_up: int = Field(0, ge=0, description="Iterations until the full rate.")
+    warm_up_from: float = Field(
+        1e-3, gt=0, le=1, description="Rate at the start of it, as a factor; it grows exponentially."
+    )
+    power: float = Field(0.9, ge=0, description="Of the polynomial decay (1 - iteration / iterations)^power.")
+    average: float = Field(0.0, ge=0, lt=1, description="Decay of the moving average of the weights (EMA); 0: none.")
+
+
+class RunRecipe(_Part):
+    """How long, how exactly, how often."""
+
+    iterations: int = Field(ge=1, description="Optimiser steps.")
+    batch: int = Field(ge=1, description="Samples a step, over all processes.")
+    seed: int = Field(0, ge=0, description="Of everything random.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="fp32, or mixed precision.")
+    channels_last: bool = Field(True, description="Memory layout of images and features; faster on most hardware.")
+    validate_every: int = Field(500, ge=1, description="Iterations between validations.")
+    save_every: int = Field(250, ge=1, description="Iterations between checkpoints.")
+    overlays: int = Field(4, ge=0, description="Validation images shown in the curves.")
+
+
+class Recipe(_Part):
+    """All of a recipe."""
+
+    name: str = Field(description="What trainings by it are called.")
+    network: NetworkRecipe = NetworkRecipe()  # type: ignore[call-arg]
+    data: DataRecipe
+    augmentation: AugmentationRecipe
+    loss: LossRecipe = LossRecipe()  # type: ignore[call-arg]
+    optimizer: OptimizerRecipe
+    run: RunRecipe
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: of the YAML file.
+        overrides: `part.name=value` each, the value as YAML, such as `optimizer.rate=0.01`; they replace what the file
+            says.
+
+    Raises:
+        SettingError: the file cannot be read, or something in it or in an override is unknown or out of range; says
+            where, what was received and what is expected.
+    """
+    path = Path(path).expanduser()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"cannot read recipe {path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise SettingError(f"recipe {path} is no valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise SettingError(f"recipe {path} holds {type(content).__name__}, expected the parts of a recipe")
+    for override in overrides:
+        _override(content, override)
+    return parse_recipe(content, f"recipe {path}")
+
+
+def parse_recipe(content: Any, where: str) -> Recipe:
+    """Check the content of a recipe; `where` it comes from stands in errors.
+
+    Raises:
+        SettingError: as for `load_recipe`.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc']) or 'recipe'}: {problem['msg']}"
+            + ("" if problem["type"] == "missing" else f" (received {problem['input']!r})")
+            for problem in error.errors()
+        ]
+        raise SettingError(f"{where}: " + "; ".join(problems)) from None
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """Write a recipe down, every default included."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise SettingError(f"set: received {override!r}, expected part.name=value, such as optimizer.rate=0.01")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingError(f"set: the value of {override!r} is no valid YAML: {error}") from None
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise SettingError(f"set: {key} goes through {parent}, which has no parts")
+    content[last] = value

@@ -1,0 +1,127 @@
+"""A training from its task to its outcome: fresh or resumed, in one process or in each of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from fanet_ros.errors import SettingError, TrainingError
+from fanet_ros.training.checkpoint import load_state
+from fanet_ros.training.material import open_material
+from fanet_ros.training.processes import Processes
+from fanet_ros.training.recipe import Recipe, parse_recipe
+from fanet_ros.training.run_folder import RunFolder
+from fanet_ros.training.start import start_network
+from fanet_ros.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train.
+
+    Attributes:
+        recipe: how.
+        paths: of the data sets, by name.
+        output: folder of the run.
+        encoder: ImageNet weights of the encoder; None for none. Of no meaning when resuming.
+        weights: a trained FANet to start from; None for none. Of no meaning when resuming.
+        workers: processes that read ahead, for each training process.
+    """
+
+    recipe: Recipe
+    paths: Mapping[str, Path]
+    output: Path
+    encoder: Path | None = None
+    weights: Path | None = None
+    workers: int = 1
+
+
+def start(task: Task, processes: Processes, progress: Callable[[str], None]) -> Trainer:
+    """Prepare a new training.
+
+    Args:
+        task: what to train; its output folder holds no training yet.
+        processes: this one among all.
+        progress: told what takes its time.
+
+    Raises:
+        FanetError: something it needs is missing or does not fit; says what to do.
+    """
+    return _prepare(task, None, processes, progress)
+
+
+def resume(
+    folder: Path, paths: Mapping[str, Path], workers: int, processes: Processes, progress: Callable[[str], None]
+) -> Trainer:
+    """Prepare a training to go on exactly as it would have gone on.
+
+    Args:
+        folder: of the run.
+        paths: of data sets that have moved since, by name; an empty name stands for the main one.
+        workers: as in Task.
+        processes: this one among all.
+        progress: told what takes its time.
+
+    Raises:
+        FanetError: as for `start`, or there is nothing to resume.
+    """
+    state = load_state(folder)
+    recipe = parse_recipe(yaml.safe_load(state["recipe"]), f"the recipe in {folder}")
+    if state["iteration"] >= recipe.run.iterations:
+        raise TrainingError(
+            f"the training in {folder} is finished: it did all of its {recipe.run.iterations} iterations"
+        )
+    known = {name: Path(path) for name, path in state["data"].items()}
+    task = Task(recipe, {**known, **main_path_named(paths, recipe)}, folder, workers=workers)
+    return _prepare(task, state, processes, progress)
+
+
+def main_path_named(paths: Mapping[str, Path], recipe: Recipe) -> dict[str, Path]:
+    """Return paths by name, that of the main data set, which may have come without (an empty one), included.
+
+    Raises:
+        SettingError: a name is none of the recipe's data sets.
+    """
+    data = recipe.data
+    known = [part.dataset for part in (data.train, *data.mix, *data.validation)]
+    named = {name or data.train.dataset: path for name, path in paths.items()}
+    for name in named:
+        if name not in known:
+            raise SettingError(f"data: the recipe has no data set '{name}'; it has {', '.join(dict.fromkeys(known))}")
+    return named
+
+
+def _prepare(
+    task: Task, state: Mapping[str, Any] | None, processes: Processes, progress: Callable[[str], None]
+) -> Trainer:
+    recipe = task.recipe
+    if recipe.run.batch % processes.count:
+        raise TrainingError(
+            f"run.batch is {recipe.run.batch}, which {processes.count} processes cannot share evenly; choose a multiple"
+        )
+    if not processes.is_first:
+        processes.wait()  # for what the first renders into the cache
+    material = open_material(recipe, task.paths, None if state is None else state["class_weights"], progress)
+    if processes.is_first:
+        processes.wait()
+    torch.manual_seed(recipe.run.seed)
+    network = start_network(
+        recipe.network,
+        len(material.label_set),
+        auxiliary=recipe.loss.auxiliary_weight > 0,
+        encoder=task.encoder,
+        weights=task.weights,
+        resuming=state is not None,
+    )
+    folder = RunFolder(task.output, recipe, material.label_set)
+    if state is None and processes.is_first:
+        folder.begin()
+    trainer = Trainer(recipe, network, material, processes, folder, task.workers)
+    if state is not None:
+        trainer.restore(state)
+    return trainer

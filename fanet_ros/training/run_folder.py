@@ -1,0 +1,83 @@
+"""What a training leaves in its folder: the recipe, weights that a node can run at once, and their cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from torch import Tensor
+
+from fanet_ros.errors import TrainingError
+from fanet_ros.labels import LabelSet, save_label_set, shipped_label_sets
+from fanet_ros.report import make_folder
+from fanet_ros.settings import Size, read_size
+from fanet_ros.training.checkpoint import STATE_FILE
+from fanet_ros.training.recipe import Recipe, recipe_yaml
+from fanet_ros.weights import save_weights
+
+BEST, FINAL = "best", "final"
+RECIPE_FILE, LABELS_FILE = "recipe.yaml", "labels.yaml"
+
+
+class RunFolder:
+    """The folder of one training.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe, label_set: LabelSet) -> None:
+        self.path, self._recipe, self._label_set = path, recipe, label_set
+
+    def begin(self) -> None:
+        """Make the folder for a new training, and note the recipe and the classes.
+
+        Raises:
+            SettingError: it cannot be made.
+            TrainingError: another training is in it.
+        """
+        make_folder(self.path)
+        if (self.path / STATE_FILE).exists():
+            raise TrainingError(
+                f"{self.path} holds a training already: go on with it (fanet train --resume {self.path}), or choose "
+                "another --output"
+            )
+        (self.path / RECIPE_FILE).write_text(recipe_yaml(self._recipe), encoding="utf-8")
+        save_label_set(self._label_set, self.path / LABELS_FILE)
+
+    def file(self, name: str) -> Path:
+        """Return where weights lie: of BEST or FINAL."""
+        return self.path / f"{name}.safetensors"
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+        """Write weights, and beside them a card by which nodes and commands know their classes and input size.
+
+        Args:
+            name: BEST or FINAL.
+            tensors: of the network.
+            facts: for people.
+        """
+        path = self.file(name)
+        try:
+            save_weights(path, tensors)
+            path.with_suffix(".md").write_text(self._card(name, facts), encoding="utf-8")
+        except OSError as error:
+            raise TrainingError(f"cannot write {path}: {error.strerror}; is the disk full?") from None
+
+    def _card(self, name: str, facts: Mapping[str, str]) -> str:
+        shipped = self._label_set.name in shipped_label_sets()
+        front = {
+            "label_set": self._label_set.name if shipped else LABELS_FILE,
+            "input_size": str(self._input_size()),
+            "tags": ["image-segmentation", "fanet", self._recipe.data.train.dataset],
+        }
+        lines = ["---", yaml.safe_dump(front, sort_keys=False).strip(), "---", "", f"# {self._recipe.name}, {name}", ""]
+        lines += [f"- {key}: {value}" for key, value in facts.items()]
+        return "\n".join(lines) + "\n"
+
+    def _input_size(self) -> Size:
+        for part in self._recipe.data.validation:
+            if part.input_size != "camera":
+                return read_size(part.input_size)
+        return self._recipe.augmentation.crop_size

@@ -1,0 +1,125 @@
+"""Scores during training: the network as it is, on every validation set, shared out among the processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fanet_ros.datasets import Dataset, Window
+from fanet_ros.evaluation.scores import Scorer, Scores
+from fanet_ros.frame import FrameResizer
+from fanet_ros.graph import FrameToLogits
+from fanet_ros.labels import LabelSet
+from fanet_ros.network import FANet
+from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.postprocess_torch import labels_from_logits as labels_from_logits_on_gpu
+from fanet_ros.render import Painter, contact_sheet
+from fanet_ros.settings import Size, read_size
+from fanet_ros.training.batches import Part
+from fanet_ros.training.processes import Processes
+from fanet_ros.training.recipe import ValidationPart
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was found on one validation set.
+
+    Attributes:
+        name: of the set: data set and split.
+        scores: over all its images.
+        pictures: image, truth and prediction of a few, uint8 RGB, laid out; None where none were asked for.
+    """
+
+    name: str
+    scores: Scores
+    pictures: Image | None
+
+
+class Validator:
+    """Scores a network on one validation set."""
+
+    def __init__(self, recipe: ValidationPart, part: Part, label_set: LabelSet, processes: Processes) -> None:
+        self._part, self._label_set, self._processes = part, label_set, processes
+        self._size = None if recipe.input_size == "camera" else read_size(recipe.input_size)
+        places = _places(part.dataset, None if recipe.window is None else read_size(recipe.window))
+        self._places = [places[i] for i in spread(len(places), recipe.limit)]
+        self.name = f"{part.dataset.name}-{part.dataset.split}"
+
+    def run(self, network: FANet, precision: torch.dtype, pictures: int, progress: Callable[[str], None]) -> Validation:
+        """Score a network as it is.
+
+        Args:
+            network: on this process's device.
+            precision: in which matrices are multiplied.
+            pictures: how many images to show.
+            progress: told how far it is.
+        """
+        scorer, resizer, painter = Scorer(len(self._label_set)), FrameResizer(), Painter(self._label_set)
+        shown = {self._places[i] for i in spread(len(self._places), pictures)} if pictures else set()
+        samples: list[tuple[Image, Image, Image]] = []
+        own = self._places[self._processes.rank :: self._processes.count]
+        with _evaluating(network), torch.inference_mode():
+            graph = FrameToLogits(network)
+            for done, (index, window) in enumerate(own, 1):
+                dataset = self._part.dataset
+                sample = dataset.read(index) if window is None else dataset.read_window(index, window)
+                truth = self._part.ids[sample.labels]
+                size = Size(truth.shape[1], truth.shape[0])
+                frame = resizer.to_network_input(sample.image, "rgb8", self._size or size)
+                labels = self._segment(graph, frame, size, precision)
+                scorer.add(labels, truth)
+                if (index, window) in shown:
+                    # each picture is a copy: the painter's buffer is painted over
+                    samples.append((sample.image, painter.color_mask(truth).copy(), painter.color_mask(labels).copy()))
+                progress(f"{self.name} {done}/{len(own)}")
+        total = Scorer(len(self._label_set))
+        total.merge(self._processes.sum(scorer.counts()))
+        titles = ("camera", "truth", "prediction")
+        sheet = contact_sheet(samples, self._label_set, titles) if samples else None
+        return Validation(self.name, total.scores(), sheet)
+
+    def _segment(self, graph: FrameToLogits, frame: Image, size: Size, precision: torch.dtype) -> Image:
+        """Label one frame, as the torch backend does."""
+        device = self._processes.device
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            logits: Tensor = graph(torch.from_numpy(frame)[None].to(device))[0].float()  # (classes, h, w)
+        if device.type == "cpu":
+            return labels_from_logits(logits.contiguous().numpy(), size).labels
+        return labels_from_logits_on_gpu(logits, size)[0].cpu().numpy()
+
+
+def _places(dataset: Dataset, size: Size | None) -> list[tuple[int, Window | None]]:
+    """All images, or all windows side by side that cover them."""
+    if size is None:
+        return [(index, None) for index in range(len(dataset))]
+    places: list[tuple[int, Window | None]] = []
+    for index in range(len(dataset)):
+        width, height = dataset.size(index)
+        corners = [(left, top) for top in range(0, height, size.height) for left in range(0, width, size.width)]
+        places += [(index, Window(left, top, *size)) for left, top in corners]
+    return places
+
+
+def spread(length: int, limit: int) -> list[int]:
+    """Return at most `limit` of `length` indices, evenly spread; all of them for 0."""
+    count = min(limit, length) if limit else length
+    return [(2 * i + 1) * length // (2 * count) for i in range(count)]
+
+
+@contextmanager
+def _evaluating(network: FANet) -> Iterator[None]:
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

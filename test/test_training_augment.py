@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+
+from fanet_ros.datasets import IGNORED
+from fanet_ros.settings import Size
+from fanet_ros.training.augment import Augmentation
+from fanet_ros.training.batches import Batch
+from fanet_ros.training.recipe import AugmentationRecipe
+from fanet_ros.training.sampling import Placer
+
+CROP = Size(64, 48)
+
+
+def recipe(**settings: object) -> AugmentationRecipe:
+    return AugmentationRecipe.model_validate({"crop": str(CROP), "scale": [1, 1], "flip": 0, **settings})
+
+
+def batch_of(images: np.ndarray, labels: np.ndarray, affines: np.ndarray) -> Batch:
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (images, labels, affines)))
+
+
+def same(count: int = 2) -> np.ndarray:
+    return np.tile(np.array([[1, 0, 0], [0, 1, 0]], np.float32), (count, 1, 1))
+
+
+def random_batch(affines: np.ndarray, seed: int = 0) -> Batch:
+    draw = np.random.default_rng(seed)
+    shape = (len(affines), CROP.height, CROP.width)
+    return batch_of(draw.integers(0, 256, (*shape, 3), np.uint8), draw.integers(0, 11, shape, np.uint8), affines)
+
+
+def test_what_is_not_varied_stays_as_it_is() -> None:
+    batch = random_batch(same())
+    crops = Augmentation(recipe())(batch)
+    np.testing.assert_allclose(crops.images.permute(0, 2, 3, 1), batch.images, atol=0.02)
+    assert crops.images.dtype == torch.float32
+    assert torch.equal(crops.labels, batch.labels)
+
+
+def test_image_and_labels_move_together() -> None:
+    """Blocks whose colour tells their class: wherever a crop shows a class's colour, its label has to be that class."""
+    draw = np.random.default_rng(2)
+    labels = draw.integers(0, 11, (2, 12, 16), np.uint8).repeat(8, 1).repeat(8, 2)  # 96 x 128
+    setting = recipe(scale=[0.7, 2.0], rotation_deg=15, flip=0.5)
+    placer = Placer(setting, seed=0)
+    size = placer.window_size
+    images, windows, affines = [], [], []
+    for slot, truth in enumerate(labels):
+        window, affine = placer.place(Size(128, 96), 0, slot)
+        canvas = np.full((size.height * 3, size.width * 3), IGNORED, np.uint8)
+        canvas[size.height : size.height + 96, size.width : size.width + 128] = truth
+        top, left = window.top + size.height, window.left + size.width
+        part = canvas[top : top + size.height, left : left + size.width]
+        windows.append(part)
+        images.append(np.where(part == IGNORED, 0, part * 20)[..., None].repeat(3, 2).astype(np.uint8))
+        affines.append(affine)
+    crops = Augmentation(setting)(batch_of(np.stack(images), np.stack(windows), np.stack(affines)))
+    shown, known = crops.images[:, 0] / 20, crops.labels != IGNORED
+    agree = (shown - crops.labels.float()).abs() < 0.05
+    # between blocks, colours mix; within them, which is most of the crop, they agree
+    assert agree[known].float().mean() > 0.6
+    assert known.float().mean() > 0.5
+
+
+def test_what_lies_beyond_the_image_is_ignored() -> None:
+    affines = same()
+    affines[:, 0, 2] = 10  # the image moves to the right
+    crops = Augmentation(recipe())(random_batch(affines))
+    assert (crops.labels[:, :, :10] == IGNORED).all()
+    assert (crops.labels[:, :, 10:] != IGNORED).all()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"brightness": 0.4},
+        {"contrast": 0.4},
+        {"saturation": 0.4},
+        {"hue": 0.2},
+        {"gamma": 0.4},
+        {"grey": 1.0},
+        {"blur": 1.0},
+        {"noise": 1.0},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_colours_vary_from_step_to_step_and_labels_do_not(setting: dict[str, float]) -> None:
+    augmentation = Augmentation(recipe(**setting))
+    batch = random_batch(same())
+    torch.manual_seed(1)
+    first = augmentation(batch)
+    torch.manual_seed(1)
+    again = augmentation(batch)
+    assert torch.equal(first.images, again.images)
+    assert (first.images.permute(0, 2, 3, 1) - batch.images).abs().mean() > 1
+    assert first.images.min() >= 0 and first.images.max() <= 255
+    assert torch.equal(first.labels, batch.labels)
+    if "grey" not in setting:
+        assert not torch.equal(augmentation(batch).images, first.images)
+
+
+def test_what_is_erased_is_ignored() -> None:
+    torch.manual_seed(0)
+    batch = random_batch(same(8))
+    crops = Augmentation(recipe(erase=1.0))(batch)
+    erased = crops.labels == IGNORED
+    assert (erased.float().mean((1, 2)) > 0.005).all() and (erased.float().mean((1, 2)) < 0.2).all()
+    assert (crops.images.permute(0, 2, 3, 1)[erased] == 0).all()
+    assert torch.equal(crops.labels[~erased], batch.labels[~erased])
