@@ -34,12 +34,13 @@ setup(
     python_requires=">=3.10",
     # The ROS layer needs the messages that colcon generates, so a wheel would hold it in vain.
     packages=[*find_packages(include=["fanet_ros", "fanet_ros.*"], exclude=["fanet_ros.ros*"])]
-    + ["fanet_ros.config", "fanet_ros.config.labels"],
+    + ["fanet_ros.config", "fanet_ros.config.labels", "fanet_ros.config.train"],
     package_dir={"fanet_ros.config": "config"},
     package_data={
         "fanet_ros": ["py.typed", "weights/*", "weights/*/*"],
         "fanet_ros.config": ["*.yaml"],
         "fanet_ros.config.labels": ["*.yaml"],
+        "fanet_ros.config.train": ["*.yaml"],
     },
     cmdclass={"build_ext": BuildKernels},
     ext_modules=[
@@ -66,7 +67,9 @@ setup(
     extras_require={
         "benchmark": ["matplotlib>=3.5", "psutil>=5.9"],
         "calibrate": ["nncf>=2.14"],
-        "train": ["kornia>=0.7", "matplotlib>=3.5", "pydantic>=2", "tensorboard>=2.12", "torchmetrics>=1.0"],
+        "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8", "torchmetrics>=1.0"],
+        "train": ["kornia>=0.7", "matplotlib>=3.5", "pillow>=9", "pydantic>=2", "scipy>=1.8", "tensorboard>=2.12"]
+        + ["torchmetrics>=1.0"],
     },
     entry_points={"console_scripts": ["fanet = fanet_ros.cli:main"]},
 )

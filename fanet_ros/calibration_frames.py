@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.datasets.files import images_in, pair_by_stem
 from fanet_ros.errors import SourceError
 from fanet_ros.sources import SourceFrame, open_source
-from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
 
 _IMAGES, _LABELS = "images", "labels"  # folders of a labelled data set
 _LIST_SUFFIX = ".txt"
@@ -114,17 +114,16 @@ class _LabelledFrames(FrameSet):
 
 
 def _pairs_in_folder(folder: Path) -> list[tuple[Path, Path]]:
-    images = [p for p in (folder / _IMAGES).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+    images = images_in(folder / _IMAGES)
     if not images:
         raise SourceError(f"the folder {folder / _IMAGES} holds no images")
-    labels = {p.stem: p for p in (folder / _LABELS).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES}
-    lonely = sorted(image.name for image in images if image.stem not in labels)
+    pairs, lonely = pair_by_stem(images, images_in(folder / _LABELS))
     if lonely:
         raise SourceError(
             f"{len(lonely)} of {len(images)} images have no labels of the same name in {folder / _LABELS}, for example "
-            f"{lonely[0]}; add them, or give the folder {folder / _IMAGES} to use the images without labels"
+            f"{lonely[0].name}; add them, or give the folder {folder / _IMAGES} to use the images without labels"
         )
-    return [(image, labels[image.stem]) for image in sorted(images, key=natural_key)]
+    return pairs
 
 
 def _pairs_in_list(path: Path) -> list[tuple[Path, Path]]:

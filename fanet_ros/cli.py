@@ -12,7 +12,10 @@ from rich.logging import RichHandler
 from fanet_ros.benchmark.command import benchmark
 from fanet_ros.commands.calibrate import calibrate
 from fanet_ros.commands.console import errors, one_line_errors, print_error
+from fanet_ros.commands.dataset import app as dataset_app
+from fanet_ros.commands.evaluate import evaluate
 from fanet_ros.commands.export import export
+from fanet_ros.commands.train import train
 from fanet_ros.errors import FanetError
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS, package_version
@@ -97,8 +100,11 @@ def segment(
 
 
 app.command()(calibrate)
+app.command()(evaluate)
 app.command()(export)
 app.command()(benchmark)
+app.command()(train)
+app.add_typer(dataset_app, name="dataset")
 
 
 def main() -> None:

@@ -103,8 +103,7 @@ def save_label_set(label_set: LabelSet, path: Path) -> None:
     content = {
         "name": label_set.name,
         "classes": [
-            {"name": name, "color": list(color)}
-            for name, color in zip(label_set.names, label_set.colors, strict=True)
+            {"name": name, "color": list(color)} for name, color in zip(label_set.names, label_set.colors, strict=True)
         ],
         "groups": {group: list(members) for group, members in label_set.groups.items()},
     }

@@ -13,8 +13,12 @@ from typing import Any
 import yaml
 
 from fanet_ros.errors import LabelSetError, SettingError
-from fanet_ros.labels import LabelSet, load_label_set, shipped_label_sets
+from fanet_ros.labels import LabelSet, load_label_set
 from fanet_ros.settings import Size, read_size
+
+# Weights that the network's authors and others have published come without a card, and are of these. Sets that merely
+# happen to have as many classes are never guessed.
+_PUBLISHED = ("camvid11", "cityscapes19")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def read_card(weights: Path) -> ModelCard:
 
 
 def resolve_label_set(name: str, card: ModelCard, classes: int) -> LabelSet:
-    """Return the label set for a network: the one asked for, else the card's, else the only shipped one that fits.
+    """Return the label set for a network: the one asked for, else the card's, else that of published weights.
 
     Args:
         name: label set asked for (name or path); empty for none.
@@ -60,7 +64,7 @@ def resolve_label_set(name: str, card: ModelCard, classes: int) -> LabelSet:
     """
     name = name or card.label_set or ""
     if not name:
-        fitting = [s for s in shipped_label_sets() if len(load_label_set(s)) == classes]
+        fitting = [s for s in _PUBLISHED if len(load_label_set(s)) == classes]
         if len(fitting) != 1:
             raise LabelSetError(
                 f"the weights have {classes} classes and no model card names their label set; "

@@ -132,7 +132,9 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], *, half: bool = T
     }
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise WeightsError(f"{path} is not written: {_listing(broken)} hold NaN, infinity or more than float16 can hold")
+        raise WeightsError(
+            f"{path} is not written: {_listing(broken)} hold NaN, infinity or more than float16 can hold"
+        )
     unfinished = path.with_name(f".{path.name}.unfinished")
     save_file(tensors, unfinished)
     os.replace(unfinished, path)

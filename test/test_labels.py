@@ -4,19 +4,20 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import LabelSetError
-from fanet_ros.labels import UNLABELLED, load_label_set, shipped_label_sets
+from fanet_ros.labels import UNLABELLED, load_label_set, save_label_set, shipped_label_sets
 
 
 def test_shipped_sets_are_complete() -> None:
-    assert shipped_label_sets() == ("camvid11", "cityscapes19")
-    assert len(load_label_set("camvid11")) == 11
-    assert len(load_label_set("cityscapes19")) == 19
+    sizes = {"camvid11": 11, "cityscapes19": 19, "cocostuff171": 171, "isprs5": 5, "isprs6": 6}
+    assert shipped_label_sets() == tuple(sizes)
+    assert {name: len(load_label_set(name)) for name in sizes} == sizes
 
 
-@pytest.mark.parametrize("name", ["camvid11", "cityscapes19"])
+@pytest.mark.parametrize("name", shipped_label_sets())
 def test_every_shipped_set_has_the_groups_robots_ask_for(name: str) -> None:
     labels = load_label_set(name)
-    assert labels.ids_in("drivable") == (labels.id_of("road"),)
+    road = "impervious surface" if name.startswith("isprs") else "road"
+    assert labels.ids_in("drivable") == (labels.id_of(road),)
     assert set(labels.ids_in("drivable")) <= set(labels.ids_in("walkable"))
     assert set(labels.ids_in("dynamic")) <= set(labels.ids_in("obstacle"))
 
@@ -90,3 +91,9 @@ def test_unknown_name_lists_the_shipped_ones() -> None:
 def test_missing_path_is_named() -> None:
     with pytest.raises(LabelSetError, match="cannot read label set /nowhere/labels.yaml"):
         load_label_set("/nowhere/labels.yaml")
+
+
+def test_a_label_set_survives_being_written(tmp_path: Path) -> None:
+    label_set = load_label_set("cityscapes19")
+    save_label_set(label_set, tmp_path / "copy.yaml")
+    assert load_label_set(str(tmp_path / "copy.yaml")) == label_set

@@ -59,3 +59,18 @@ def test_no_fitting_label_set() -> None:
 def test_wrong_number_of_classes() -> None:
     with pytest.raises(LabelSetError, match="'camvid11' has 11 classes but the weights have 19"):
         resolve_label_set("camvid11", ModelCard(), 19)
+
+
+def test_a_label_set_beside_the_card_is_found_wherever_both_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.md").write_text("---\nlabel_set: labels.yaml\n---\n")
+    (tmp_path / "labels.yaml").write_text("classes: [{name: grass, color: [0, 1, 2]}]\n")
+    monkeypatch.chdir("/")
+    card = read_card(tmp_path / "model.safetensors")
+    assert resolve_label_set("", card, classes=1).names == ("grass",)
+
+
+def test_networks_with_as_many_classes_as_an_unrelated_set_are_not_guessed() -> None:
+    with pytest.raises(LabelSetError, match="5 classes and no model card"):
+        resolve_label_set("", ModelCard(), classes=5)

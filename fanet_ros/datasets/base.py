@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,6 +58,16 @@ class Dataset(ABC):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def prepare(self, progress: Callable[[str], None]) -> None:  # noqa: B027 (most have nothing to prepare)
+        """Do once what would otherwise be done for every sample, before many are read.
+
+        Args:
+            progress: told in words how far it is.
+
+        Raises:
+            DatasetError: it cannot be done.
+        """
 
     @abstractmethod
     def size(self, index: int) -> Size:

@@ -1,24 +1,40 @@
-"""Data sets of image files with label files beside them: finding, pairing and decoding."""
+"""Data sets of image files with label files beside them: finding, pairing and reading."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import Dataset, Sample
-from fanet_ros.encoded_size import HEADER_BYTES, encoded_size
+from fanet_ros.datasets.decoding import decode, image_size, read_rgb
+from fanet_ros.datasets.label_formats import GreyIds, identity_table
 from fanet_ros.errors import DatasetError
 from fanet_ros.labels import LabelSet
 from fanet_ros.settings import Size
-from fanet_ros.sources.opencv_log import quiet_opencv
+from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
+
+__all__ = [
+    "FolderContents",
+    "GreyIds",
+    "Pair",
+    "PairedFiles",
+    "ReadLabels",
+    "decode",
+    "identity_table",
+    "image_size",
+    "images_in",
+    "pair_by_stem",
+    "read_names",
+    "read_rgb",
+]
 
 ReadLabels = Callable[[Path], NDArray[np.uint8]]
-"""Reads a label file as class ids, uint8 (H, W); raises DatasetError."""
+"""Reads a label file as class ids, uint8 (H, W); raises DatasetError. A `LabelFormat` is one."""
 
 
 class Pair(NamedTuple):
@@ -30,7 +46,12 @@ class Pair(NamedTuple):
 
 
 class PairedFiles(Dataset):
-    """A data set whose samples are an image file and a label file each."""
+    """A data set whose samples are an image file and a label file each.
+
+    Attributes:
+        pairs: the files, in the order of the samples.
+        read_labels: what reads a label file.
+    """
 
     def __init__(
         self, name: str, split: str, label_set: LabelSet, pairs: Sequence[Pair], read_labels: ReadLabels
@@ -38,91 +59,81 @@ class PairedFiles(Dataset):
         self.name, self.split, self.label_set = name, split, label_set
         self.pairs = pairs
         self.names = [pair.name for pair in pairs]
-        self._read_labels = read_labels
+        self.read_labels = read_labels
 
     def size(self, index: int) -> Size:  # noqa: D102 (documented by Dataset)
         return image_size(self.pairs[index].image)
 
     def read(self, index: int) -> Sample:  # noqa: D102 (documented by Dataset)
         pair = self.pairs[index]
-        image, labels = read_rgb(pair.image), self._read_labels(pair.labels)
-        if image.shape[:2] != labels.shape:
-            raise DatasetError(
-                f"labels {pair.labels} are {labels.shape[1]}x{labels.shape[0]} pixels but their image {pair.image} is "
-                f"{image.shape[1]}x{image.shape[0]}; both must have the same size"
-            )
+        image, labels = read_rgb(pair.image), self.read_labels(pair.labels)
+        check_same_size(pair, image.shape, labels.shape)
         return Sample(image, labels, pair.name)
 
 
-class GreyIds:
-    """Reads 8-bit grey labels whose values a table turns into class ids."""
-
-    def __init__(self, table: NDArray[np.uint8]) -> None:
-        """Take the table, uint8 (256,): value -> class id or IGNORED."""
-        self._table = table
-
-    def __call__(self, path: Path) -> NDArray[np.uint8]:
-        """Read class ids, uint8 (H, W)."""
-        values = decode(path, cv2.IMREAD_UNCHANGED)
-        if values.dtype != np.uint8 or values.ndim != 2:
-            raise DatasetError(
-                f"labels {path} are an image of {values.dtype} with shape {values.shape}, expected 8-bit grey with one "
-                "id per pixel"
-            )
-        return self._table[values]
-
-
-def identity_table(classes: int) -> NDArray[np.uint8]:
-    """Return the table of labels that hold class ids already: every value that is no class becomes IGNORED."""
-    table = np.full(256, 255, np.uint8)
-    table[:classes] = np.arange(classes)
-    return table
-
-
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read an image as uint8 (H, W, 3), RGB, as its pixels lie in the file (labels know no EXIF rotation).
+def check_same_size(pair: Pair, image: Sequence[int], labels: Sequence[int]) -> None:
+    """Compare the shapes of an image and its labels.
 
     Raises:
-        DatasetError: it is missing or no readable image.
+        DatasetError: they differ in height or width.
     """
-    return cv2.cvtColor(decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+    if tuple(image[:2]) != tuple(labels[:2]):
+        raise DatasetError(
+            f"labels {pair.labels} are {labels[1]}x{labels[0]} pixels but their image {pair.image} is "
+            f"{image[1]}x{image[0]}; both must have the same size"
+        )
 
 
-def image_size(path: Path) -> Size:
-    """Return an image's size, from its header where it is a PNG or JPEG.
+class FolderContents:
+    """Whether files exist, with one look into each folder: data sets have a hundred thousand files."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, set[str]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        if path.parent not in self._names:
+            names = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+            self._names[path.parent] = names
+        return path.name in self._names[path.parent]
+
+    def first(self, paths: Sequence[Path]) -> Path:
+        """Return the first of several paths that exists, or else the first of all."""
+        return next((path for path in paths if path in self), paths[0])
+
+
+def images_in(folder: Path) -> list[Path]:
+    """List the image files of a folder, not of its subfolders, in natural order; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted((file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
+
+
+def pair_by_stem(images: Iterable[Path], labels: Iterable[Path]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Match files of the same name, whatever their endings.
+
+    Returns:
+        The pairs in the order of the images, and the images without labels.
+    """
+    by_stem = {path.stem: path for path in labels}
+    pairs, lonely = [], []
+    for image in images:
+        if image.stem in by_stem:
+            pairs.append((image, by_stem[image.stem]))
+        else:
+            lonely.append(image)
+    return pairs, lonely
+
+
+def read_names(path: Path) -> list[list[str]]:
+    """Read a list file: the words of each line that is not blank.
 
     Raises:
-        DatasetError: it is missing or no readable image.
+        DatasetError: it cannot be read or is no text.
     """
-    size = encoded_size(_read(path, HEADER_BYTES))
-    if size is not None:
-        return Size(*size)
-    height, width = decode(path, cv2.IMREAD_UNCHANGED).shape[:2]
-    return Size(width, height)
-
-
-def decode(path: Path, flags: int) -> NDArray[np.uint8]:
-    """Decode an image file with OpenCV's imread flags.
-
-    Raises:
-        DatasetError: it is missing or no readable image.
-    """
-    content = np.frombuffer(_read(path), np.uint8)
-    with quiet_opencv():
-        try:
-            image = cv2.imdecode(content, flags) if content.size else None
-        except cv2.error:  # more pixels than OpenCV's limit
-            image = None
-    if image is None:
-        raise DatasetError(f"{path} is no readable image: damaged or incomplete; unpack the data set again")
-    return image
-
-
-def _read(path: Path, count: int = -1) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(count)
+        lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise DatasetError(f"{path} is missing; unpack the data set again") from None
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+        raise DatasetError(f"the list {path} is missing; unpack the data set again") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot read the list {path}: {error}") from None
+    return [line.split() for line in lines if line.strip()]

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from fanet_ros.datasets import Dataset, open_dataset
+from fanet_ros.datasets.resized import ResizedDataset
 from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.labels import LabelSet
+from fanet_ros.settings import read_size
 from fanet_ros.training.batches import Part, translate_ids
 from fanet_ros.training.losses import log_class_weights
-from fanet_ros.training.recipe import DataPart, Recipe
+from fanet_ros.training.recipe import DataPart, Recipe, TrainingPart
 from fanet_ros.training.sampling import Placer, SamplePlan
 
 
@@ -58,13 +60,16 @@ def open_material(
         SettingError: the class weights of the recipe are not one a class.
     """
     data = recipe.data
-    main = _open(data.train, paths, progress)
+    main = _open_resized(data.train, paths, progress)
     label_set = main.label_set
 
     def translated(part: DataPart, dataset: Dataset) -> Part:
         return Part(dataset, translate_ids(dataset.label_set, label_set, part.rename))
 
-    parts = (translated(data.train, main), *(translated(part, _open(part, paths, progress)) for part in data.mix))
+    parts = (
+        translated(data.train, main),
+        *(translated(part, _open_resized(part, paths, progress)) for part in data.mix),
+    )
     validation = tuple(translated(part, _open(part, paths, progress)) for part in data.validation)
     plan = SamplePlan(
         [len(part.dataset) for part in parts], [part.share for part in data.mix], recipe.run.batch, recipe.run.seed
@@ -94,6 +99,11 @@ def count_pixels(part: Part, classes: int, progress: Callable[[str], None]) -> n
     if not counts[:classes].any():
         raise DatasetError(f"the labels of {part.dataset.name} show none of the {classes} classes")
     return counts[:classes]
+
+
+def _open_resized(part: TrainingPart, paths: Mapping[str, Path], progress: Callable[[str], None]) -> Dataset:
+    dataset = _open(part, paths, progress)
+    return dataset if part.resize is None else ResizedDataset(dataset, read_size(part.resize))
 
 
 def _open(part: DataPart, paths: Mapping[str, Path], progress: Callable[[str], None]) -> Dataset:

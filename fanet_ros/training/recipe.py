@@ -13,7 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fanet_ros.errors import SettingError
-from fanet_ros.settings import Size, check_input_size, read_size
+from fanet_ros.settings import Size, read_size
 
 
 def _checked_size(text: str) -> str:
@@ -22,9 +22,7 @@ def _checked_size(text: str) -> str:
 
 
 def _checked_input_size(text: str) -> str:
-    if text != "auto":
-        check_input_size(text)
-    return text
+    return text if text == "camera" else _checked_size(text)
 
 
 SizeText = Annotated[str, AfterValidator(_checked_size)]
@@ -61,7 +59,15 @@ class DataPart(_Part):
     )
 
 
-class MixedPart(DataPart):
+class TrainingPart(DataPart):
+    """Samples to learn from."""
+
+    resize: SizeText | None = Field(
+        None, description="WIDTHxHEIGHT whose area images get when they are read, their shape kept; left out: theirs."
+    )
+
+
+class MixedPart(TrainingPart):
     """Samples of another data set that are mixed in."""
 
     share: float = Field(gt=0, lt=1, description="Of all samples, from 0 to 1.")
@@ -83,7 +89,7 @@ class ValidationPart(DataPart):
 class DataRecipe(_Part):
     """What is learned from, and what is scored on the way."""
 
-    train: DataPart = Field(description="The data set; its label set is the network's.")
+    train: TrainingPart = Field(description="The data set; its label set is the network's.")
     mix: tuple[MixedPart, ...] = Field((), description="Other data sets to mix in.")
     validation: tuple[ValidationPart, ...] = Field((), description="What is scored; nothing: no best weights.")
 
@@ -99,7 +105,7 @@ class AugmentationRecipe(_Part):
 
     crop: SizeText = Field(description="WIDTHxHEIGHT of what the network sees.")
     scale: tuple[float, float] = Field(
-        (0.5, 2.0), description="From .. to, by how much images are enlarged, log-uniform."
+        (0.5, 2.0), description="From .. to, by how much images are enlarged (after resize), log-uniform."
     )
     rotation_deg: float = Field(0.0, ge=0, le=180, description="Rotation by up to so many degrees either way.")
     flip: Probability = Field(0.5, description="Probability of a horizontal flip.")

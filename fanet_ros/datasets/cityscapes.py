@@ -1,0 +1,62 @@
+"""Cityscapes (Cordts et al. 2016) with its fine annotations, as the 19 classes of its benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fanet_ros.datasets.base import IGNORED
+from fanet_ros.datasets.files import Pair
+from fanet_ros.datasets.label_formats import GreyIds, identity_table, value_table
+from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.labels import load_label_set
+from fanet_ros.sources.images import natural_key
+
+SPLITS = ("train", "val", "test")
+IMAGES, LABELS = "leftImg8bit", "gtFine"
+
+# Ids of *_labelIds.png in the order of the label set, which is that of *_labelTrainIds.png.
+CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+LAST_ID = 33  # the others up to it are known and not evaluated
+
+_IMAGE_END, _LABEL_IDS_END, _TRAIN_IDS_END = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
+
+
+def _recognises(path: Path) -> bool:
+    splits = [path / folder / split for folder in (IMAGES, LABELS) for split in SPLITS]
+    return any(entry.is_dir() for split in splits if split.is_dir() for entry in split.iterdir())
+
+
+def _splits(path: Path) -> Sequence[str]:
+    return SPLITS
+
+
+def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
+    label_set = load_label_set("cityscapes19")
+    images = sorted((path / IMAGES / split).glob(f"*/*{_IMAGE_END}"), key=natural_key)
+    labels = set((path / LABELS / split).glob(f"*/*{_LABEL_IDS_END}"))
+    end = _LABEL_IDS_END
+    ignored = [label for label in (*range(LAST_ID + 1), IGNORED) if label not in CLASS_IDS]
+    label_format = GreyIds(value_table({label: index for index, label in enumerate(CLASS_IDS)}), ignored)
+    if not labels:
+        train_ids = set((path / LABELS / split).glob(f"*/*{_TRAIN_IDS_END}"))
+        if train_ids:
+            labels, end, label_format = train_ids, _TRAIN_IDS_END, GreyIds(identity_table(len(label_set)))
+    pairs = []
+    for image in images:
+        name = image.name.removesuffix(_IMAGE_END)
+        city = image.parent.name
+        pairs.append(Pair(image, path / LABELS / split / city / f"{name}{end}", f"{city}/{name}"))
+    strays = sorted(labels - {pair.labels for pair in pairs})
+    expected = f"{IMAGES}/{split}/CITY/*{_IMAGE_END} and {LABELS}/{split}/CITY/*{end}"
+    return Found(label_set, pairs, label_format, expected, strays)
+
+
+LAYOUT = Layout(
+    name="cityscapes",
+    content=f"{IMAGES}/SPLIT/CITY/*{_IMAGE_END} and {LABELS}/SPLIT/CITY/*{_LABEL_IDS_END}",
+    recognises=_recognises,
+    splits=_splits,
+    find=_find,
+)

@@ -1,0 +1,112 @@
+"""Image files as arrays, exactly as their pixels lie in the file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.encoded_size import HEADER_BYTES, encoded_size
+from fanet_ros.errors import DatasetError
+from fanet_ros.settings import Size
+from fanet_ros.sources.opencv_log import quiet_opencv
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_COLOR_TYPE, _PALETTE = 25, 3  # where a PNG's header has its colour type, and that of palette images (PNG, 11.2.2)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an image as uint8 (H, W, 3), RGB, as its pixels lie in the file (labels know no EXIF rotation).
+
+    Raises:
+        DatasetError: it is missing or no readable image.
+    """
+    return cv2.cvtColor(decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """Read an 8-bit grey image, or the indices of a palette PNG, as uint8 (H, W).
+
+    Raises:
+        DatasetError: it is missing, no readable image, or one with colours or more bits.
+    """
+    content = _read(path)
+    if content.startswith(_PNG_SIGNATURE) and content[_PNG_COLOR_TYPE : _PNG_COLOR_TYPE + 1] == bytes([_PALETTE]):
+        return _palette_indices(content, path)
+    values = _decode(content, path, cv2.IMREAD_UNCHANGED)
+    if values.dtype != np.uint8 or values.ndim != 2:
+        raise DatasetError(
+            f"labels {path} are an image of {values.dtype} with shape {values.shape}, expected 8-bit grey with one id "
+            "per pixel"
+        )
+    return values
+
+
+def image_size(path: Path) -> Size:
+    """Return an image's size, from its header where it is a PNG or JPEG.
+
+    Raises:
+        DatasetError: it is missing or no readable image.
+    """
+    size = encoded_size(_read(path, HEADER_BYTES))
+    if size is not None:
+        return Size(*size)
+    height, width = decode(path, cv2.IMREAD_UNCHANGED).shape[:2]
+    return Size(width, height)
+
+
+def decode(path: Path, flags: int) -> NDArray[np.uint8]:
+    """Decode an image file with OpenCV's imread flags.
+
+    Raises:
+        DatasetError: it is missing or no readable image.
+    """
+    return _decode(_read(path), path, flags)
+
+
+def unreadable(path: Path) -> DatasetError:
+    """The error for a file that is there but is not what it should be."""
+    return DatasetError(f"{path} is no readable image: damaged or incomplete; unpack the data set again")
+
+
+def _decode(content: bytes, path: Path, flags: int) -> NDArray[np.uint8]:
+    with quiet_opencv():
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+        except cv2.error:  # more pixels than OpenCV's limit
+            image = None
+    if image is None or _is_cut_short(content):
+        raise unreadable(path)
+    return image
+
+
+def _is_cut_short(content: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end, which some versions of OpenCV replace by grey without a word."""
+    if content.startswith(b"\xff\xd8"):
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")  # end of image, start of the last scan
+    return content.startswith(_PNG_SIGNATURE) and b"IEND" not in content
+
+
+def _palette_indices(content: bytes, path: Path) -> NDArray[np.uint8]:
+    try:
+        from PIL import Image  # OpenCV gives colours only
+    except ImportError:
+        raise DatasetError(f"{path} has a palette and can only be read with Pillow: pip install pillow") from None
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.array(image, np.uint8)
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged PNGs
+        raise unreadable(path) from None
+
+
+def _read(path: Path, count: int = -1) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; unpack the data set again") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,57 @@
+"""What a data set looks like on disk: each file of this folder that reads one describes it as a `Layout`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fanet_ros.datasets.files import Pair, PairedFiles
+from fanet_ros.datasets.label_formats import LabelFormat
+from fanet_ros.datasets.options import Option
+from fanet_ros.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Found:
+    """What belongs to a split.
+
+    Attributes:
+        label_set: of the data set.
+        pairs: the files that should be there; some may be missing. Empty where the folder holds nothing of the split.
+        label_format: of the label files.
+        expected: where the split was looked for, for messages.
+        strays: label files to which there is no image.
+        kind: of the data set.
+    """
+
+    label_set: LabelSet
+    pairs: Sequence[Pair]
+    label_format: LabelFormat
+    expected: str
+    strays: Sequence[Path] = ()
+    kind: type[PairedFiles] = PairedFiles
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set's layout on disk.
+
+    Attributes:
+        name: of the data set, as `open_dataset` knows it.
+        content: what its folder should hold, for messages.
+        recognises: whether a folder looks like this data set, complete or not; looks at no more than a few names.
+        splits: names of the splits that such a folder may have; no sample is in two of them.
+        find: lists a split's files, given the folder, the split and the value of every option.
+        combined: splits that are others together.
+        options: by name.
+    """
+
+    name: str
+    content: str
+    recognises: Callable[[Path], bool]
+    splits: Callable[[Path], Sequence[str]]
+    find: Callable[[Path, str, Mapping[str, Any]], Found]
+    combined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)

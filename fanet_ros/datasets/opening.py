@@ -1,0 +1,193 @@
+"""Opens data sets by name, and says what is wrong with a folder that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from fanet_ros.datasets import camvid, cityscapes, cocostuff, densepass, folder, potsdam, vaihingen
+from fanet_ros.datasets.base import Dataset
+from fanet_ros.datasets.files import FolderContents, Pair
+from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.options import Option, read_options
+from fanet_ros.errors import DatasetError
+
+LAYOUTS: Mapping[str, Layout] = {
+    module.LAYOUT.name: module.LAYOUT
+    for module in (camvid, cityscapes, cocostuff, densepass, potsdam, vaihingen, folder)  # the least specific last
+}
+DATASETS = (*sorted(LAYOUTS), "street")
+STREET_OPTIONS: Mapping[str, Option] = {
+    "width": Option(640, "of the images in pixels", least=64, most=4096),
+    "height": Option(360, "of the images in pixels", least=64, most=4096),
+    "streets": Option(0, "how many, 8 images each; 0 for 60 to train and 20 to validate", least=0, most=1000),
+}
+
+_SHOWN_ENTRIES = 6
+
+
+def open_dataset(name: str, path: str | Path | None, split: str, options: Mapping[str, Any] | None = None) -> Dataset:
+    """Open the samples of one split; the files' presence is checked, their content is not (`fanet dataset check` does).
+
+    Args:
+        name: one of `DATASETS`.
+        path: folder of the data set in its official layout; None for `street`, which is rendered.
+        split: its name, as the data set has it.
+        options: of this data set, by name, as values or as text (`{"eroded": True}` or `{"eroded": "true"}`).
+
+    Raises:
+        DatasetError: the data set, split or an option is unknown, or files are missing; says what was expected, what
+            was found and what to do.
+        LabelSetError: the label set of a `folder` is missing or malformed.
+    """
+    if name == "street":
+        from fanet_ros.datasets.street import StreetDataset  # it imports the street camera, which others do not need
+
+        return StreetDataset(split, **read_options(name, STREET_OPTIONS, options))
+    layout = layout_of(name)
+    values = read_options(name, layout.options, options)
+    root = dataset_folder(layout, path)
+    found = find_split(layout, root, split, values)
+    lacking = missing_files(found.pairs)
+    if not found.pairs:
+        raise DatasetError(
+            f"{root} holds no images of {name}'s split {split}: expected {found.expected}{_unpack(name)}"
+        )
+    if lacking:
+        raise DatasetError(_lacking(name, split, found.pairs, lacking))
+    return found.kind(name, split, found.label_set, found.pairs, found.label_format)
+
+
+def layout_of(name: str) -> Layout:
+    """Return the layout of a data set on disk.
+
+    Raises:
+        DatasetError: there is no such data set.
+    """
+    if name not in LAYOUTS:
+        raise DatasetError(f"unknown data set {name!r}; known are {', '.join(DATASETS)}")
+    return LAYOUTS[name]
+
+
+def dataset_folder(layout: Layout, path: str | Path | None) -> Path:
+    """Return the folder of a data set, after a look at what is in it.
+
+    Raises:
+        DatasetError: there is no such folder, or it holds something else.
+    """
+    root = _existing(path, f"data set {layout.name} needs a folder with {layout.content}")
+    if _looks_like(layout, root):
+        return root
+    others = [other.name for other in LAYOUTS.values() if _looks_like(other, root)]
+    if others:
+        advice = f"it looks like data set {others[0]}: use that name, or give another folder"
+    else:
+        inside = next((entry for entry in _subfolders(root) if _looks_like(layout, entry)), None)
+        advice = f"give {inside} instead" if inside else "unpack the data set there, or give its folder"
+    raise DatasetError(f"{root} is no {layout.name}: expected {layout.content}; found {_entries(root)}; {advice}")
+
+
+def detect_dataset(path: str | Path) -> str:
+    """Return the name of the data set that a folder looks like.
+
+    Raises:
+        DatasetError: there is no such folder, or it looks like none.
+    """
+    root = _existing(path, "give the folder of a data set")
+    for layout in LAYOUTS.values():
+        if _looks_like(layout, root):
+            return layout.name
+    for entry in _subfolders(root):
+        for layout in LAYOUTS.values():
+            if _looks_like(layout, entry):
+                raise DatasetError(f"{root} is no data set, but {entry} looks like {layout.name}; give that folder")
+    raise DatasetError(
+        f"{root} looks like none of the data sets {', '.join(LAYOUTS)}: found {_entries(root)}; docs/datasets.md shows "
+        "their layouts"
+    )
+
+
+def find_split(layout: Layout, root: Path, split: str, options: Mapping[str, Any]) -> Found:
+    """List the files of a split, present or not.
+
+    Raises:
+        DatasetError: there is no such split, or a folder or list of files cannot be read.
+    """
+    splits = layout.splits(root)
+    parts = layout.combined.get(split, (split,))
+    if not set(parts) <= set(splits):
+        known = ", ".join([*splits, *layout.combined]) or "none"
+        raise DatasetError(f"data set {layout.name} in {root} has no split {split!r}; it has {known}")
+    try:
+        found = [layout.find(root, part, options) for part in parts]
+    except OSError as error:
+        raise _unreadable(error) from None
+    return replace(
+        found[0],
+        pairs=list(chain.from_iterable(part.pairs for part in found)),
+        strays=list(chain.from_iterable(part.strays for part in found)),
+        expected=" and ".join(part.expected for part in found),
+    )
+
+
+def missing_files(pairs: Sequence[Pair]) -> list[Path]:
+    """Return the images and labels that do not exist.
+
+    Raises:
+        DatasetError: a folder cannot be read.
+    """
+    present = FolderContents()
+    try:
+        return [file for pair in pairs for file in (pair.image, pair.labels) if file not in present]
+    except OSError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: OSError) -> DatasetError:
+    return DatasetError(f"{error.filename} cannot be read: {error.strerror}; check its permissions")
+
+
+def _looks_like(layout: Layout, folder: Path) -> bool:
+    try:
+        return layout.recognises(folder)
+    except OSError:  # a folder that may not be read has nothing for us
+        return False
+
+
+def _lacking(name: str, split: str, pairs: Sequence[Pair], missing: Sequence[Path]) -> str:
+    labels = {pair.labels for pair in pairs}
+    kind = "images have no labels" if all(file in labels for file in missing) else "images or their labels are missing"
+    gone = set(missing)
+    count = sum(pair.image in gone or pair.labels in gone for pair in pairs)
+    return f"{count} of {len(pairs)} {kind} in {name}'s split {split}, for example {missing[0]}{_unpack(name)}"
+
+
+def _unpack(name: str) -> str:
+    return "; unpack what is missing" if name != "folder" else "; add what is missing"
+
+
+def _existing(path: str | Path | None, wanted: str) -> Path:
+    if path is None or not str(path):
+        raise DatasetError(f"no folder was given; {wanted}")
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        what = "is no folder" if root.exists() else "does not exist"
+        raise DatasetError(f"{root} {what}; {wanted}")
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        raise _unreadable(error) from None
+    return root
+
+
+def _subfolders(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir())
+
+
+def _entries(root: Path) -> str:
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
+    more = f" and {len(names) - _SHOWN_ENTRIES} more" if len(names) > _SHOWN_ENTRIES else ""
+    return ", ".join(names[:_SHOWN_ENTRIES]) + more if names else "nothing"

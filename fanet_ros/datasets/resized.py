@@ -1,0 +1,41 @@
+"""A data set seen at another size: for cameras with more pixels than the network will ever see."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.datasets.base import Dataset, Sample
+from fanet_ros.frame import FrameResizer, fit_input_size
+from fanet_ros.settings import Size
+
+
+class ResizedDataset(Dataset):
+    """Another data set with its images resized, as the network's input is: corner to corner, shapes kept."""
+
+    def __init__(self, dataset: Dataset, size: Size) -> None:
+        """Take a data set.
+
+        Args:
+            dataset: whose `prepare` was called.
+            size: whose area the images get; their sides are rounded to multiples of 8.
+        """
+        self.name, self.split, self.label_set = dataset.name, dataset.split, dataset.label_set
+        self.names = dataset.names
+        self._dataset, self._target = dataset, size
+
+    def size(self, index: int) -> Size:  # noqa: D102 (documented by Dataset)
+        return fit_input_size("auto", self._target, self._dataset.size(index))
+
+    def read(self, index: int) -> Sample:  # noqa: D102 (documented by Dataset)
+        sample = self._dataset.read(index)
+        size = fit_input_size("auto", self._target, Size(sample.labels.shape[1], sample.labels.shape[0]))
+        image = FrameResizer().to_network_input(sample.image, "rgb8", size)  # a new one: its buffer is the result
+        return Sample(image, resize_labels(sample.labels, size), sample.name)
+
+
+def resize_labels(labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Take the nearest label of every pixel, (H, W) -> (size.height, size.width), corner to corner."""
+    rows = np.linspace(0, labels.shape[0] - 1, size.height).round().astype(np.intp)
+    columns = np.linspace(0, labels.shape[1] - 1, size.width).round().astype(np.intp)
+    return labels[rows[:, None], columns]

@@ -1,0 +1,75 @@
+"""Writes the table of all settings of a recipe into docs/training.md, from the classes that declare them.
+
+Run `python -m fanet_ros.training.recipe_docs` in the source tree after changing fanet_ros/training/recipe.py; a test
+fails where the file differs from what it would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from fanet_ros.training.recipe import Recipe
+
+START = "<!-- recipe settings: written by python -m fanet_ros.training.recipe_docs -->"
+END = "<!-- end of recipe settings -->"
+
+
+def settings_table() -> str:
+    """Return the table in Markdown, one row a setting."""
+    rows = ["| setting | default | description |", "|---|---|---|"]
+    return "\n".join(rows + [row for name, field in Recipe.model_fields.items() for row in _rows(name, field)])
+
+
+def with_table(text: str) -> str:
+    """Return a text with what stands between the two marks replaced by the table."""
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    return f"{before}{START}\n{settings_table()}\n{END}{after}"
+
+
+def _rows(name: str, field: FieldInfo) -> list[str]:
+    nested = _model_in(field.annotation)
+    own = [] if field.description is None else [f"| `{name}` | {_default(field)} | {_cell(field.description)} |"]
+    if nested is None:
+        return own
+    many = nested is not field.annotation
+    inner = [
+        row
+        for part, inner in nested.model_fields.items()
+        for row in _rows(f"{name}{'[]' if many else ''}.{part}", inner)
+    ]
+    return own + inner
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a setting is, or a list of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for model in map(_model_in, get_args(annotation)) if model is not None), None)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, tuple):
+        value = list(value)
+    return f"`{value}`" if value is not None else "-"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main() -> None:
+    """Rewrite the file in the source tree."""
+    path = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
