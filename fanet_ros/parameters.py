@@ -116,7 +116,7 @@ class SegmentationParameters(Parameters):
     )
     labels: str = _parameter(
         "",
-        "Label set: a shipped one (camvid11, cityscapes19, ...) or the path of a YAML file; empty: what the card names.",
+        "Label set: a shipped one (camvid11, ...) or the path of a YAML file; empty: what the weights' card names.",
         Applies.AT_CONFIGURE,
     )
     backend: str = _parameter(
