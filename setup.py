@@ -69,7 +69,7 @@ setup(
         "calibrate": ["nncf>=2.14"],
         "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8", "torchmetrics>=1.0"],
         "train": ["kornia>=0.7", "matplotlib>=3.5", "pillow>=9", "pydantic>=2", "scipy>=1.8", "tensorboard>=2.12"]
-        + ["torchmetrics>=1.0"],
+        + ["torch>=2.3", "torchmetrics>=1.0"],
     },
     entry_points={"console_scripts": ["fanet = fanet_ros.cli:main"]},
 )

@@ -47,7 +47,7 @@ class FrameToLogits(nn.Module):
     def __init__(self, network: FANet) -> None:
         super().__init__()
         self.network = network
-        self._set_normalisation(torch.device("cpu"))
+        self._set_normalisation(network.clslayer.conv_out.weight.device)
 
     def forward(self, frame: Tensor) -> Tensor:
         """Turn frames into logits.

@@ -65,6 +65,7 @@ class Segmenter:
         input_size: str = "auto",
         threads: int = 0,
         progress: Progress = no_progress,
+        kept_sizes: int = 1,
     ) -> None:
         """Load weights and prepare the backend.
 
@@ -78,6 +79,8 @@ class Segmenter:
             threads: CPU threads; 0 for as many as the process may use.
             progress: told every few seconds what a long build is doing, here and in `segment` when the first frame of
                 another size arrives; may raise to give the build up.
+            kept_sizes: for how many input sizes the backend keeps what it compiled, at least 1; a camera has one, a
+                data set may have several.
 
         Raises:
             FanetError: WeightsError, LabelSetError, BackendError or SettingError, each with what to do.
@@ -98,6 +101,7 @@ class Segmenter:
             threads=threads,
             input_size=None if input_size == "camera" else self.input_size_for(_USUAL_FRAME),
             progress=progress,
+            kept_sizes=kept_sizes,
         )
         try:
             self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)

@@ -137,6 +137,8 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], *, half: bool = T
         )
     unfinished = path.with_name(f".{path.name}.unfinished")
     save_file(tensors, unfinished)
+    with unfinished.open("rb+") as file:
+        os.fsync(file.fileno())
     os.replace(unfinished, path)
 
 

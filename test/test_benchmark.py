@@ -285,7 +285,7 @@ def test_a_plot_is_a_picture(measured: dict[str, Any], tmp_path: Path) -> None:
     assert cv2.imread(str(path)).std() < picture.std(), "three empty panels"
 
 
-@pytest.mark.parametrize("name", ["plot.pdf", "nowhere/plot.png"])
+@pytest.mark.parametrize("name", ["plot.pdf", "nowhere/plot.png", "/proc/plot.png"])
 def test_a_plot_that_cannot_be_written_is_refused_at_once(name: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="plot"):
         check_can_plot(tmp_path / name)

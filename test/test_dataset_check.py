@@ -78,6 +78,25 @@ def test_tiles_and_matrices(tmp_path: Path) -> None:
     assert len(test.absent) == 170
 
 
+def test_a_damaged_list_is_a_fault_of_its_split(tmp_path: Path) -> None:
+    trees.camvid_segnet(tmp_path)
+    (tmp_path / "train.txt").write_text("alone\n")
+    train, val, test = check_dataset(layout_of("camvid"), tmp_path)
+    assert train.faulty and train.pairs == 0 and "entry 1 of" in train.unlisted and "train.txt" in train.unlisted
+    assert (val.pairs, test.pairs) == (1, 2) and not val.unlisted and not val.faulty
+    assert train.as_json()["unlisted"] == train.unlisted and val.as_json()["unlisted"] is None
+    with pytest.raises(DatasetError, match="entry 1 of"):
+        check_dataset(layout_of("camvid"), tmp_path, "train")
+    code, output = run(tmp_path)
+    assert code == 1 and "train cannot be checked: entry 1 of" in output
+    assert "camvid train" not in output and "camvid val: 1 pairs" in output and "camvid test: 2 pairs" in output
+    assert "something is wrong with camvid's train" in output
+    for split in ("val", "test"):
+        (tmp_path / f"{split}.txt").write_text("alone\n")
+    with pytest.raises(DatasetError, match=r"entry 1 of .*train\.txt"):
+        check_dataset(layout_of("camvid"), tmp_path)
+
+
 def test_nothing_of_any_split(own: Path) -> None:
     for file in [*(own / "images").iterdir(), *(own / "labels").iterdir()]:
         file.unlink()
@@ -96,7 +115,7 @@ def test_command_recognises_the_data_set(tmp_path: Path) -> None:
     code, output = run(tmp_path, "--json", tmp_path / "report.json")
     assert code == 0, output
     assert "cityscapes train: 2 pairs" in output and "cityscapes val: 1 pairs" in output
-    assert "cityscapes is complete and readable" in output
+    assert "there is nothing of split test\nwhat there is of cityscapes is complete and readable" in output
     assert "sizes: 12x8 (2)" in output
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["dataset"], report["faulty"]) == ("cityscapes", False)
@@ -153,4 +172,12 @@ def test_command_with_bad_options_and_files(own: Path) -> None:
     code, output = run(own, "--split", "val")
     assert code == 2 and "has no split 'val'; it has all" in output
     code, output = run(own, "--json", own / "no" / "folder.json")
-    assert code == 2 and "json: cannot write" in output
+    assert code == 2 and "json: there is no folder" in output
+
+
+def test_command_loses_nothing_where_the_json_file_cannot_be_written(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanet_ros.commands.dataset.check_can_write", lambda option, path: None)  # it was possible then
+    code, output = run(own, "--json", own / "no" / "folder.json")
+    assert code == 2 and "folder all: 3 pairs" in output and "cannot write" in output

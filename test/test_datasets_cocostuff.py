@@ -58,11 +58,11 @@ def test_both_editions_mean_the_same_and_unused_ids_are_strangers(tmp_path: Path
     ids = []
     for root, raw in editions.items():
         data = open_dataset("cocostuff", root, "train")
-        assert isinstance(data, PairedFiles) and isinstance(data.read_labels, LabelFormat)
-        np.testing.assert_array_equal(data.read_labels.raw(data.pairs[0].labels), raw)
-        ids.append(data.read_labels(data.pairs[0].labels)[0])
+        assert isinstance(data, PairedFiles) and isinstance(data.label_format, LabelFormat)
+        np.testing.assert_array_equal(data.label_format.raw(data.pairs[0].labels), raw)
+        ids.append(data.label_format(data.pairs[0].labels)[0])
         strangers = {str(raw[0, label]) for label in UNUSED_IDS}
-        assert set(data.read_labels.strangers(raw)) == strangers
+        assert set(data.label_format.strangers(raw)) == strangers
     np.testing.assert_array_equal(ids[0], ids[1])
     assert ids[0][ids[0] != IGNORED].tolist() == list(range(171))
 

@@ -1,5 +1,6 @@
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -78,6 +79,19 @@ def test_read_grey_returns_the_indices_of_palette_images(tmp_path: Path) -> None
     (tmp_path / "palette.png").write_bytes(content.getvalue()[:-40])
     with pytest.raises(DatasetError, match=r"palette\.png is no readable image"):
         read_grey(tmp_path / "palette.png")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_read_grey_returns_the_ids_of_grey_images_of_few_bits(tmp_path: Path, bits: int) -> None:
+    values = np.arange(1 << bits, dtype=np.uint8)[None].repeat(2, axis=0)
+    packed = [np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :]).tobytes() for row in values]
+    header = struct.pack(">IIBBBBB", values.shape[1], 2, bits, 0, 0, 0, 0)  # colour type 0: grey
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in packed))), (b"IEND", b""))
+    content = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    (tmp_path / "labels.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    np.testing.assert_array_equal(read_grey(tmp_path / "labels.png"), values)
 
 
 @pytest.mark.parametrize(

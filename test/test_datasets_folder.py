@@ -30,6 +30,20 @@ def test_a_folder_for_each_split(tmp_path: Path, pattern: str) -> None:
         open_dataset("folder", tmp_path, "val")
 
 
+@pytest.mark.parametrize("pattern", ["{kind}/{split}", "{split}/{kind}"])
+def test_hidden_folders_are_no_splits(tmp_path: Path, pattern: str) -> None:
+    for split in ("train", ".ipynb_checkpoints"):
+        trees.own_folder(tmp_path, *(Path(pattern.format(kind=kind, split=split)) for kind in ("images", "labels")))
+    with pytest.raises(DatasetError, match=r"has no split '\.ipynb_checkpoints'; it has train$"):
+        open_dataset("folder", tmp_path, ".ipynb_checkpoints")
+
+
+def test_a_hidden_folder_makes_no_data_set(tmp_path: Path) -> None:
+    trees.own_folder(tmp_path, Path(".trash/images"), Path(".trash/labels"))
+    with pytest.raises(DatasetError, match="is no folder: expected"):
+        open_dataset("folder", tmp_path, "all")
+
+
 def test_label_set_by_option(tmp_path: Path) -> None:
     trees.own_folder(tmp_path / "data", Path("images"), Path("labels"))
     (tmp_path / "data" / "labels.yaml").rename(tmp_path / "mine.yaml")

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from fanet_ros import artefacts
 from fanet_ros.commands.evaluate import evaluate
 from fanet_ros.datasets import open_dataset
+from fanet_ros.evaluation import run as evaluation_run
+from fanet_ros.evaluation.run import Evaluation
 from fanet_ros.metrics import ConfusionMatrix
-from fanet_ros.segmenter import Segmenter
+from fanet_ros.segmenter import Segmentation, Segmenter
 
 APP = typer.Typer()
 APP.command()(evaluate)
@@ -59,10 +62,11 @@ def test_everything_is_written_and_right(weights: Path, data: Path, tmp_path: Pa
     assert facts["weights"]["network"] == "FANet-18"
     assert facts["backend"] | {"reason": ""} == {"name": "torch", "device": "cpu", "precision": "fp32", "reason": ""}
     assert facts["dataset"] == {
-        **{"name": "camvid", "split": "val", "options": {}, "images": 4},
+        **{"name": "camvid", "split": "val", "path": str(data), "options": {}, "images": 4},
         "label_set": "camvid11",
     }
     assert facts["settings"]["input_size"] == "camera" and facts["input_sizes"] == ["64x48"]
+    assert facts["complete"] is True and facts["settings"]["limit"] == 0
     assert facts["protocol"] is None and facts["date"] and {"fanet_ros", "torchmetrics"} <= facts["versions"].keys()
 
     assert f"mIoU {100 * expected.mean_iou():.2f} %" in output
@@ -96,7 +100,7 @@ def test_looks_limit_and_classes(weights: Path, data: Path, tmp_path: Path) -> N
     assert output.count("(left out)") == 2
     facts = json.loads(json_file.read_text())
     assert facts["input_sizes"] == ["32x32", "48x32"]  # 24x16 is below the smallest input
-    assert facts["scores"]["frames"] == 2
+    assert facts["scores"]["frames"] == facts["settings"]["limit"] == 2
     assert facts["settings"]["leave_out"] == ["sky", "road"]
     present = [
         iou
@@ -130,6 +134,8 @@ def test_faults_are_one_line_without_a_traceback(weights: Path, data: Path, tmp_
         (["--dataset", "camvid", "--leave-out", "clutter"], "has no class 'clutter'"),
         (["--dataset", "camvid", "--json", str(tmp_path / "no" / "a.json")], "json: there is no folder"),
         (["--dataset", "camvid", "--json", str(tmp_path)], "is a folder; give the name of a file"),
+        (["--dataset", "camvid", "--json", "/proc/a.json"], "json: /proc cannot be written"),
+        (["--dataset", "camvid", "--confusion", "/proc/a.png"], "confusion: /proc cannot be written"),
         (["--dataset", "camvid", "--confusion", "a.pdf"], "expected the name of a .png file"),
         (["--dataset", "camvid", "--overlays", str(weights)], "cannot be made"),
         (["--dataset", "camvid", "--precision", "fp8"], "received 'fp8'"),
@@ -140,6 +146,87 @@ def test_faults_are_one_line_without_a_traceback(weights: Path, data: Path, tmp_
         assert result.exit_code == 2, (arguments, result.output)
         assert text in result.output
         assert "Traceback" not in result.output
+
+
+def test_ctrl_c_keeps_what_was_scored(
+    weights: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment, calls = Segmenter.segment, iter(range(9))
+
+    def segment_until_ctrl_c(segmenter: Segmenter, *arguments: Any, **settings: Any) -> Segmentation:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return segment(segmenter, *arguments, **settings)
+
+    monkeypatch.setattr(Segmenter, "segment", segment_until_ctrl_c)
+    arguments = ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST]
+    files = ["--json", str(tmp_path / "scores.json"), "--overlays", str(tmp_path / "overlays")]
+    result = RUNNER.invoke(APP, [*arguments, *files], env={"COLUMNS": "200"})
+    assert result.exit_code == 130, result.output
+    assert "the figures are of the first 2 of 4 images only; overlays were not drawn" in result.output
+    assert "2 images, " in result.output and f"written: {tmp_path / 'scores.json'}\n" in result.output
+    facts = json.loads((tmp_path / "scores.json").read_text())
+    assert facts["complete"] is False and len(facts["images"]) == facts["scores"]["frames"] == 2
+
+
+def test_classes_are_checked_before_a_network_is_built(
+    weights: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("built for nothing")
+
+    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", refuse)
+    arguments = ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST]
+    result = RUNNER.invoke(APP, [*arguments, "--leave-out", "clutter"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2 and "has no class 'clutter'" in result.output
+
+
+def test_a_protocols_class_that_the_data_do_not_have(weights: Path, data: Path, tmp_path: Path) -> None:
+    # CamVid has no clutter, no more than ISPRS' five classes have
+    arguments = ["--protocol", "potsdam", "--dataset", "camvid", "--split", "val", "--window", "none"]
+    output = run(weights, data, *arguments, "--json", str(tmp_path / "scores.json"))
+    difference = "leave_out none instead of clutter: camvid11 has no clutter"
+    assert f"not as the protocol has it: {difference}" in output
+    facts = json.loads((tmp_path / "scores.json").read_text())
+    assert difference in facts["protocol"]["differences"] and facts["settings"]["leave_out"] == []
+
+
+def test_networks_are_kept_for_every_scale(weights: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+
+    def open_and_note(*arguments: Any, **settings: Any) -> Segmenter:
+        kept.append(settings["kept_sizes"])
+        return Segmenter(*arguments, **settings)
+
+    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", open_and_note)
+    for scales in ("1", "0.5,0.75,1,1.25,1.5,1.75"):
+        run(weights, data, "--dataset", "camvid", "--limit", "1", "--input-size", "64x48", "--scales", scales)
+    assert kept == [4, 6]
+
+
+def test_results_are_printed_though_a_file_cannot_be_written(
+    weights: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanet_ros.output_files.check_can_write", lambda option, path: None)  # it could, then
+    arguments = ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST, "--limit", "1"]
+    result = RUNNER.invoke(APP, [*arguments, "--json", str(tmp_path / "gone" / "a.json")], env={"COLUMNS": "200"})
+    assert result.exit_code == 2 and "cannot write" in result.output and "Traceback" not in result.output
+    assert "mIoU" in result.output and "bicyclist" in result.output
+
+
+def test_weights_are_described_as_they_were_when_the_run_began(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = write_weights(tmp_path / "training.safetensors")
+    digest, judge = artefacts.weights_digest(weights), evaluation_run.evaluate
+
+    def evaluate_while_training(*arguments: Any, **settings: Any) -> Evaluation:
+        weights.unlink()  # a training is about to replace it
+        return judge(*arguments, **settings)
+
+    monkeypatch.setattr(evaluation_run, "evaluate", evaluate_while_training)
+    run(weights, data, "--dataset", "camvid", "--limit", "1", "--json", str(tmp_path / "scores.json"))
+    assert json.loads((tmp_path / "scores.json").read_text())["weights"]["sha256"] == digest
 
 
 def test_importing_the_command_line_stays_light() -> None:

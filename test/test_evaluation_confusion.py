@@ -41,5 +41,5 @@ def test_many_classes_and_none_in_the_truth(tmp_path: Path) -> None:
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="confusion: received .*plot.pdf, expected the name of a .png file"):
         check_can_plot(tmp_path / "plot.pdf")
-    with pytest.raises(SettingError, match="confusion: there is no folder .*nowhere; make it first"):
-        check_can_plot(tmp_path / "nowhere" / "plot.png")
+    with pytest.raises(SettingError, match="cannot write .*nowhere/plot.png"):
+        plot_confusion(scorer(11).scores(), load_label_set("camvid11"), "lost", tmp_path / "nowhere" / "plot.png")

@@ -80,3 +80,9 @@ def test_a_folder_that_cannot_be_made(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingError, match="cannot be made"):
         write_overlays(tmp_path / "file" / "folder", evaluate(Brightness(), dataset), dataset, Brightness(), 1)
+
+
+def test_a_picture_that_cannot_be_removed(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "0.1234_worst_a.png").mkdir()
+    with pytest.raises(SettingError, match=r"0\.1234_worst_a\.png cannot be removed: .*; use a new folder"):
+        write_overlays(tmp_path, evaluate(Brightness(), dataset), dataset, Brightness(), 1)

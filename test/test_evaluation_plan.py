@@ -3,6 +3,7 @@ import pytest
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.plan import make_plan
 from fanet_ros.evaluation.prediction import Looks
+from fanet_ros.labels import load_label_set
 from fanet_ros.settings import Size
 
 
@@ -24,6 +25,7 @@ def test_everything_typed() -> None:
         window="512x256",
         stride="256x128",
         leave_out=["clutter", "car"],
+        limit=7,
     )
     assert plan.options == {"eroded": "true", "bands": "a=b"}
     assert plan.looks == Looks((0.75, 1.0, 1.25), True, Size(512, 256), Size(256, 128))
@@ -35,6 +37,7 @@ def test_everything_typed() -> None:
         "window": "512x256",
         "stride": "256x128",
         "leave_out": ["clutter", "car"],
+        "limit": 7,
     }
 
 
@@ -70,12 +73,26 @@ def test_another_data_set_takes_none_of_the_protocols_options() -> None:
     assert plan.differences[0] == "dataset camvid instead of potsdam"
 
 
+def test_a_protocols_class_that_the_data_do_not_have() -> None:
+    with_clutter, without = load_label_set("isprs6"), load_label_set("isprs5")
+    plan = make_plan(protocol="potsdam", options=["clutter=false"])
+    assert plan.fitted(with_clutter) is plan
+    fitted = plan.fitted(without)
+    assert fitted.leave_out == () and fitted.options == plan.options
+    assert fitted.differences == (*plan.differences, "leave_out none instead of clutter: isprs5 has no clutter")
+    # what is typed is not dropped, though the protocol says the same: it is to be refused
+    asked_for = make_plan(protocol="potsdam", options=["clutter=false"], leave_out=["clutter"])
+    assert asked_for.fitted(without).leave_out == ("clutter",)
+    assert make_plan(dataset="potsdam", leave_out=["clutter"]).fitted(without).leave_out == ("clutter",)
+
+
 def test_settings_that_cannot_be() -> None:
     for settings, text in (
         ({}, "dataset: received none; give the name of a data set, or a protocol"),
         ({"protocol": "kitti"}, "protocol: received 'kitti', expected one of cityscapes-val, .*; or list"),
         ({"options": ["eroded"]}, "option: received 'eroded', expected KEY=VALUE"),
         ({"options": ["=1"]}, "option: received '=1', expected KEY=VALUE"),
+        ({"options": ["a=1", "a=2"]}, "option: a is given twice, as '1' and '2'; give it once"),
         ({"scales": "1;2"}, "scales: received '1;2', expected numbers separated by commas"),
         ({"scales": "0"}, "scales: received 0, expected numbers from 0.1 to 8"),
         ({"input_size": "huge"}, "input_size: received 'huge', expected WIDTHxHEIGHT .*; or auto, camera"),

@@ -157,6 +157,49 @@ def test_logits_that_are_no_numbers(image: NDArray[np.uint8]) -> None:
         AveragingPredictor(cast(Any, broken), Looks(flip=True)).predict(image)
 
 
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nstack"), "9 bytes"),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "CUDA out of memory"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_memory_that_does_not_suffice(
+    failure: Exception,
+    words: str,
+    segmenters: dict[str, Segmenter],
+    image: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(functional, "interpolate", fail)
+    whole = make_predictor(segmenters["96x64"], Looks(scales=(1.0, 2.0)))
+    with pytest.raises(
+        InferenceError, match="average 11 classes over an image of 136x88, seen at up to 192x128: give a"
+    ):
+        whole.predict(image)
+    windows = make_predictor(segmenters["camera"], Looks(window=Size(64, 48)))
+    with pytest.raises(
+        InferenceError, match=r"136x88 in windows of 64x48, .* a smaller --window or --input-size"
+    ) as told:
+        windows.predict(image)
+    assert words in str(told.value) and "\n" not in str(told.value)
+
+
+def test_other_faults_are_no_lack_of_memory(
+    segmenters: dict[str, Segmenter], image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(functional, "interpolate", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        make_predictor(segmenters["camera"], Looks(flip=True)).predict(image)
+
+
 def test_looks_that_cannot_be() -> None:
     for settings, text in (
         ({"scales": ()}, "scales: received none, expected numbers from 0.1 to 8"),

@@ -100,6 +100,17 @@ def test_samples_come_in_order_and_errors_with_them(tmp_path: Path) -> None:
         next(samples)
 
 
+def test_what_was_scored_is_told_where_an_image_cannot_be_read(tmp_path: Path) -> None:
+    dataset = open_dataset("camvid", write_camvid(tmp_path, {"val": 4}), "val")
+    cheat = Cheat(dataset)
+    until_then = 100 * evaluate(cheat, dataset, limit=1).scores.miou
+    (tmp_path / "val" / "val_1.png").write_text("no picture")
+    with pytest.raises(
+        DatasetError, match=rf"val_1\.png .*; before it, 1 images were scored, with mIoU {until_then:.2f} %"
+    ):
+        evaluate(cheat, dataset)
+
+
 class Withheld(Dataset):
     """A test split as it is published: images without truth."""
 
@@ -114,9 +125,47 @@ class Withheld(Dataset):
         return Sample(image, np.full((HEIGHT, WIDTH), 255, np.uint8), "a")
 
 
-def test_truth_that_is_withheld() -> None:
+class Refusing(Cheat):
+    """Is not to be asked."""
+
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        raise AssertionError("predicted for nothing")
+
+
+class Interrupted(Cheat):
+    """Meets Ctrl-C at its third image, or at another."""
+
+    def __init__(self, dataset: Dataset, at: int = 2) -> None:
+        super().__init__(dataset)
+        self._left = at
+
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if not self._left:
+            raise KeyboardInterrupt
+        self._left -= 1
+        return super().predict(image)
+
+
+def test_ctrl_c_leaves_what_was_scored(dataset: Dataset, cheat: Cheat) -> None:
+    whole, part = evaluate(cheat, dataset), evaluate(Interrupted(dataset), dataset)
+    assert whole.complete and not part.complete
+    assert part.images == whole.images[:2] and part.scores.frames == 2
+    expected = ConfusionMatrix(11)
+    for index in range(2):
+        sample = dataset.read(index)
+        expected.add(cheat.predict(sample.image), sample.labels)
+    assert part.scores.miou == pytest.approx(expected.mean_iou())
+    assert part.input_sizes == whole.input_sizes and part.median_ms > 0
+
+
+def test_ctrl_c_before_anything_was_scored(dataset: Dataset) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Interrupted(dataset, at=0), dataset)
+
+
+def test_truth_that_is_withheld_is_noticed_without_predicting() -> None:
     with pytest.raises(DatasetError, match="no pixel in split 'test' .* the labels of a test split are often withheld"):
-        evaluate(Cheat(Withheld()), Withheld())
+        evaluate(Refusing(Withheld()), Withheld())
 
 
 def test_no_image(cheat: Cheat) -> None:

@@ -44,6 +44,11 @@ def run_onnx(path: Path, frames: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(logits)
 
 
+def test_the_normalisation_is_where_the_network_is() -> None:
+    network = FANet(FANetConfig("resnet18", 3)).to("meta")
+    assert FrameToLogits(network).scale.device.type == "meta"
+
+
 def test_frames_are_normalised_as_the_encoder_was_trained(graph):
     frames = random_frames(2, 90, 121)
     mean = np.array([0.485, 0.456, 0.406])

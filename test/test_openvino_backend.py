@@ -2,6 +2,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,8 +46,8 @@ def plain_logits(network: FrameToLogits, image: NDArray[np.uint8]) -> NDArray[np
         return network(torch.from_numpy(image)[None])[0].numpy()
 
 
-def start(precision: str, threads: int = 0) -> OpenvinoBackend:
-    return OpenvinoBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", precision, threads))
+def start(precision: str, threads: int = 0, kept_sizes: int = 1) -> OpenvinoBackend:
+    return OpenvinoBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", precision, threads, kept_sizes=kept_sizes))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,47 @@ def test_another_size_needs_no_torch(street: NDArray[np.uint8]) -> None:
 def test_threads_are_honoured() -> None:
     backend = start("fp32", threads=1)
     backend.prepare(Size(64, 64))
-    assert backend._infer_request.get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
+    assert backend._infer_requests[Size(64, 64)].get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
+
+
+def note_compilations(backend: OpenvinoBackend, monkeypatch: pytest.MonkeyPatch) -> list[Size]:
+    compiled: list[Size] = []
+    compile_really = backend._compile
+
+    def compile_and_note(size: Size) -> Any:
+        compiled.append(size)
+        return compile_really(size)
+
+    monkeypatch.setattr(backend, "_compile", compile_and_note)
+    return compiled
+
+
+def test_the_last_sizes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = start("fp32", kept_sizes=4)
+    compiled = note_compilations(backend, monkeypatch)
+    images = [np.ascontiguousarray(NOISE[:, :width]) for width in (40, 48, 56, 64, 72)]
+    first, second = backend.infer(images[0]).copy(), backend.infer(images[1]).copy()
+    np.testing.assert_array_equal(backend.infer(images[0]), first)
+    np.testing.assert_array_equal(backend.infer(images[1]), second)
+    assert compiled == [Size(40, 72), Size(48, 72)]
+    backend.infer(images[0])  # so that the second is the one that was used the longest ago
+    for image in images[2:]:
+        backend.infer(image)
+    assert compiled == [Size(width, 72) for width in (40, 48, 56, 64, 72)]
+    np.testing.assert_array_equal(backend.infer(images[0]), first)
+    assert len(compiled) == 5, "the fifth size dropped another than the oldest"
+    np.testing.assert_array_equal(backend.infer(images[1]), second)
+    assert compiled[5:] == [Size(48, 72)]
+    assert len(backend._infer_requests) == 4
+
+
+def test_one_size_is_kept_where_no_more_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = start("fp32")
+    compiled = note_compilations(backend, monkeypatch)
+    for size in (Size(64, 64), Size(64, 64), Size(32, 64), Size(64, 64)):
+        backend.prepare(size)
+        assert list(backend._infer_requests) == [size]
+    assert compiled == [Size(64, 64), Size(32, 64), Size(64, 64)]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -94,7 +135,7 @@ def test_precision_is_never_left_to_openvino(precision: str) -> None:
         pytest.skip("this processor has no bf16")
     backend = start(precision)
     backend.prepare(Size(64, 64))
-    hint = backend._infer_request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
+    hint = backend._infer_requests[Size(64, 64)].get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
     assert hint.to_string() == {"fp32": "f32", "bf16": "bf16"}[precision]
 
 

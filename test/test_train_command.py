@@ -96,12 +96,14 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path, data: Pat
 @pytest.mark.slow
 def test_a_signal_ends_a_training_after_its_step(tmp_path: Path, data: Path) -> None:
     command = fanet(*arguments(tmp_path, data, "stopped", "--iterations", "100000", "--set", "run.save_every=100000"))
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     deadline = time.monotonic() + LIMIT_S
     while logged(tmp_path / "stopped") < 10:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # to the workers, too, as service managers and torchrun do
     output, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, output
     assert "go on with: fanet train --resume" in output
@@ -150,6 +152,32 @@ def test_two_processes_do_what_one_does(tmp_path: Path, data: Path) -> None:
     assert scores[1] == pytest.approx(scores[0], abs=0.02)
 
 
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all(tmp_path: Path, data: Path) -> None:
+    script = tmp_path / "second_asks.py"
+    script.write_text("""
+import os, signal, sys
+from fanet_ros.training.learner import Learner
+step = Learner.step
+def ask_at_the_third_step(learner, batch):
+    if learner.iteration == 2 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(learner, batch)
+Learner.step = ask_at_the_third_step
+from fanet_ros.cli import main
+main()
+""")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", f"{script}"]
+    command = [
+        *torchrun,
+        *arguments(tmp_path, data, "stopped", "--set", "run.save_every=100", "--set", "run.validate_every=100"),
+    ]
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S)
+    assert "stopped after 3 iterations" in done.stdout, done.stderr
+    assert load_state(tmp_path / "stopped")["iteration"] == 3
+
+
 def network_of_start(tmp_path: Path, data: Path, more: list[str]) -> dict[str, torch.Tensor]:
     finish(fanet(*arguments(tmp_path, data, "start", *more, "--iterations", "1", "--set", "optimizer.rate=1e-12")))
     return network_of(tmp_path / "start")
@@ -162,6 +190,7 @@ def network_of_start(tmp_path: Path, data: Path, more: list[str]) -> dict[str, t
         (["train", "--recipe", "missing.yaml"], "cannot read recipe"),
         (["train", "--resume", "nowhere"], "holds no last.pt"),
         (["train", "--resume", "nowhere", "--iterations", "5"], "--iterations: not together with --resume"),
+        (["train", "--resume", "nowhere", "--seed", "0"], "--seed: not together with --resume"),
         (["train", "--device", "gpu"], "device"),
     ],
 )
@@ -180,6 +209,7 @@ def test_data_that_cannot_be_used_is_one_line(tmp_path: Path, data: Path) -> Non
 
     assert "no data set 'cityscapes'; it has camvid" in refused("--data", "cityscapes=/tmp")
     assert "two folders" in refused("--data", "/tmp")
+    assert "two folders" in refused("--data", f"camvid={data}")
     assert "--encoder or --weights, not both" in refused("--encoder", "a.pth", "--weights", "shipped")
     (data / "train.txt").unlink()
     assert "train.txt" in refused()

@@ -11,7 +11,8 @@ def test_alone_nothing_is_wrapped_or_summed() -> None:
         layer = torch.nn.Linear(1, 1)
         assert processes.wrap(layer) is layer
         assert torch.equal(processes.sum(torch.arange(3)), torch.arange(3))
-        processes.wait()
+        assert processes.largest(3) == 3
+        assert processes.first(lambda: "done") == "done"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")

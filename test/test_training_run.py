@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +12,15 @@ import torch
 from safetensors.torch import load_file
 from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 
+from fanet_ros.datasets import open_dataset
 from fanet_ros.errors import DatasetError, FanetError, SettingError, TrainingError
+from fanet_ros.metrics import ConfusionMatrix
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.training import run
 from fanet_ros.training.checkpoint import load_state
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import load_recipe
+from fanet_ros.training.run_folder import RunFolder
 from fanet_ros.training.trainer import Outcome
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -61,23 +66,14 @@ def test_a_training_leaves_weights_that_a_node_can_run(tmp_path: Path, data: Pat
 
 def test_the_best_weights_are_those_that_were_scored(tmp_path: Path, data: Path) -> None:
     """The file scores what the log says, by the package's own front door."""
-    from fanet_ros.metrics import ConfusionMatrix
-
     outcome = train(task(tmp_path, data, "run.iterations=30", "run.validate_every=30", "optimizer.average=0"))
     assert outcome.weights is not None
     segmenter = Segmenter(outcome.weights, backend="torch", device="cpu", precision="fp32", input_size="camera")
     confusion = ConfusionMatrix(11)
-    for sample in map(run_sample(data), range(2)):
-        confusion.add(segmenter.segment(sample[0]).labels, sample[1])
+    for sample in map(open_dataset("camvid", data, "val").read, range(2)):
+        confusion.add(segmenter.segment(sample.image).labels, sample.labels)
     # matrices are stored in half precision
     assert confusion.mean_iou() == pytest.approx(outcome.best, abs=0.01)
-
-
-def run_sample(data: Path) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-    from fanet_ros.datasets import open_dataset
-
-    dataset = open_dataset("camvid", data, "val")
-    return lambda index: (dataset.read(index).image, dataset.read(index).labels)
 
 
 def test_a_training_learns(tmp_path: Path, data: Path) -> None:
@@ -96,7 +92,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path, data: 
     overrides = [f"optimizer.kind={kind}", "data.mix=[{dataset: camvid, split: val, share: 0.3}]"]
     train(task(tmp_path, data, *overrides, output="whole"))
 
-    asked = iter([False] * 3 + [True])
+    asked = iter([False] * 4 + [True])
     first = train(task(tmp_path, data, *overrides, output="parts"), lambda: next(asked))
     assert not first.finished and first.iteration == 4
     second = run.resume(tmp_path / "parts", {}, workers, ALONE, lambda _: None).train(lambda: False)
@@ -126,10 +122,74 @@ def test_a_training_that_diverges_stops_and_keeps_its_last_checkpoint(tmp_path: 
         "run.save_every=1",
         "run.iterations=9",
     )
-    with pytest.raises(TrainingError, match=r"the training diverged.*Lower optimizer.rate \(it is 1e\+18\)"):
+    with pytest.raises(TrainingError, match=r"the training diverged.*lower optimizer.rate \(it was 1e\+18\)"):
         train(diverging)
+    # what is kept has nothing infinite in it
     tensors = load_state(tmp_path / "run")["network"]
-    assert all(torch.isfinite(tensor).all() for name, tensor in tensors.items() if "running" not in name)
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point())
+
+
+class _Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize(("name", "reached"), [("best", 4), ("final", 6)])
+def test_weights_whose_writing_was_cut_short_are_written_by_the_next_attempt(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, name: str, reached: int
+) -> None:
+    train(task(tmp_path, data, output="whole"))
+    save = RunFolder.save
+
+    def cut_short(folder: RunFolder, which: str, *arguments: Any) -> None:
+        if which == name:
+            raise _Killed
+        save(folder, which, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(RunFolder, "save", cut_short)
+        train(task(tmp_path, data, output="parts"))
+    assert load_state(tmp_path / "parts")["iteration"] == reached
+    assert run.resume(tmp_path / "parts", {}, 0, ALONE, lambda _: None).train(lambda: False).finished
+    for file in ("best", "final"):
+        whole, parts = (load_file(tmp_path / folder / f"{file}.safetensors") for folder in ("whole", "parts"))
+        assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_ends_the_training_but_not_what_was_learnt(tmp_path: Path, data: Path, workers: int) -> None:
+    damaged = replace(task(tmp_path, data, "run.save_every=100", "run.iterations=9"), workers=workers)
+    trainer = run.start(damaged, ALONE, lambda _: None)
+    plan = [choice.sample for iteration in range(3) for choice in trainer._material.plan.step(iteration)]
+    (data / "train" / f"{plan[-1]}.png").write_bytes(b"\x89PNG")  # each of six is seen once in three steps of two
+    with pytest.raises(DatasetError, match="no readable image") as caught:
+        trainer.train(lambda: False)
+    assert "Traceback" not in str(caught.value)
+    assert load_state(tmp_path / "run")["iteration"] == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_trains_and_resumes(tmp_path: Path, data: Path, precision: str) -> None:
+    gpu = Processes(0, 1, torch.device("cuda", 0))
+    asked = iter([False] * 3 + [True])
+    begun = run.start(task(tmp_path, data, f"run.precision={precision}"), gpu, lambda _: None)
+    assert not begun.train(lambda: next(asked)).finished
+    outcome = run.resume(tmp_path / "run", {}, 1, gpu, lambda _: None).train(lambda: False)
+    assert outcome.finished and outcome.best is not None
+
+
+def test_fp16_trains_without_a_warning(tmp_path: Path, data: Path) -> None:
+    """Its first steps overflow, because the scale of gradients starts high; they count as steps, but teach nothing."""
+    assert train(task(tmp_path, data, "run.precision=fp16", "run.iterations=3")).finished
+
+
+def test_other_data_are_no_reason_to_go_on(tmp_path: Path, data: Path) -> None:
+    train(task(tmp_path, data), lambda: True)
+    lines = (data / "train.txt").read_text().splitlines(keepends=True)
+    (data / "train.txt").write_text("".join(lines[1:]))
+    with pytest.raises(DatasetError, match="not those with which the training"):
+        run.resume(tmp_path / "run", {}, 0, ALONE, lambda _: None)
 
 
 def test_a_folder_holds_one_training(tmp_path: Path, data: Path) -> None:
@@ -158,6 +218,12 @@ def test_data_that_moved_is_found_where_it_is_said_to_be(tmp_path: Path, data: P
         ("data.mix=[{dataset: camvid, share: 0.5, rename: {road: street}}]", DatasetError, "'street'.*'camvid11'"),
         ("data.mix=[{dataset: camvid, share: 0.5, rename: {street: road}}]", DatasetError, "no class 'street'"),
         ("network.frozen=[head]", SettingError, "no part 'head'"),
+        (
+            "network.frozen=[resnet, fam_4, fam_8, fam_16, fam_32, clslayer, clslayer_16, clslayer_32]",
+            SettingError,
+            "nothing",
+        ),
+        ("run.batch=1", TrainingError, "a single value"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(

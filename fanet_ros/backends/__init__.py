@@ -39,6 +39,7 @@ def create_backend(
     threads: int = 0,
     input_size: Size | None = None,
     progress: Progress = no_progress,
+    kept_sizes: int = 1,
 ) -> Backend:
     """Load weights into the backend asked for, or into the fastest that works here.
 
@@ -53,6 +54,7 @@ def create_backend(
         threads: CPU threads of the network; 0 for as many as the process may use.
         input_size: to prepare for, so that a backend that cannot build it is passed over, too; None to prepare nothing.
         progress: told what a long build is doing.
+        kept_sizes: as in `BackendRequest`.
 
     Raises:
         SettingError: an unknown value.
@@ -75,7 +77,9 @@ def create_backend(
     passed_over: list[str] = []
     for name, candidate_device in _candidates(backend, device):
         try:
-            chosen = _start(name, candidate_device, precision, passed_over, weights, threads, input_size, progress)
+            chosen = _start(
+                name, candidate_device, precision, passed_over, weights, threads, input_size, progress, kept_sizes
+            )
         except BackendError as error:
             if backend != "auto":
                 raise
@@ -121,6 +125,7 @@ def _start(
     threads: int,
     input_size: Size | None,
     progress: Progress,
+    kept_sizes: int,
 ) -> Backend:
     """Start one backend, in the precision asked for or the best one that can."""
     kind = backend_class(name)
@@ -136,7 +141,7 @@ def _start(
             tried, why = choose_precision(weights, name, device, supported, kind.int8_network(weights))
         else:
             tried, why = precision, f"precision {precision} was asked for"
-        request = BackendRequest(weights, device, tried, threads, "; ".join([why, *reasons]), progress)
+        request = BackendRequest(weights, device, tried, threads, "; ".join([why, *reasons]), progress, kept_sizes)
         try:
             return _prepared(kind(request), input_size)
         except BackendError as error:

@@ -46,6 +46,8 @@ class BackendRequest:
         threads: CPU threads of the network; 0 for as many as the process may use.
         reason: why this backend, device and precision were chosen.
         progress: told what a long build is doing.
+        kept_sizes: for how many input sizes a backend that compiles for each keeps what it compiled, at least 1. A
+            camera has one, and should not pay memory for the guess that was made before its first frame.
     """
 
     weights: Path
@@ -54,6 +56,7 @@ class BackendRequest:
     threads: int = 0
     reason: str = "asked for"
     progress: Progress = no_progress
+    kept_sizes: int = 1
 
 
 class Backend(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenvinoBackend(HostBackend):
-    """Compiles the network for each input size when it is first met (a few tenths of a second)."""
+    """Compiles the network for each input size when it is met (up to seconds), and keeps the last ones as requested."""
 
     name = "openvino"
 
@@ -40,8 +41,7 @@ class OpenvinoBackend(HostBackend):
         self._core = import_openvino().Core()
         self._folder = self._find_model()
         self.classes = self._read_model().output(0).partial_shape[1].get_length()
-        self._size: Size | None = None
-        self._infer_request: Any = None
+        self._infer_requests: OrderedDict[Size, Any] = OrderedDict()  # the one used last is the last
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -60,9 +60,25 @@ class OpenvinoBackend(HostBackend):
         return "" if folder is None else artefacts.fingerprint(folder)
 
     def prepare(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
-        if input_size == self._size:
-            return
-        self._size = self._infer_request = None  # frees the memory of the last size first
+        self._infer_request_for(input_size)
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+        infer_request = self._infer_request_for(Size(image.shape[1], image.shape[0]))
+        infer_request.infer([image[None]], share_inputs=True, share_outputs=True)
+        return infer_request.get_output_tensor(0).data[0]
+
+    def close(self) -> None:  # noqa: D102 (documented by Backend)
+        self._infer_requests.clear()
+
+    def _infer_request_for(self, input_size: Size) -> Any:
+        if input_size not in self._infer_requests:
+            while len(self._infer_requests) >= self._request.kept_sizes:  # frees memory before it takes some
+                self._infer_requests.popitem(last=False)
+            self._infer_requests[input_size] = self._compile(input_size)
+        self._infer_requests.move_to_end(input_size)
+        return self._infer_requests[input_size]
+
+    def _compile(self, input_size: Size) -> Any:
         model = self._read_model()
         model.reshape([1, input_size.height, input_size.width, 3])
         hints = {
@@ -71,18 +87,9 @@ class OpenvinoBackend(HostBackend):
             "INFERENCE_NUM_THREADS": self._threads or len(os.sched_getaffinity(0)),
         }
         try:
-            self._infer_request = self._core.compile_model(model, "CPU", hints).create_infer_request()
+            return self._core.compile_model(model, "CPU", hints).create_infer_request()
         except RuntimeError as error:
             raise BackendError(f"OpenVINO cannot compile the network for {input_size}: {error}") from None
-        self._size = input_size
-
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
-        self.prepare(Size(image.shape[1], image.shape[0]))
-        self._infer_request.infer([image[None]], share_inputs=True, share_outputs=True)
-        return self._infer_request.get_output_tensor(0).data[0]
-
-    def close(self) -> None:  # noqa: D102 (documented by Backend)
-        self._infer_request = self._size = None
 
     def _find_model(self) -> Path:
         weights, precision = self._request.weights, self._request.precision

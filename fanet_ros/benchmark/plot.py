@@ -9,6 +9,7 @@ from typing import Any
 
 from fanet_ros.benchmark.results import Row, write_whole
 from fanet_ros.errors import SettingError
+from fanet_ros.output_files import check_can_write
 
 _DPI = 120
 _REFERENCE_COLOUR, _NETWORK_COLOUR, _REST_COLOUR = "#9a9a9a", "#2f6f9f", "#e08a3c"
@@ -19,14 +20,13 @@ def check_can_plot(path: Path) -> None:
     """Refuse at once what would fail after minutes of measuring.
 
     Raises:
-        SettingError: matplotlib is missing, or the file's name or folder cannot be used.
+        SettingError: matplotlib is missing, or the file's name is of another kind or cannot be written.
     """
     if path.suffix.lower() != ".png":
         raise SettingError(f"plot: received {path}, expected the name of a .png file")
-    if not path.parent.is_dir():
-        raise SettingError(f"plot: there is no folder {path.parent}; make it first")
     if importlib.util.find_spec("matplotlib") is None:
         raise SettingError("plot: needs matplotlib, which is not installed: pip install matplotlib")
+    check_can_write("plot", path)
 
 
 def plot_results(data: dict[str, Any], path: Path) -> None:

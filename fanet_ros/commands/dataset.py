@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fanet_ros.benchmark.results import write_whole
 from fanet_ros.commands.console import errors, one_line_errors, progress_bars
 from fanet_ros.errors import SettingError
+from fanet_ros.output_files import check_can_write
 
 if TYPE_CHECKING:
     from fanet_ros.datasets.check import SplitReport
@@ -46,42 +48,35 @@ def check(
     with one_line_errors():
         from fanet_ros.datasets.check import check_dataset
         from fanet_ros.datasets.opening import detect_dataset, layout_of
+        from fanet_ros.datasets.options import read_option_words
 
+        if json_file is not None:
+            check_can_write("json", json_file)
         options = read_option_words(option or ())
         if dataset == "street":
             raise SettingError("data set street is rendered when it is read; there are no files to check")
         name = dataset or detect_dataset(path)
+        layout = layout_of(name)
         with progress_bars() as progress:
-            reports = check_dataset(layout_of(name), path, split or None, options, progress)
+            reports = check_dataset(layout, path, split or None, options, progress)
+        console = Console()
+        for report in reports:
+            if not report.unlisted:
+                console.print(_table(name, report))
+            for line in _lines(report):
+                console.print(line, highlight=False, soft_wrap=True, markup=False)
         if json_file is not None:
             _write_json(json_file, name, path, reports)
-    console = Console()
-    for report in reports:
-        console.print(_table(name, report))
-        for line in _lines(report):
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+    seen = [report.split for report in reports]
+    empty = [] if split else [one for one in layout.splits(path.expanduser()) if one not in seen]
+    if empty:
+        console.print(f"there is nothing of split {', '.join(empty)}", highlight=False, soft_wrap=True, markup=False)
     faulty = [report.split for report in reports if report.faulty]
     if faulty:
         errors.print(f"something is wrong with {name}'s {', '.join(faulty)}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    console.print(f"{name} is complete and readable", highlight=False, soft_wrap=True, markup=False)
-
-
-def read_option_words(words: Sequence[str]) -> dict[str, str]:
-    """Read `KEY=VALUE` words.
-
-    Raises:
-        SettingError: a word has another form, or a key comes twice.
-    """
-    options: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise SettingError(f"option: received {word!r}, expected KEY=VALUE, for example eroded=true")
-        if key in options:
-            raise SettingError(f"option: {key} is given twice, as {options[key]!r} and {value!r}; give it once")
-        options[key] = value
-    return options
+    whole = f"what there is of {name}" if empty else name
+    console.print(f"{whole} is complete and readable", highlight=False, soft_wrap=True, markup=False)
 
 
 def _table(name: str, report: SplitReport) -> Table:
@@ -97,6 +92,8 @@ def _table(name: str, report: SplitReport) -> Table:
 
 
 def _lines(report: SplitReport) -> list[str]:
+    if report.unlisted:
+        return [f"{report.split} cannot be checked: {report.unlisted}"]
     sizes = [f"{size} ({count})" for size, count in report.sizes.most_common()]
     lines = ["sizes: " + _shortened(sizes)] if sizes else []
     lines += [f"classes that never occur: {_shortened(report.absent)}"] if report.absent else []
@@ -133,7 +130,4 @@ def _write_json(file: Path, name: str, path: Path, reports: Sequence[SplitReport
         "faulty": any(report.faulty for report in reports),
         "splits": [report.as_json() for report in reports],
     }
-    try:
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SettingError(f"json: cannot write {file}: {error.strerror}; give another file") from None
+    write_whole(file, (json.dumps(content, indent=2) + "\n").encode())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from fanet_ros.commands.console import one_line_errors, progress_bars
+from fanet_ros.commands.console import errors, one_line_errors, progress_bars
 from fanet_ros.errors import SettingError
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SPECS = SegmentationParameters.specs()
 _LIST = "list"
+_KEPT_SIZES = 4  # compiled networks: images have few shapes, but compiling takes many times as long as a look
+_INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
 def evaluate(
@@ -90,6 +92,7 @@ def evaluate(
         from fanet_ros.evaluation import run, summary
         from fanet_ros.evaluation.plan import make_plan
         from fanet_ros.evaluation.prediction import make_predictor
+        from fanet_ros.output_files import check_can_write
         from fanet_ros.report import make_folder
         from fanet_ros.segmenter import Segmenter
 
@@ -107,12 +110,15 @@ def evaluate(
             limit=limit,
         )
         if json_file is not None:
-            summary.check_json_path(json_file)
+            check_can_write("json", json_file)
         if confusion is not None:
             confusion_plot.check_can_plot(confusion)
+            check_can_write("confusion", confusion)
         if overlays is not None:
             make_folder(overlays)
         samples = open_dataset(plan.dataset, data, plan.split, plan.options)
+        plan = plan.fitted(samples.label_set)
+        run.left_out_ids(plan.leave_out, samples.label_set)  # refused before a network is built
         path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
         segmenter = Segmenter(
             path,
@@ -122,31 +128,42 @@ def evaluate(
             precision=precision,
             input_size=plan.input_size,
             threads=threads,
+            kept_sizes=max(_KEPT_SIZES, len(plan.looks.scales)),  # with fewer, scales in turn would find none kept
         )
         try:
             run.check_label_sets(segmenter.label_set, samples.label_set)
+            described = summary.describe_weights(path)
+            title = f"{described['network']} ({path.name}) on {samples.name} {samples.split}"
             predictor = make_predictor(segmenter, plan.looks)
             with progress_bars() as count:
                 done = run.evaluate(
-                    predictor, samples, limit=limit, left_out=plan.leave_out, progress=partial(count, "evaluating")
+                    predictor, samples, limit=plan.limit, left_out=plan.leave_out, progress=partial(count, "evaluating")
                 )
-                if overlays is not None:
+            # what is known is told before what may still fail, and the quickest file is written first
+            _print(console, done, plan, samples.label_set.names, title, described["network"])
+            if json_file is not None:
+                summary.write_summary(
+                    summary.summarise(done, plan, samples, data, described, segmenter.backend_info), json_file
+                )
+            if confusion is not None:
+                confusion_plot.plot_confusion(done.scores, samples.label_set, title, confusion)
+            if overlays is not None and done.complete:  # they are predicted once more: not what Ctrl-C asks for
+                with progress_bars() as count:
                     pictures.write_overlays(
                         overlays, done, samples, predictor, overlay_count, partial(count, "drawing overlays")
                     )
-            facts = summary.summarise(done, plan, samples, path, segmenter.backend_info)
         finally:
             segmenter.close()
-        title = f"{facts['weights']['network']} ({path.name}) on {samples.name} {samples.split}"
-        if json_file is not None:
-            summary.write_summary(facts, json_file)
-        if confusion is not None:
-            confusion_plot.plot_confusion(done.scores, samples.label_set, title, confusion)
-    _print(console, done, plan, samples.label_set.names, title, str(facts["weights"]["network"]))
-    written = [str(file) for file in (json_file, confusion, overlays) if file is not None]
+    written = [str(file) for file in (json_file, confusion, overlays if done.complete else None) if file is not None]
     backend_line = f"backend: {segmenter.backend_info}"
     for line in [backend_line, *(["written: " + ", ".join(written)] if written else [])]:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
+    if not done.complete:
+        chosen = len(run.spread(len(samples), plan.limit))
+        without = "; overlays were not drawn" if overlays is not None else ""
+        told = f"interrupted: the figures are of the first {len(done.images)} of {chosen} images only{without}"
+        errors.print(told, highlight=False, soft_wrap=True, markup=False)
+        raise typer.Exit(_INTERRUPTED)
 
 
 def _print(console: Console, done: Evaluation, plan: Plan, names: tuple[str, ...], title: str, network: str) -> None:

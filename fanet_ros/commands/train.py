@@ -73,7 +73,7 @@ def train(
 
         keep_all_blocks()
         given = _paths(data or [])
-        with join_processes(device) as processes, _stop_on_signal() as asked_to_stop:
+        with join_processes(device) as processes:
             console = Console(quiet=not processes.is_first)
             with console.status("opening the data") as status:
                 if resume is None:
@@ -83,7 +83,8 @@ def train(
                     fixed = {"recipe": recipe, "output": output, "encoder": encoder, "weights": weights}
                     _refuse({**fixed, "iterations": iterations, "seed": seed, "set": settings})
                     folder, trainer = resume, run.resume(resume, given, workers, processes, status.update)
-            outcome = trainer.train(asked_to_stop)
+            with _stop_on_signal() as asked_to_stop:
+                outcome = trainer.train(asked_to_stop)
         if outcome.finished:
             best = "" if outcome.best is None else f", best mIoU {outcome.best:.4f}"
             text = f"done after {outcome.iteration} iterations{best}: {outcome.weights}"
@@ -136,13 +137,13 @@ def _paths(data: list[str]) -> dict[str, Path]:
             name, folder = "", text
         if name in paths:
             raise SettingError(f"data: two folders for {name or 'the main data set'}; name them, such as street=FOLDER")
-        paths[name] = Path(folder).expanduser()
+        paths[name] = Path(folder).expanduser().absolute()  # a training may be resumed from elsewhere
     return paths
 
 
 def _refuse(options: dict[str, object]) -> None:
     """A resumed training does what it began with, or it would not be the same training."""
-    given = [f"--{name}" for name, value in options.items() if value]
+    given = [f"--{name}" for name, value in options.items() if value not in (None, "", [])]
     if given:
         raise SettingError(f"{', '.join(given)}: not together with --resume, which goes on as the training began")
 

@@ -85,6 +85,14 @@ class Dataset(ABC):
             DatasetError: a file is missing or damaged, or image and labels do not fit; names the file and what to do.
         """
 
+    def read_labels(self, index: int) -> NDArray[np.uint8]:
+        """Read the labels of an image alone, uint8 (H, W); a data set may do so without decoding the image.
+
+        Raises:
+            DatasetError: as for `read`.
+        """
+        return self.read(index).labels
+
     def read_window(self, index: int, window: Window) -> Sample:
         """Read a part of an image; for tiles of tens of megapixels a data set may read only that part.
 

@@ -21,7 +21,7 @@ IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"  # folders of the 
 
 _SEGNET_VOID = 11
 
-# The colours of the original edition's 32 classes (label_colors.txt), grouped as the SegNet paper does.
+# The colours of the original edition's 32 classes (label_colors.txt), grouped as usual for the 11 of the SegNet paper.
 GROUPS: Mapping[str, Mapping[str, Color]] = {
     "sky": {"Sky": (128, 128, 128)},
     "building": {

@@ -63,6 +63,7 @@ class SplitReport:
         strangers: raw values that the data set does not know, the most frequent first.
         sizes: of the images that can be read, and how many there are.
         counts: int64 (256,), pixels with each label; those with `IGNORED` at its place.
+        unlisted: why its files cannot be told, in words; nothing else is known of it then. Empty where they can.
     """
 
     split: str
@@ -75,11 +76,12 @@ class SplitReport:
     strangers: list[Stranger] = field(default_factory=list)
     sizes: Counter[Size] = field(default_factory=Counter)
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    unlisted: str = ""
 
     @property
     def faulty(self) -> bool:
         """Whether something is wrong; classes that never occur are not."""
-        return any((self.missing, self.strays, self.damaged, self.mismatched, self.strangers))
+        return any((self.unlisted, self.missing, self.strays, self.damaged, self.mismatched, self.strangers))
 
     @property
     def shares(self) -> dict[str, float]:
@@ -104,6 +106,7 @@ class SplitReport:
             "label_set": self.label_set.name,
             "pairs": self.pairs,
             "faulty": self.faulty,
+            "unlisted": self.unlisted or None,
             "missing": [str(path) for path in self.missing],
             "labels_without_image": [str(path) for path in self.strays],
             "damaged": self.damaged,
@@ -133,17 +136,32 @@ def check_dataset(
         progress: is told how far it is.
 
     Returns:
-        A report for each split of which there is at least one file.
+        A report for each split of which there is at least one file, or whose files cannot be told.
 
     Raises:
-        DatasetError: the folder is missing or of another data set, or nothing of any split is there.
+        DatasetError: the folder is missing or of another data set, nothing of any split is there, or the files of
+            none can be told.
         LabelSetError: the label set of a `folder` is missing or malformed.
     """
     values = read_options(layout.name, layout.options, options)
     root = dataset_folder(layout, path)
     names = layout.splits(root) if split is None else (split,)
-    found = {name: find_split(layout, root, name, values) for name in names}
-    reports = [_check(name, part, progress) for name, part in found.items() if part.pairs or part.strays]
+    found: dict[str, Found] = {}
+    faults: dict[str, DatasetError] = {}
+    for name in names:
+        try:
+            found[name] = find_split(layout, root, name, values)
+        except DatasetError as error:  # one list file that is damaged must not hide what is wrong with other splits
+            faults[name] = error
+    if faults and not found:
+        raise next(iter(faults.values()))
+    reports = []
+    for name in names:
+        if name in faults:
+            label_set = next(iter(found.values())).label_set  # all splits have the same
+            reports.append(SplitReport(name, label_set, 0, unlisted=str(faults[name])))
+        elif found[name].pairs or found[name].strays:
+            reports.append(_check(name, found[name], progress))
     if not reports:
         places = ", or ".join(part.expected for part in found.values())
         raise DatasetError(f"{root} holds no images of {layout.name}: expected {places}; unpack the data set there")

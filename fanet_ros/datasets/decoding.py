@@ -15,7 +15,7 @@ from fanet_ros.settings import Size
 from fanet_ros.sources.opencv_log import quiet_opencv
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_COLOR_TYPE, _PALETTE = 25, 3  # where a PNG's header has its colour type, and that of palette images (PNG, 11.2.2)
+_PNG_BITS, _PNG_COLOR_TYPE, _PALETTE = 24, 25, 3  # where a PNG's header has them; colour type of palettes (PNG, 11.2.2)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -28,7 +28,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Read an 8-bit grey image, or the indices of a palette PNG, as uint8 (H, W).
+    """Read a grey image of up to 8 bits, or the indices of a palette PNG, as uint8 (H, W): the values in the file.
 
     Raises:
         DatasetError: it is missing, no readable image, or one with colours or more bits.
@@ -42,6 +42,8 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
             f"labels {path} are an image of {values.dtype} with shape {values.shape}, expected 8-bit grey with one id "
             "per pixel"
         )
+    if content.startswith(_PNG_SIGNATURE) and content[_PNG_BITS] < 8:
+        values //= 255 // ((1 << content[_PNG_BITS]) - 1)  # OpenCV spreads 1, 2 and 4 bits over 0 to 255
     return values
 
 
@@ -98,7 +100,7 @@ def _palette_indices(content: bytes, path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             return np.array(image, np.uint8)
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged PNGs
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for damaged PNGs
         raise unreadable(path) from None
 
 

@@ -11,27 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import Dataset, Sample
-from fanet_ros.datasets.decoding import decode, image_size, read_rgb
-from fanet_ros.datasets.label_formats import GreyIds, identity_table
+from fanet_ros.datasets.decoding import image_size, read_rgb
 from fanet_ros.errors import DatasetError
 from fanet_ros.labels import LabelSet
 from fanet_ros.settings import Size
 from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
-
-__all__ = [
-    "FolderContents",
-    "GreyIds",
-    "Pair",
-    "PairedFiles",
-    "ReadLabels",
-    "decode",
-    "identity_table",
-    "image_size",
-    "images_in",
-    "pair_by_stem",
-    "read_names",
-    "read_rgb",
-]
 
 ReadLabels = Callable[[Path], NDArray[np.uint8]]
 """Reads a label file as class ids, uint8 (H, W); raises DatasetError. A `LabelFormat` is one."""
@@ -50,25 +34,28 @@ class PairedFiles(Dataset):
 
     Attributes:
         pairs: the files, in the order of the samples.
-        read_labels: what reads a label file.
+        label_format: what reads a label file.
     """
 
     def __init__(
-        self, name: str, split: str, label_set: LabelSet, pairs: Sequence[Pair], read_labels: ReadLabels
+        self, name: str, split: str, label_set: LabelSet, pairs: Sequence[Pair], label_format: ReadLabels
     ) -> None:
         self.name, self.split, self.label_set = name, split, label_set
         self.pairs = pairs
         self.names = [pair.name for pair in pairs]
-        self.read_labels = read_labels
+        self.label_format = label_format
 
     def size(self, index: int) -> Size:  # noqa: D102 (documented by Dataset)
         return image_size(self.pairs[index].image)
 
     def read(self, index: int) -> Sample:  # noqa: D102 (documented by Dataset)
         pair = self.pairs[index]
-        image, labels = read_rgb(pair.image), self.read_labels(pair.labels)
+        image, labels = read_rgb(pair.image), self.label_format(pair.labels)
         check_same_size(pair, image.shape, labels.shape)
         return Sample(image, labels, pair.name)
+
+    def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102 (documented by Dataset)
+        return self.label_format(self.pairs[index].labels)
 
 
 def check_same_size(pair: Pair, image: Sequence[int], labels: Sequence[int]) -> None:

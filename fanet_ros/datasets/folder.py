@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ WHOLE = "all"  # the split of a folder without splits
 
 
 def _recognises(path: Path) -> bool:
-    return any(_is_a_split(entry) for entry in (path, *path.iterdir()))
+    return any(_is_a_split(entry) for entry in (path, *_not_hidden(path.iterdir())))
 
 
 def _is_a_split(path: Path) -> bool:
@@ -32,9 +32,15 @@ def _splits(path: Path) -> Sequence[str]:
     both = (path / IMAGES, path / LABELS)
     if any(images_in(folder) for folder in both):
         return (WHOLE,)
-    inside = {entry.name for folder in both if folder.is_dir() for entry in folder.iterdir() if entry.is_dir()}
-    around = {entry.parent.name for name in (IMAGES, LABELS) for entry in path.glob(f"*/{name}") if entry.is_dir()}
-    return sorted(inside | around - {IMAGES, LABELS}) or (WHOLE,)
+    inside = [entry for folder in both if folder.is_dir() for entry in folder.iterdir() if entry.is_dir()]
+    around = [entry.parent for name in (IMAGES, LABELS) for entry in path.glob(f"*/{name}") if entry.is_dir()]
+    around = [entry for entry in around if entry not in both]
+    return sorted({entry.name for entry in _not_hidden([*inside, *around])}) or (WHOLE,)
+
+
+def _not_hidden(entries: Iterable[Path]) -> list[Path]:
+    """What editors and file managers keep, such as .ipynb_checkpoints, is nobody's split."""
+    return [entry for entry in entries if not entry.name.startswith(".")]
 
 
 def _folders(path: Path, split: str) -> tuple[Path, Path]:

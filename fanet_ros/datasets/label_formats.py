@@ -48,7 +48,7 @@ class LabelFormat(ABC):
 
 
 class GreyIds(LabelFormat):
-    """8-bit grey labels, or palette PNGs, whose values a table turns into class ids."""
+    """Grey labels of up to 8 bits, or palette PNGs, whose values a table turns into class ids."""
 
     def __init__(self, table: NDArray[np.uint8], ignored: Collection[int] = (IGNORED,)) -> None:
         """Take the table and the values that it ignores by right.

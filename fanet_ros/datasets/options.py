@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fanet_ros.errors import DatasetError
+from fanet_ros.errors import DatasetError, SettingError
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -36,6 +36,23 @@ class Option:
         if isinstance(self.default, int):
             return f"a whole number from {self.least} to {self.most}"
         return " or ".join(self.choices) or "a text"
+
+
+def read_option_words(words: Sequence[str]) -> dict[str, str]:
+    """Read `KEY=VALUE` words.
+
+    Raises:
+        SettingError: a word has another form, or a key comes twice.
+    """
+    options: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise SettingError(f"option: received {word!r}, expected KEY=VALUE, for example eroded=true")
+        if key in options:
+            raise SettingError(f"option: {key} is given twice, as {options[key]!r} and {value!r}; give it once")
+        options[key] = value
+    return options
 
 
 def read_options(dataset: str, known: Mapping[str, Option], given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fanet_ros.datasets import isprs
-from fanet_ros.datasets.files import FolderContents, Pair
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.options import Option
 from fanet_ros.datasets.tiles import TileFiles
@@ -52,14 +51,10 @@ def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
     label_set, label_format = isprs.label_format(options)
     image_folder, image_end = _IMAGES[options["channels"]]
     label_folders, label_end = _LABELS[options["eroded"]]
-    present = FolderContents()
-    pairs = []
-    for tile in tiles(split):
-        image = present.first(isprs.candidates(path, [image_folder], f"top_potsdam_{tile}_{image_end}.tif"))
-        labels = present.first(isprs.candidates(path, label_folders, f"top_potsdam_{tile}_{label_end}.tif"))
-        pairs.append(Pair(image, labels, tile))
-    if not any(pair.image in present or pair.labels in present for pair in pairs):
-        pairs = []
+    files = (
+        (tile, f"top_potsdam_{tile}_{image_end}.tif", f"top_potsdam_{tile}_{label_end}.tif") for tile in tiles(split)
+    )
+    pairs = isprs.find_pairs(path, [image_folder], label_folders, files)
     expected = f"{image_folder}/top_potsdam_*_{image_end}.tif and {label_folders[0]}/top_potsdam_*_{label_end}.tif"
     return Found(label_set, pairs, label_format, expected, kind=TileFiles)
 

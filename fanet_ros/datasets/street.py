@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -94,6 +95,8 @@ class StreetDataset(Dataset):
         shape = (len(self), self._size.height, self._size.width, 4)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
             unfinished = Path(folder) / path.name
+            with unfinished.open("wb") as file:  # a full disk is an error now, and not a crash later
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape))
             frames = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
             for index in range(len(self)):
                 frames[index] = self._film(index)

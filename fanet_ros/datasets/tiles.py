@@ -28,12 +28,12 @@ class TileFiles(PairedFiles):
         return self.read_window(index, Window(0, 0, size.width, size.height))
 
     def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102 (documented by Dataset)
-        assert isinstance(self.read_labels, LabelFormat)  # given by the layout
+        assert isinstance(self.label_format, LabelFormat)  # given by the layout
         pair = self.pairs[index]
-        image, raw = tile_pixels(pair.image), self.read_labels.raw(pair.labels)
+        image, raw = tile_pixels(pair.image), self.label_format.raw(pair.labels)
         check_same_size(pair, image.shape, raw.shape)
         inside = _inside(window, image.shape[1], image.shape[0])
-        labels = self.read_labels.ids(cut(raw, inside, 0))
+        labels = self.label_format.ids(cut(raw, inside, 0))
         beyond = Window(window.left - inside.left, window.top - inside.top, window.width, window.height)
         return Sample(cut(image, window, 0), cut(labels, beyond, IGNORED), pair.name)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fanet_ros.datasets import isprs
-from fanet_ros.datasets.files import FolderContents, Pair
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.tiles import TileFiles
 
@@ -38,15 +37,9 @@ def _splits(path: Path) -> Sequence[str]:
 def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
     label_set, label_format = isprs.label_format(options)
     label_folders, label_end = _LABELS[options["eroded"]]
-    present = FolderContents()
-    pairs = []
-    for area in AREAS[split]:
-        name = f"top_mosaic_09cm_area{area}"
-        image = present.first(isprs.candidates(path, _IMAGES, f"{name}.tif"))
-        labels = present.first(isprs.candidates(path, label_folders, f"{name}{label_end}.tif"))
-        pairs.append(Pair(image, labels, f"area{area}"))
-    if not any(pair.image in present or pair.labels in present for pair in pairs):
-        pairs = []
+    areas = [f"area{area}" for area in AREAS[split]]
+    files = ((area, f"top_mosaic_09cm_{area}.tif", f"top_mosaic_09cm_{area}{label_end}.tif") for area in areas)
+    pairs = isprs.find_pairs(path, _IMAGES, label_folders, files)
     expected = f"top/top_mosaic_09cm_area*.tif and {label_folders[0]}/top_mosaic_09cm_area*{label_end}.tif"
     return Found(label_set, pairs, label_format, expected, kind=TileFiles)
 

@@ -22,12 +22,10 @@ def check_can_plot(path: Path) -> None:
     """Refuse at once what would fail after the whole data set was predicted.
 
     Raises:
-        SettingError: matplotlib is missing, or the file's name or folder cannot be used.
+        SettingError: matplotlib is missing, or the file's name is of another kind.
     """
     if path.suffix.lower() != ".png":
         raise SettingError(f"confusion: received {path}, expected the name of a .png file")
-    if not path.parent.is_dir():
-        raise SettingError(f"confusion: there is no folder {path.parent}; make it first")
     if importlib.util.find_spec("matplotlib") is None:
         raise SettingError("confusion: needs matplotlib, which is not installed: pip install matplotlib")
 

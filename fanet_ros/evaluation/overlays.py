@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets import Dataset, Sample
+from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.run import Evaluation, ImageScore, read_ahead
 from fanet_ros.labels import LabelSet
@@ -67,9 +68,14 @@ def write_overlays(
         DatasetError: an image cannot be read any more.
     """
     make_folder(folder)
-    for path in folder.iterdir():
-        if _OURS.fullmatch(path.name):
-            path.unlink()
+    try:
+        for path in folder.iterdir():
+            if _OURS.fullmatch(path.name):
+                path.unlink()
+    except OSError as error:
+        raise SettingError(
+            f"overlays: {error.filename} cannot be removed: {error.strerror}; use a new folder"
+        ) from None
     chosen = choose_images(evaluation, count)
     painter = Painter(dataset.label_set)
     paths = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fanet_ros.datasets.options import read_option_words
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.prediction import Looks
 from fanet_ros.evaluation.protocols import Protocol, find_protocol
+from fanet_ros.labels import LabelSet
 from fanet_ros.settings import Size, check_input_size, read_size
 
 DEFAULT_SPLIT = "val"
@@ -26,8 +28,10 @@ class Plan:
         input_size: `auto`, `camera` or WIDTHxHEIGHT.
         looks: at every image.
         leave_out: classes that are in no mean.
+        limit: of images, 0 for none.
         protocol: whose published figures are to be compared with; None for none.
         differences: what is not as the protocol has it, in words; with any, figures cannot be compared strictly.
+        leave_out_given: whether it was asked for, rather than taken from the protocol.
     """
 
     dataset: str
@@ -36,8 +40,10 @@ class Plan:
     input_size: str
     looks: Looks
     leave_out: tuple[str, ...]
+    limit: int
     protocol: Protocol | None
     differences: tuple[str, ...]
+    leave_out_given: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings in JSON's types."""
@@ -49,7 +55,21 @@ class Plan:
             "window": None if looks.window is None else str(looks.window),
             "stride": None if looks.stride is None else str(looks.stride),
             "leave_out": list(self.leave_out),
+            "limit": self.limit,
         }
+
+    def fitted(self, label_set: LabelSet) -> Plan:
+        """Return the plan for data of that label set.
+
+        A protocol's class that the data do not have, as an option may choose other classes, need not be left out.
+        What was asked for is kept, so that it can be refused.
+        """
+        kept = tuple(name for name in self.leave_out if name in label_set.names)
+        if self.leave_out_given or kept == self.leave_out:
+            return self
+        strangers = ", ".join(name for name in self.leave_out if name not in kept)
+        difference = f"leave_out {_text(kept)} instead of {_text(self.leave_out)}: {label_set.name} has no {strangers}"
+        return replace(self, leave_out=kept, differences=(*self.differences, difference))
 
 
 def make_plan(
@@ -93,7 +113,7 @@ def make_plan(
         name=protocol,
         dataset=dataset,
         split=split or (base.split if base else DEFAULT_SPLIT),
-        options={**(base.options if base and base.dataset == dataset else {}), **_read_options(options)},
+        options={**(base.options if base and base.dataset == dataset else {}), **read_option_words(options)},
         input_size=input_size or (base.input_size if base else "auto"),
         scales=_read_scales(scales) if scales else (base.scales if base else (1.0,)),
         flip=(base.flip if base else False) if flip is None else flip,
@@ -117,19 +137,11 @@ def make_plan(
         input_size=chosen.input_size,
         looks=Looks(chosen.scales, chosen.flip, size, step),
         leave_out=chosen.leave_out,
+        limit=limit,
         protocol=base,
         differences=tuple(differences),
+        leave_out_given=bool(leave_out),
     )
-
-
-def _read_options(texts: Sequence[str]) -> dict[str, str]:
-    options = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise SettingError(f"option: received {text!r}, expected KEY=VALUE")
-        options[key] = value
-    return options
 
 
 def _read_leave_out(names: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class Predictor(ABC):
 
         Raises:
             BackendError: the network cannot be built for the size that this image asks for.
-            InferenceError: the network's logits are not finite.
+            InferenceError: the network's logits are not finite, or the memory does not suffice for so many looks.
         """
 
     @abstractmethod
@@ -126,8 +126,23 @@ class AveragingPredictor(Predictor):
         base = self._segmenter.input_size_for(self._window_in(image_size))
         return tuple(sorted({_scaled(base, scale) for scale in self._looks.scales}))
 
-    @torch.inference_mode()
     def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102 (documented by Predictor)
+        try:
+            return self._predict(image)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            size = Size(image.shape[1], image.shape[0])
+            window = self._window_in(size)
+            what = f"an image of {size}" + ("" if window == size else f" in windows of {window}")
+            classes = len(self._segmenter.label_set)
+            raise InferenceError(
+                f"the memory does not suffice to average {classes} classes over {what}, seen at up to "
+                f"{self.input_sizes(size)[-1]}: give a smaller --window or --input-size ({_first_line(error)})"
+            ) from None
+
+    @torch.inference_mode()
+    def _predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = image.shape[:2]
         window = self._window_in(Size(width, height))
         stride = self._looks.stride or window
@@ -183,6 +198,15 @@ class AveragingPredictor(Predictor):
     def _window_in(self, image_size: Size) -> Size:
         window = self._looks.window or image_size
         return Size(min(window.width, image_size.width), min(window.height, image_size.height))
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether memory is what failed; on the CPU torch says so only in the words of a RuntimeError."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "allocate memory" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _scaled(base: Size, scale: float) -> Size:

@@ -43,12 +43,14 @@ class Evaluation:
         images: each by itself, in the order of the data set.
         input_sizes: at which the network saw the images, smallest first.
         median_ms: from an image in memory to its labels, in milliseconds.
+        complete: whether all images were scored; False where Ctrl-C ended the run after the first of them.
     """
 
     scores: Scores
     images: tuple[ImageScore, ...]
     input_sizes: tuple[Size, ...]
     median_ms: float
+    complete: bool = True
 
 
 def check_label_sets(weights: LabelSet, data: LabelSet) -> None:
@@ -78,7 +80,7 @@ def evaluate(
     left_out: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Predict and score the images of a data set.
+    """Predict and score the images of a data set; those without known truth are only counted.
 
     Args:
         predictor: of a network with the data set's classes (`check_label_sets`).
@@ -87,29 +89,41 @@ def evaluate(
         left_out: names of classes that count in no mean, here and image by image.
         progress: told how many of how many images are done.
 
+    Returns:
+        What the images have shown; after Ctrl-C those that were done by then, as hours may lie behind them.
+
     Raises:
+        KeyboardInterrupt: it came before anything was scored.
         SettingError: a class that is left out does not exist, or none remains.
         DatasetError: an image cannot be read, there is none, or no pixel's truth is known.
         BackendError: the network cannot be built for the size that an image asks for.
         InferenceError: the network's logits are not finite.
     """
-    excluded = _ids(left_out, dataset.label_set)
+    excluded = left_out_ids(left_out, dataset.label_set)
     total, images = Scorer(len(dataset.label_set)), []
     input_sizes: set[Size] = set()
     milliseconds = []
     indices = spread(len(dataset), limit)
-    for index, sample in zip(indices, read_ahead(dataset, indices), strict=True):
-        started = perf_counter()
-        labels = predictor.predict(sample.image)
-        milliseconds.append((perf_counter() - started) * 1e3)
-        height, width = labels.shape
-        input_sizes.update(predictor.input_sizes(Size(width, height)))
-        one = Scorer(total.classes)
-        one.add(labels, sample.labels)
-        total.merge(one.counts())
-        scores = one.scores(excluded)
-        images.append(ImageScore(index, sample.name, scores.miou, scores.pixel_accuracy))
-        progress(len(images), len(indices))
+    complete = False
+    try:
+        for index, sample in zip(indices, _known_so_far(read_ahead(dataset, indices), total, excluded), strict=True):
+            labels = sample.labels
+            if (labels < total.classes).any():  # else nothing can be scored: a withheld split ends soon, with an error
+                started = perf_counter()
+                labels = predictor.predict(sample.image)
+                milliseconds.append((perf_counter() - started) * 1e3)
+                height, width = labels.shape
+                input_sizes.update(predictor.input_sizes(Size(width, height)))
+            one = Scorer(total.classes)
+            one.add(labels, sample.labels)
+            scores = one.scores(excluded)
+            total.merge(one.counts())
+            images.append(ImageScore(index, sample.name, scores.miou, scores.pixel_accuracy))
+            progress(len(images), len(indices))
+        complete = True
+    except KeyboardInterrupt:
+        if math.isnan(total.scores(excluded).miou):
+            raise
     where = f"split '{dataset.split}' of data set '{dataset.name}'"
     if not images:
         raise DatasetError(f"{where} holds no image")
@@ -119,7 +133,8 @@ def evaluate(
             f"no pixel in {where} shows a class that counts, so there is nothing to score; the labels of a test split "
             "are often withheld: use another split"
         )
-    return Evaluation(scores, tuple(images), tuple(sorted(input_sizes)), statistics.median(milliseconds))
+    median_ms = statistics.median(milliseconds)
+    return Evaluation(scores, tuple(images), tuple(sorted(input_sizes)), median_ms, complete)
 
 
 def read_ahead(dataset: Dataset, indices: Sequence[int]) -> Iterator[Sample]:
@@ -134,13 +149,32 @@ def read_ahead(dataset: Dataset, indices: Sequence[int]) -> Iterator[Sample]:
             yield following.result()
 
 
+def _known_so_far(samples: Iterator[Sample], total: Scorer, excluded: Sequence[int]) -> Iterator[Sample]:
+    """Yield samples; where one cannot be read, the error says what the others were worth: hours may lie behind it."""
+    try:
+        yield from samples
+    except DatasetError as error:
+        so_far = total.scores(excluded)
+        if math.isnan(so_far.miou):
+            raise
+        raise DatasetError(
+            f"{error}; before it, {so_far.frames} images were scored, with mIoU {100 * so_far.miou:.2f} %; "
+            "fanet dataset check finds all such files at once"
+        ) from None
+
+
 def spread(length: int, limit: int) -> list[int]:
     """Return at most `limit` indices (0: all), evenly spread over 0 to length - 1."""
     count = min(limit, length) if limit else length
     return [index * length // count for index in range(count)]
 
 
-def _ids(names: Sequence[str], label_set: LabelSet) -> tuple[int, ...]:
+def left_out_ids(names: Sequence[str], label_set: LabelSet) -> tuple[int, ...]:
+    """Return the ids of classes that are to count in no mean.
+
+    Raises:
+        SettingError: there is no such class, or none remains.
+    """
     try:
         ids = tuple(label_set.id_of(name) for name in names)
     except LabelSetError as error:

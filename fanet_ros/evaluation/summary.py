@@ -14,7 +14,6 @@ from fanet_ros import artefacts
 from fanet_ros.backends import BackendInfo
 from fanet_ros.benchmark.results import write_whole
 from fanet_ros.datasets import Dataset
-from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.run import Evaluation
 from fanet_ros.resources import package_version
@@ -23,38 +22,44 @@ from fanet_ros.weights import load_weights
 _LIBRARIES = ("torch", "torchmetrics", "numpy", "cv2", "openvino", "tensorrt", "tensorrt_rtx")
 
 
-def check_json_path(path: Path) -> None:
-    """Refuse at once what would fail after the whole data set was predicted.
+def describe_weights(path: Path) -> dict[str, str]:
+    """Return what tells weights apart; before a run, as a training may replace the file meanwhile.
 
     Raises:
-        SettingError: there is no such folder, or the path is one.
+        WeightsError: the file is missing or holds no FANet.
     """
-    if not path.parent.is_dir():
-        raise SettingError(f"json: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise SettingError(f"json: {path} is a folder; give the name of a file")
+    return {"file": path.name, "sha256": artefacts.weights_digest(path), "network": load_weights(path).config.name}
 
 
-def summarise(evaluation: Evaluation, plan: Plan, dataset: Dataset, weights: Path, info: BackendInfo) -> dict[str, Any]:
+def summarise(
+    evaluation: Evaluation,
+    plan: Plan,
+    dataset: Dataset,
+    folder: Path | None,
+    weights: dict[str, str],
+    info: BackendInfo,
+) -> dict[str, Any]:
     """Return all figures of a run and what they depend on, in JSON's types; shares and scores are in [0, 1].
 
-    Raises:
-        WeightsError: the weights file is gone.
+    Args:
+        evaluation: the run.
+        plan: of the run.
+        dataset: that was evaluated.
+        folder: of the data set; None for one that is rendered.
+        weights: what `describe_weights` said of them.
+        info: what ran the network.
     """
     protocol = plan.protocol
     return {
         "command": shlex.join(["fanet", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": _versions(),
-        "weights": {
-            "file": weights.name,
-            "sha256": artefacts.weights_digest(weights),
-            "network": load_weights(weights).config.name,
-        },
+        "weights": weights,
         "backend": info._asdict(),
         "dataset": {
             "name": dataset.name,
             "split": dataset.split,
+            "path": None if folder is None else str(folder.expanduser().absolute()),
             "options": dict(plan.options),
             "images": len(dataset),
             "label_set": dataset.label_set.name,
@@ -67,6 +72,7 @@ def summarise(evaluation: Evaluation, plan: Plan, dataset: Dataset, weights: Pat
             "published": [{"network": p.network, "source": p.source, **p.figures} for p in protocol.published],
             "differences": list(plan.differences),
         },
+        "complete": evaluation.complete,
         "input_sizes": [str(size) for size in evaluation.input_sizes],
         "median_ms": round(evaluation.median_ms, 2),
         "scores": evaluation.scores.as_json(dataset.label_set.names),

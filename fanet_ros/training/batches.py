@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from fanet_ros.datasets import IGNORED, Dataset
-from fanet_ros.errors import DatasetError
+from fanet_ros.errors import DatasetError, TrainingError
 from fanet_ros.labels import LabelSet
 from fanet_ros.training.sampling import Placer, SamplePlan
 
@@ -80,15 +81,24 @@ def translate_ids(own: LabelSet, network: LabelSet, rename: Mapping[str, str | N
     return table
 
 
-class StepDataset(TorchDataset[Batch]):
+class StepDataset(TorchDataset[Batch | DatasetError]):
     """The batches of one process, by iteration."""
 
     def __init__(self, parts: Sequence[Part], plan: SamplePlan, placer: Placer, rank: int, ranks: int) -> None:
         self._parts, self._plan, self._placer = parts, plan, placer
         self._rank, self._ranks = rank, ranks
 
-    def __getitem__(self, iteration: int) -> Batch:
-        """Read the windows of a step, counted from 0."""
+    def __getitem__(self, iteration: int) -> Batch | DatasetError:
+        """Read the windows of a step, counted from 0.
+
+        What cannot be read is returned as an error: raised in a worker, it would lose its form.
+        """
+        try:
+            return self._read(iteration)
+        except DatasetError as error:
+            return error
+
+    def _read(self, iteration: int) -> Batch:
         choices = self._plan.step(iteration)[self._rank :: self._ranks]
         images, labels, affines = [], [], []
         for choice in choices:
@@ -110,6 +120,10 @@ def load_steps(dataset: StepDataset, first: int, last: int, workers: int, pin: b
         last: step that is not read any more.
         workers: processes that read ahead; 0 reads when asked.
         pin: whether to put batches into memory from which a GPU copies faster.
+
+    Raises:
+        DatasetError: a sample cannot be read.
+        TrainingError: a worker process died or hangs.
     """
     loader = DataLoader(
         dataset,
@@ -121,8 +135,24 @@ def load_steps(dataset: StepDataset, first: int, last: int, workers: int, pin: b
         timeout=LONGEST_WAIT_S if workers else 0,
         worker_init_fn=_start_worker,
     )
-    return iter(loader)
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            raise TrainingError(
+                f"a process that reads ahead failed ({str(error).splitlines()[0]}); use fewer --workers, and more "
+                "shared memory where it is short (docker run --shm-size 2g)"
+            ) from error
+        if isinstance(batch, DatasetError):
+            raise batch
+        yield batch
 
 
 def _start_worker(_: int) -> None:
+    # Out of the group to which terminals, torchrun and `timeout` send signals: the training finishes its step first,
+    # and ends its workers itself.
+    os.setpgrp()
     cv2.setNumThreads(0)  # the cores belong to the training, and each worker is a thread already

@@ -50,6 +50,8 @@ def load_state(folder: Path) -> dict[str, Any]:
         raise TrainingError(
             f"{folder} holds no {STATE_FILE} to resume from: give the folder of a training that has saved a checkpoint"
         ) from None
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror}") from None
     except Exception as error:  # a damaged file raises whatever its bytes lead the parser into
         raise TrainingError(f"{path} cannot be read ({type(error).__name__}); it is damaged, start anew") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:

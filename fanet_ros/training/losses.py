@@ -69,10 +69,12 @@ class SegmentationLoss:
         """Which pixels count: those whose true class is improbable, but never fewer than the recipe's share."""
         probability = logits.softmax(1).gather(1, target.where(known, 0)[:, None])[:, 0]
         probability = probability.masked_fill(~known, 2.0)
+        hard = probability <= self._recipe.ohem_threshold
         kept = min(max(1, int(self._recipe.ohem_min_kept * target.numel())), target.numel())
+        if int(hard.sum()) >= kept:
+            return hard
         # the kept-th lowest probability; beyond 1 where fewer pixels are known, which then all count
-        threshold = probability.flatten().kthvalue(kept).values.clamp_min(self._recipe.ohem_threshold)
-        return known & (probability <= threshold)
+        return known & (probability <= probability.flatten().kthvalue(kept).values)
 
 
 def shrink_labels(labels: Tensor, divisor: int) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.datasets import Dataset, open_dataset
@@ -32,7 +35,6 @@ class Material:
         validation: to score on, in the recipe's order.
         plan: which samples belong to which step.
         placer: how samples become crops.
-        class_weights: float32 (classes,), of the loss; None for none.
     """
 
     label_set: LabelSet
@@ -41,23 +43,24 @@ class Material:
     validation: tuple[Part, ...]
     plan: SamplePlan
     placer: Placer
-    class_weights: Tensor | None
+
+    def fingerprint(self) -> str:
+        """Return what has to be the same when a training is resumed: classes and samples, as JSON."""
+        parts = (*self.parts, *self.validation)
+        samples = [hashlib.sha256("\n".join(part.dataset.names).encode()).hexdigest()[:16] for part in parts]
+        return json.dumps({"classes": self.label_set.names, "samples": samples})
 
 
-def open_material(
-    recipe: Recipe, paths: Mapping[str, Path], class_weights: Tensor | None, progress: Callable[[str], None]
-) -> Material:
-    """Open all data sets of a recipe.
+def open_material(recipe: Recipe, paths: Mapping[str, Path], progress: Callable[[str], None]) -> Material:
+    """Open all data sets of a recipe, and do for each once what would otherwise be done for every sample.
 
     Args:
         recipe: of the training.
         paths: of the data sets, by name; those that are rendered need none.
-        class_weights: as an earlier attempt has computed them; None to compute them if the recipe wants some.
         progress: told what takes its time.
 
     Raises:
         DatasetError: one is missing, incomplete or empty, or its classes are not the network's.
-        SettingError: the class weights of the recipe are not one a class.
     """
     data = recipe.data
     main = _open_resized(data.train, paths, progress)
@@ -74,19 +77,27 @@ def open_material(
     plan = SamplePlan(
         [len(part.dataset) for part in parts], [part.share for part in data.mix], recipe.run.batch, recipe.run.seed
     )
-    wanted = recipe.loss.class_weights
-    if class_weights is None and wanted == "log":
-        pixels = count_pixels(parts[0], len(label_set), progress)
-        class_weights = torch.from_numpy(log_class_weights(pixels))
-    elif isinstance(wanted, tuple):
-        if len(wanted) != len(label_set):
-            raise SettingError(f"loss.class_weights has {len(wanted)} weights, but there are {len(label_set)} classes")
-        class_weights = torch.tensor(wanted, dtype=torch.float32)
-    placer = Placer(recipe.augmentation, recipe.run.seed)
-    return Material(label_set, dict(paths), parts, validation, plan, placer, class_weights)
+    return Material(label_set, dict(paths), parts, validation, plan, Placer(recipe.augmentation, recipe.run.seed))
 
 
-def count_pixels(part: Part, classes: int, progress: Callable[[str], None]) -> np.ndarray:
+def find_class_weights(recipe: Recipe, material: Material, progress: Callable[[str], None]) -> Tensor | None:
+    """Return the weight of each class in the loss, float32 (classes,); None where the recipe wants none.
+
+    Raises:
+        DatasetError: the labels show none of the classes.
+        SettingError: the recipe does not have one weight a class.
+    """
+    wanted, classes = recipe.loss.class_weights, len(material.label_set)
+    if wanted == "none":
+        return None
+    if wanted == "log":
+        return torch.from_numpy(log_class_weights(count_pixels(material.parts[0], classes, progress)))
+    if len(wanted) != classes:
+        raise SettingError(f"loss.class_weights has {len(wanted)} weights, but there are {classes} classes")
+    return torch.tensor(wanted, dtype=torch.float32)
+
+
+def count_pixels(part: Part, classes: int, progress: Callable[[str], None]) -> NDArray[np.int64]:
     """Count the pixels of each class over a whole data set, int64 (classes,).
 
     Raises:
@@ -94,7 +105,7 @@ def count_pixels(part: Part, classes: int, progress: Callable[[str], None]) -> n
     """
     counts = np.zeros(256, np.int64)
     for index in range(len(part.dataset)):
-        counts += np.bincount(part.ids[part.dataset.read(index).labels].ravel(), minlength=256)
+        counts += np.bincount(part.ids[part.dataset.read_labels(index)].ravel(), minlength=256)
         progress(f"counting pixels {index + 1}/{len(part.dataset)}")
     if not counts[:classes].any():
         raise DatasetError(f"the labels of {part.dataset.name} show none of the {classes} classes")

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from fanet_ros.report import make_folder, write_image
+from fanet_ros.errors import TrainingError
+from fanet_ros.report import make_folder, write_image, write_whole
 from fanet_ros.training.validation import Validation
 
 LOG_FILE = "log.jsonl"
@@ -87,6 +88,11 @@ class Observer:
             self.say(f"iteration {iteration}  {facts}")
         self._note({"iteration": iteration, "loss": loss, "rate": rate, "seconds_per_step": seconds})
 
+    def flush(self) -> None:
+        """Write out the curves, as far as a checkpoint has come."""
+        if self._curves is not None:
+            self._curves.flush()
+
     def validated(self, iteration: int, validation: Validation) -> None:
         """Note scores, and write the pictures."""
         if self._curves is None:
@@ -107,8 +113,12 @@ class Observer:
         self._note({"iteration": iteration, "validation": name, **facts})
 
     def _note(self, entry: dict[str, Any]) -> None:
-        with (self._folder / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        path = self._folder / LOG_FILE
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise TrainingError(f"cannot write {path}: {error.strerror}; is the disk full?") from None
 
 
 def _drop_later_entries(path: Path, last: int) -> None:
@@ -122,4 +132,4 @@ def _drop_later_entries(path: Path, last: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):  # cut short when the process was killed
             continue
-    path.write_text("".join(kept), encoding="utf-8")
+    write_whole(path, "".join(kept))

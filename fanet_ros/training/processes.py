@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import FanetError, SettingError, TrainingError
 
-_PATIENCE = timedelta(minutes=30)  # the others wait while the first renders, builds or writes
+_PATIENCE = timedelta(minutes=60)  # the others wait while the first renders, counts or writes
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,13 @@ class Processes:
         rank: 0 for the first, which writes files and talks.
         count: of all processes.
         device: that this process trains on.
+        control: over which the processes agree without involving a GPU; None where there is only one.
     """
 
     rank: int
     count: int
     device: torch.device
+    control: dist.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -40,8 +45,8 @@ class Processes:
     def wrap(self, module: nn.Module) -> nn.Module:
         """Make a module average its gradients over all processes; on GPUs its batch norm sees the whole batch, too.
 
-        On the CPU, for which torch has no synchronised batch norm, each process normalises by its own samples, and all
-        take over the first one's running statistics.
+        On the CPU, for which torch has no synchronised batch norm, each process normalises by its own samples; what
+        counts in the end are the first one's running statistics (`share_buffers`).
         """
         if self.count == 1:
             return module
@@ -58,10 +63,41 @@ class Processes:
         dist.all_reduce(total)
         return total.cpu()
 
-    def wait(self) -> None:
-        """Wait until all processes are here."""
+    def largest(self, number: int) -> int:
+        """Return the largest of the numbers that the processes give."""
+        if self.count == 1:
+            return number
+        answer = torch.tensor(number)
+        dist.all_reduce(answer, dist.ReduceOp.MAX, group=self.control)
+        return int(answer)
+
+    def first(self, action: Callable[[], ResultT]) -> ResultT:
+        """Let the first process do something, and return its result in all; the others wait.
+
+        Raises:
+            FanetError: it failed; in the other processes a TrainingError with the same message.
+        """
+        if self.count == 1:
+            return action()
+        answer: list[object] = [None, None]
+        failure: FanetError | None = None
+        if self.is_first:
+            try:
+                answer[0] = action()
+            except FanetError as error:
+                failure, answer[1] = error, str(error)
+        dist.broadcast_object_list(answer, src=0, group=self.control)
+        if failure is not None:
+            raise failure
+        if answer[1] is not None:
+            raise TrainingError(str(answer[1]))
+        return answer[0]  # type: ignore[return-value]
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give all processes the first one's buffers: the running statistics of batch norm."""
         if self.count > 1:
-            dist.barrier()
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
 
 
 @contextmanager
@@ -84,7 +120,7 @@ def join_processes(device: str) -> Iterator[Processes]:
         return
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
-        yield Processes(rank, count, chosen)
+        yield Processes(rank, count, chosen, dist.new_group(backend="gloo", timeout=_PATIENCE))
     finally:
         dist.destroy_process_group()
 

@@ -31,7 +31,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NetworkRecipe(_Part):
@@ -78,7 +78,9 @@ class ValidationPart(DataPart):
 
     split: str = Field("val", description="Split of the data set.")
     input_size: InputSizeText = Field(
-        "camera", description="Size at which the network sees the images: WIDTHxHEIGHT, or camera for their own."
+        "camera",
+        description="Size at which the network sees the images: WIDTHxHEIGHT, whose area they get in their own shape "
+        "(as in the node), or camera for theirs.",
     )
     window: SizeText | None = Field(
         None, description="WIDTHxHEIGHT of the parts in which large images are scored; left out: as a whole."
@@ -141,7 +143,7 @@ class LossRecipe(_Part):
     )
     ohem_threshold: float = Field(0.7, gt=0, le=1, description="Pixels whose true class is less probable are hard.")
     ohem_min_kept: float = Field(1 / 16, gt=0, le=1, description="At least this share of the pixels counts as hard.")
-    class_weights: Literal["none", "log"] | tuple[float, ...] = Field(
+    class_weights: Literal["none", "log"] | tuple[Annotated[float, Field(ge=0)], ...] = Field(
         "none", description="Weight of each class: none, log: 1 / ln(1.05 + its share of pixels), or a list."
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross entropy.")
@@ -184,13 +186,21 @@ class RunRecipe(_Part):
 class Recipe(_Part):
     """All of a recipe."""
 
-    name: str = Field(description="What trainings by it are called.")
+    name: str = Field(pattern=r"^\w[\w.-]*$", description="What trainings by it are called; a file name.")
     network: NetworkRecipe = NetworkRecipe()  # type: ignore[call-arg]
     data: DataRecipe
     augmentation: AugmentationRecipe
     loss: LossRecipe = LossRecipe()  # type: ignore[call-arg]
     optimizer: OptimizerRecipe
     run: RunRecipe
+
+    @model_validator(mode="after")
+    def _check_batch(self) -> Recipe:
+        mixed = self.data.mix
+        # each of them may come a sample early in a step, which then has to have room for it
+        if self.run.batch * (1 - sum(part.share for part in mixed)) < len(mixed) - 1e-9:
+            raise ValueError(f"run.batch {self.run.batch} is too small for the shares of {len(mixed)} mixed data sets")
+        return self
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import torch
 import yaml
 
-from fanet_ros.errors import SettingError, TrainingError
+from fanet_ros.errors import DatasetError, SettingError, TrainingError
 from fanet_ros.training.checkpoint import load_state
-from fanet_ros.training.material import open_material
+from fanet_ros.training.learner import Learner
+from fanet_ros.training.material import find_class_weights, open_material
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import Recipe, parse_recipe
-from fanet_ros.training.run_folder import RunFolder
+from fanet_ros.training.run_folder import FINAL, RunFolder
 from fanet_ros.training.start import start_network
 from fanet_ros.training.trainer import Trainer
 
@@ -72,7 +74,8 @@ def resume(
     """
     state = load_state(folder)
     recipe = parse_recipe(yaml.safe_load(state["recipe"]), f"the recipe in {folder}")
-    if state["iteration"] >= recipe.run.iterations:
+    finished = state["iteration"] >= recipe.run.iterations and not state["validation_due"]
+    if finished and (folder / f"{FINAL}.safetensors").exists():
         raise TrainingError(
             f"the training in {folder} is finished: it did all of its {recipe.run.iterations} iterations"
         )
@@ -90,6 +93,8 @@ def main_path_named(paths: Mapping[str, Path], recipe: Recipe) -> dict[str, Path
     data = recipe.data
     known = [part.dataset for part in (data.train, *data.mix, *data.validation)]
     named = {name or data.train.dataset: path for name, path in paths.items()}
+    if len(named) < len(paths):
+        raise SettingError(f"data: two folders for {data.train.dataset}, one of them without a name; give one")
     for name in named:
         if name not in known:
             raise SettingError(f"data: the recipe has no data set '{name}'; it has {', '.join(dict.fromkeys(known))}")
@@ -100,15 +105,21 @@ def _prepare(
     task: Task, state: Mapping[str, Any] | None, processes: Processes, progress: Callable[[str], None]
 ) -> Trainer:
     recipe = task.recipe
-    if recipe.run.batch % processes.count:
-        raise TrainingError(
-            f"run.batch is {recipe.run.batch}, which {processes.count} processes cannot share evenly; choose a multiple"
+    check_shares(recipe, processes.count)
+
+    def prepare() -> None:
+        open_material(recipe, task.paths, progress)
+
+    processes.first(prepare)  # what it renders into the cache, the others find there
+    material = open_material(recipe, task.paths, progress)
+    if state is not None and state["material"] != material.fingerprint():
+        raise DatasetError(
+            f"the data are not those with which the training in {task.output} began: other images, or other classes; "
+            "give the same data (--data), or start anew (--weights goes on from the weights alone)"
         )
-    if not processes.is_first:
-        processes.wait()  # for what the first renders into the cache
-    material = open_material(recipe, task.paths, None if state is None else state["class_weights"], progress)
-    if processes.is_first:
-        processes.wait()
+    class_weights = (
+        state["class_weights"] if state else processes.first(lambda: find_class_weights(recipe, material, progress))
+    )
     torch.manual_seed(recipe.run.seed)
     network = start_network(
         recipe.network,
@@ -119,9 +130,28 @@ def _prepare(
         resuming=state is not None,
     )
     folder = RunFolder(task.output, recipe, material.label_set)
-    if state is None and processes.is_first:
-        folder.begin()
-    trainer = Trainer(recipe, network, material, processes, folder, task.workers)
+    if state is None:
+        processes.first(folder.begin)
+    trainer = Trainer(
+        recipe, Learner(recipe, network, class_weights, processes), material, processes, folder, task.workers
+    )
     if state is not None:
         trainer.restore(state)
     return trainer
+
+
+def check_shares(recipe: Recipe, processes: int) -> None:
+    """Check that a batch can be shared by so many processes.
+
+    Raises:
+        TrainingError: it cannot.
+    """
+    batch, crop = recipe.run.batch, recipe.augmentation.crop_size
+    if batch % processes:
+        raise TrainingError(f"run.batch is {batch}, which {processes} processes cannot share evenly; choose a multiple")
+    deepest = batch // processes * math.ceil(crop.width / 64) * math.ceil(crop.height / 64)
+    if deepest < 2 and not recipe.network.freeze_batch_norm:
+        raise TrainingError(
+            f"batch norm of the deepest stage would see a single value: {batch // processes} crop of {crop} in each "
+            "process; choose a larger run.batch or augmentation.crop"
+        )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fanet_ros.errors import TrainingError
 from fanet_ros.labels import LabelSet, save_label_set, shipped_label_sets
-from fanet_ros.report import make_folder
+from fanet_ros.report import make_folder, write_whole
 from fanet_ros.settings import Size, read_size
 from fanet_ros.training.checkpoint import STATE_FILE
 from fanet_ros.training.recipe import Recipe, recipe_yaml
@@ -60,8 +60,9 @@ class RunFolder:
         """
         path = self.file(name)
         try:
+            # the card first: without it, weights cannot be used
+            write_whole(path.with_suffix(".md"), self._card(name, facts))
             save_weights(path, tensors)
-            path.with_suffix(".md").write_text(self._card(name, facts), encoding="utf-8")
         except OSError as error:
             raise TrainingError(f"cannot write {path}: {error.strerror}; is the disk full?") from None
 

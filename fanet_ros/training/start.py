@@ -132,6 +132,8 @@ def _freeze(network: FANet, parts: tuple[str, ...]) -> None:
     for name, parameter in network.named_parameters():
         unused = name.startswith(_UNUSED) or (not network.config.auxiliary and name.startswith("fam_32.smooth."))
         parameter.requires_grad_(not unused and not any(_begins(name, part) for part in parts))
+    if not count_trainable(network):
+        raise SettingError(f"frozen: {', '.join(parts)} leave nothing to train")
 
 
 def _begins(name: str, part: str) -> bool:

@@ -1,36 +1,31 @@
-"""The training loop: a recipe, step by step, from a fresh start or from where it was cut short."""
+"""The training loop: step by step, scoring and saving on the way, from a fresh start or from where it was cut short."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fanet_ros.errors import TrainingError
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.network import AuxiliaryLogits, FANet
-from fanet_ros.training.augment import Augmentation
+from fanet_ros.errors import FanetError, TrainingError
 from fanet_ros.training.batches import Batch, StepDataset, load_steps
 from fanet_ros.training.checkpoint import save_state
-from fanet_ros.training.losses import SegmentationLoss
+from fanet_ros.training.learner import Learner
 from fanet_ros.training.material import Material
 from fanet_ros.training.observer import Observer
-from fanet_ros.training.optimise import make_average, make_optimizer, make_schedule
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import Recipe, recipe_yaml
 from fanet_ros.training.run_folder import BEST, FINAL, RunFolder
-from fanet_ros.training.sampling import step_seed
-from fanet_ros.training.start import float_tensors, set_mode
+from fanet_ros.training.start import float_tensors
 from fanet_ros.training.validation import Validator
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_NOTE_EVERY = 10  # steps; between them a GPU is never waited for
+_NOTE_EVERY = 10  # steps
+_GO_ON, _STOP, _FAIL = range(3)  # what a process wants; the largest wins
 
 
 @dataclass(frozen=True)
@@ -51,126 +46,110 @@ class Outcome:
 
 
 class Trainer:
-    """Everything that changes during a training, and the loop that changes it."""
+    """Trains a learner by its recipe."""
 
     def __init__(
-        self, recipe: Recipe, network: FANet, material: Material, processes: Processes, folder: RunFolder, workers: int
+        self,
+        recipe: Recipe,
+        learner: Learner,
+        material: Material,
+        processes: Processes,
+        folder: RunFolder,
+        workers: int,
     ) -> None:
-        """Prepare a training from iteration 0; `restore` moves it on.
+        """Prepare the loop.
 
         Args:
             recipe: what to do.
-            network: what to train, on the CPU; moved to the device and changed.
+            learner: that changes.
             material: what to learn from.
             processes: this one among all.
             folder: of the run; begun.
             workers: processes that read ahead, for each of `processes`.
         """
-        device, run = processes.device, recipe.run
-        self._recipe, self._processes, self._folder, self._workers = recipe, processes, folder, workers
-        self._material = material
-        layout = torch.channels_last if run.channels_last else torch.contiguous_format
-        self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        self._average = make_average(self._network, recipe.optimizer.average) if recipe.optimizer.average else None
-        self._model = processes.wrap(_Trained(self._network, layout))
-        self._optimizer = make_optimizer(self._network, recipe.optimizer)
-        self._schedule = make_schedule(self._optimizer, recipe.optimizer, run.iterations)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
-        weights = material.class_weights
-        self._loss = SegmentationLoss(recipe.loss, None if weights is None else weights.to(device))
-        self._augmentation = Augmentation(recipe.augmentation)
+        self._recipe, self._learner, self._material = recipe, learner, material
+        self._processes, self._folder, self._workers = processes, folder, workers
         self._validators = [
             Validator(part, opened, material.label_set, processes)
             for part, opened in zip(recipe.data.validation, material.validation, strict=True)
         ]
-        self._dtype = PRECISIONS[run.precision]
-        self._iteration = 0
+        for validator, part in zip(self._validators, recipe.data.validation, strict=True):
+            if [other.name for other in self._validators].count(validator.name) > 1:
+                validator.name += f"-{part.input_size}"
         self._best: float | None = None
         self._losses: list[Tensor] = []
+        self._validation_due = False
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, as `_state` made it."""
-        self._network.load_state_dict(state["network"])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
-        self._scaler.load_state_dict(state["scaler"])
-        self._iteration, self._best = state["iteration"], state["best"]
+        self._learner.restore(state)
+        self._best, self._validation_due = state["best"], state["validation_due"]
 
     def train(self, asked_to_stop: Callable[[], bool]) -> Outcome:
         """Train to the end.
 
         Args:
-            asked_to_stop: asked after every step; where it answers True, the state is saved and the training ends.
+            asked_to_stop: asked before every step; where it answers True in any process, the state is saved and the
+                training ends.
 
         Raises:
-            TrainingError: the loss is no number any more, or something cannot be written.
-            DatasetError: a sample cannot be read.
+            TrainingError: the training diverged, or something cannot be written.
+            DatasetError: a sample cannot be read; what was learnt before is saved.
         """
-        run = self._recipe.run
+        run, learner = self._recipe.run, self._learner
         observer = Observer(
             self._folder.path,
             self._material.label_set.names,
             first=self._processes.is_first,
-            started_at=self._iteration,
+            started_at=learner.iteration,
         )
-        if self._iteration == 0:
+        if learner.iteration == 0:
             self._save()  # a training that is killed right away can be resumed, too
-        pin = self._processes.device.type == "cuda"
-        steps = StepDataset(
-            self._material.parts,
-            self._material.plan,
-            self._material.placer,
-            self._processes.rank,
-            self._processes.count,
-        )
-        set_mode(self._network, self._recipe.network.freeze_batch_norm)
         stopped = False
-        with observer.watching(run.iterations, self._iteration):
+        with observer.watching(run.iterations, learner.iteration):
+            self._validate_if_due(observer)  # it was cut short while it validated
+            batches = self._load_steps()
             began = perf_counter()
-            for batch in load_steps(steps, self._iteration, run.iterations, self._workers, pin):
-                self._step(batch)
-                self._iteration += 1
-                at_end = self._iteration == run.iterations
-                stopped = asked_to_stop() and not at_end
-                due = self._iteration % run.validate_every == 0
-                saving = self._iteration % run.save_every == 0 or due or at_end or stopped
-                if self._iteration % _NOTE_EVERY == 0 or saving:
+            while learner.iteration < run.iterations:
+                batch, wish, failure = None, _STOP if asked_to_stop() else _GO_ON, None
+                try:
+                    batch = next(batches)
+                except FanetError as error:
+                    wish, failure = _FAIL, error
+                decision = self._processes.largest(wish)
+                if decision != _GO_ON:
+                    if self._losses:
+                        self._mean_loss()
+                    self._save()
+                if decision == _FAIL:
+                    raise failure or TrainingError("another process of this training failed; its message says why")
+                stopped = decision == _STOP
+                if stopped:
+                    break
+                assert batch is not None
+                self._losses.append(learner.step(batch))
+
+                iteration = learner.iteration
+                at_end = iteration == run.iterations
+                self._validation_due = bool(self._validators) and (at_end or iteration % run.validate_every == 0)
+                saving = at_end or self._validation_due or iteration % run.save_every == 0
+                if saving or iteration % _NOTE_EVERY == 0:
                     count = len(self._losses)
                     loss = self._mean_loss()
-                    observer.stepped(
-                        self._iteration, loss, float(self._schedule.get_last_lr()[-1]), (perf_counter() - began) / count
-                    )
-                    began = perf_counter()
-                if (due or at_end) and self._validators:
-                    self._validate(observer)
+                    observer.stepped(iteration, loss, learner.rate, (perf_counter() - began) / count)
                     began = perf_counter()
                 if saving:
                     self._save()
-                if stopped:
-                    break
+                    observer.flush()
+                    self._validate_if_due(observer)
+                    began = perf_counter()
         return self._finish(not stopped)
 
-    def _step(self, batch: Batch) -> None:
-        """One step of the optimiser."""
-        torch.manual_seed(step_seed(self._recipe.run.seed, self._iteration, self._processes.rank))
-        device = self._processes.device
-        crops = self._augmentation(Batch(*(tensor.to(device, non_blocking=True) for tensor in batch)))
-        with torch.autocast(device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits = self._model(crops.images)
-        loss = self._loss(logits, crops.labels)
-        self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        if self._recipe.optimizer.clip_norm:
-            self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.clip_norm)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        self._schedule.step()
-        if self._average is not None:
-            self._average.update_parameters(self._network)
-        self._losses.append(loss.detach())
+    def _load_steps(self) -> Iterator[Batch]:
+        processes, material = self._processes, self._material
+        steps = StepDataset(material.parts, material.plan, material.placer, processes.rank, processes.count)
+        pin = processes.device.type == "cuda"
+        return load_steps(steps, self._learner.iteration, self._recipe.run.iterations, self._workers, pin)
 
     def _mean_loss(self) -> float:
         """Return the mean loss since it was last asked for.
@@ -182,25 +161,34 @@ class Trainer:
         loss = float(total) / (len(self._losses) * self._processes.count)
         self._losses.clear()
         if not math.isfinite(loss):
-            rate = self._recipe.optimizer.rate
-            raise TrainingError(
-                f"the loss became {loss} by iteration {self._iteration}: the training diverged. The checkpoint before "
-                f"it is kept in {self._folder.path}. Lower optimizer.rate (it is {rate:g}), raise optimizer.warm_up, "
-                "set optimizer.clip_norm, or use run.precision bf16 or fp32; and check the labels with fanet dataset "
-                "check"
-            )
+            raise self._diverged(f"the loss became {loss}")
         return loss
 
-    def _validate(self, observer: Observer) -> None:
+    def _diverged(self, how: str) -> TrainingError:
+        best = self._folder.file(BEST)
+        start = f", from the best weights so far if you like (--weights {best})" if best.exists() else ""
+        return TrainingError(
+            f"{how} by iteration {self._learner.iteration}: the training diverged. Start anew{start} with a lower "
+            f"optimizer.rate (it was {self._recipe.optimizer.rate:g}), a longer optimizer.warm_up, "
+            "optimizer.clip_norm, or run.precision bf16 or fp32 (--set NAME=VALUE); and check the labels with fanet "
+            "dataset check"
+        )
+
+    def _validate_if_due(self, observer: Observer) -> None:
         """Score the weights; keep them if the first validation set has never seen better ones."""
-        network = self._weights()
+        if not self._validation_due:
+            return
+        learner = self._learner
+        self._processes.share_buffers(learner.network)
         for place, validator in enumerate(self._validators):
-            found = validator.run(network, self._dtype, self._recipe.run.overlays, observer.doing)
-            observer.validated(self._iteration, found)
+            found = validator.run(learner.network, learner.dtype, self._recipe.run.overlays, observer.doing)
+            observer.validated(learner.iteration, found)
             miou = found.scores.miou
             if place == 0 and math.isfinite(miou) and (self._best is None or miou > self._best):
                 self._best = miou
                 self._write(BEST, {f"mIoU on {found.name}": f"{miou:.4f}"})
+        self._validation_due = False
+        self._save()
 
     def _finish(self, finished: bool) -> Outcome:
         weights: Path | None = None
@@ -208,54 +196,33 @@ class Trainer:
             weights = self._write(FINAL, {})
         if self._best is not None:
             weights = self._folder.file(BEST)
-        self._processes.wait()
-        return Outcome(self._iteration, finished, self._best, weights)
-
-    def _weights(self) -> FANet:
-        """The network whose weights count: the average, where there is one."""
-        if self._average is None:
-            return self._network
-        averaged = self._average.module
-        assert isinstance(averaged, FANet)
-        return averaged
+        return Outcome(self._learner.iteration, finished, self._best, weights)
 
     def _write(self, name: str, facts: Mapping[str, str]) -> Path:
-        path = self._folder.file(name)
-        if self._processes.is_first:
-            self._folder.save(name, float_tensors(self._weights()), {"iteration": f"{self._iteration}", **facts})
-        return path
+        def write() -> None:
+            all_facts = {"iteration": f"{self._learner.iteration}", **facts}
+            self._folder.save(name, float_tensors(self._learner.network), all_facts)
+
+        self._processes.first(write)
+        return self._folder.file(name)
 
     def _save(self) -> None:
-        if self._processes.is_first:
-            save_state(self._folder.path, self._state())
-        self._processes.wait()
+        """Save the state, unless it is worthless: then what was saved before stays.
+
+        Raises:
+            TrainingError: the weights are no finite numbers any more, or the state cannot be written.
+        """
+        if not self._learner.is_sound():
+            raise self._diverged("weights or gradients became infinite")
+        self._processes.first(lambda: save_state(self._folder.path, self._state()))
 
     def _state(self) -> dict[str, Any]:
         """All that a resumed training needs to do what this one would."""
-        weights = self._material.class_weights
         return {
             "recipe": recipe_yaml(self._recipe),
             "data": {name: str(path) for name, path in self._material.paths.items()},
-            "iteration": self._iteration,
+            "material": self._material.fingerprint(),
             "best": self._best,
-            "class_weights": None if weights is None else weights.cpu(),
-            "network": self._network.state_dict(),
-            "average": None if self._average is None else self._average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
-            "scaler": self._scaler.state_dict(),
+            "validation_due": self._validation_due,
+            **self._learner.state(),
         }
-
-
-class _Trained(nn.Module):
-    """Images as frames have them to logits: normalisation and network, as in the graph that backends run."""
-
-    def __init__(self, network: FANet, layout: torch.memory_format) -> None:
-        super().__init__()
-        self._graph, self._layout = FrameToLogits(network), layout
-
-    def forward(self, images: Tensor) -> AuxiliaryLogits | Tensor:
-        """Take float32 (N, 3, H, W), RGB of 0..255; return logits of all heads, or of the only one."""
-        network = self._graph.network
-        images = self._graph.normalise(images).contiguous(memory_format=self._layout)
-        return network.forward_with_auxiliary(images) if network.config.auxiliary else network(images)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fanet_ros.datasets import Dataset, Window
 from fanet_ros.evaluation.scores import Scorer, Scores
-from fanet_ros.frame import FrameResizer
+from fanet_ros.frame import FrameResizer, fit_input_size
 from fanet_ros.graph import FrameToLogits
 from fanet_ros.labels import LabelSet
 from fanet_ros.network import FANet
@@ -63,9 +63,9 @@ class Validator:
             progress: told how far it is.
         """
         scorer, resizer, painter = Scorer(len(self._label_set)), FrameResizer(), Painter(self._label_set)
-        shown = {self._places[i] for i in spread(len(self._places), pictures)} if pictures else set()
         samples: list[tuple[Image, Image, Image]] = []
         own = self._places[self._processes.rank :: self._processes.count]
+        shown = {own[i] for i in spread(len(own), pictures)} if pictures else set()
         with _evaluating(network), torch.inference_mode():
             graph = FrameToLogits(network)
             for done, (index, window) in enumerate(own, 1):
@@ -73,7 +73,7 @@ class Validator:
                 sample = dataset.read(index) if window is None else dataset.read_window(index, window)
                 truth = self._part.ids[sample.labels]
                 size = Size(truth.shape[1], truth.shape[0])
-                frame = resizer.to_network_input(sample.image, "rgb8", self._size or size)
+                frame = resizer.to_network_input(sample.image, "rgb8", self._input_size(size))
                 labels = self._segment(graph, frame, size, precision)
                 scorer.add(labels, truth)
                 if (index, window) in shown:
@@ -85,6 +85,9 @@ class Validator:
         titles = ("camera", "truth", "prediction")
         sheet = contact_sheet(samples, self._label_set, titles) if samples else None
         return Validation(self.name, total.scores(), sheet)
+
+    def _input_size(self, image: Size) -> Size:
+        return image if self._size is None else fit_input_size("auto", self._size, image)
 
     def _segment(self, graph: FrameToLogits, frame: Image, size: Size, precision: torch.dtype) -> Image:
         """Label one frame, as the torch backend does."""

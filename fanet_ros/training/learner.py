@@ -1,0 +1,136 @@
+"""Everything that changes during a training: weights, their average, optimiser and schedule; and one step of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fanet_ros.graph import FrameToLogits
+from fanet_ros.network import AuxiliaryLogits, FANet
+from fanet_ros.training.augment import Augmentation
+from fanet_ros.training.batches import Batch
+from fanet_ros.training.losses import SegmentationLoss
+from fanet_ros.training.optimise import make_average, make_optimizer, make_schedule
+from fanet_ros.training.processes import Processes
+from fanet_ros.training.recipe import Recipe
+from fanet_ros.training.sampling import step_seed
+from fanet_ros.training.start import set_mode
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Learner:
+    """A network that learns.
+
+    Attributes:
+        dtype: in which matrices are multiplied.
+        iteration: number of steps done.
+    """
+
+    def __init__(self, recipe: Recipe, network: FANet, class_weights: Tensor | None, processes: Processes) -> None:
+        """Begin at iteration 0; `restore` moves on.
+
+        Args:
+            recipe: of the training.
+            network: what to train, on the CPU; moved to the device and changed.
+            class_weights: float32 (classes,), of the loss; None for none.
+            processes: this one among all.
+        """
+        device, run = processes.device, recipe.run
+        self._recipe, self._processes = recipe, processes
+        layout = torch.channels_last if run.channels_last else torch.contiguous_format
+        self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        set_mode(self._network, recipe.network.freeze_batch_norm)
+        self._average = make_average(self._network, recipe.optimizer.average) if recipe.optimizer.average else None
+        self._model = processes.wrap(_Trained(self._network, layout))
+        self._optimizer = make_optimizer(self._network, recipe.optimizer)
+        self._schedule = make_schedule(self._optimizer, recipe.optimizer, run.iterations)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
+        self._class_weights = class_weights
+        self._loss = SegmentationLoss(recipe.loss, None if class_weights is None else class_weights.to(device))
+        self._augmentation = Augmentation(recipe.augmentation)
+        self.dtype = PRECISIONS[run.precision]
+        self.iteration = 0
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step, of what is not the encoder."""
+        return float(self._schedule.get_last_lr()[-1])
+
+    @property
+    def network(self) -> FANet:
+        """The network whose weights count: the average, where there is one."""
+        if self._average is None:
+            return self._network
+        averaged = self._average.module
+        assert isinstance(averaged, FANet)
+        return averaged
+
+    def step(self, batch: Batch) -> Tensor:
+        """Learn from a batch; return its loss, a scalar on the device."""
+        torch.manual_seed(step_seed(self._recipe.run.seed, self.iteration, self._processes.rank))
+        device = self._processes.device
+        crops = self._augmentation(Batch(*(tensor.to(device, non_blocking=True) for tensor in batch)))
+        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self._model(crops.images)
+        loss = self._loss(logits, crops.labels)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        if self._recipe.optimizer.clip_norm:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.clip_norm)
+        scale = self._scaler.get_scale()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._scaler.get_scale() >= scale:  # else fp16 overflowed, and nothing was learnt
+            self._schedule.step()
+            if self._average is not None:
+                self._average.update_parameters(self._network)
+        self.iteration += 1
+        return loss.detach()
+
+    def is_sound(self) -> bool:
+        """Whether all weights are finite numbers, and fp16 can still express the gradients."""
+        modules = [self._network] if self._average is None else [self._network, self._average.module]
+        tensors = [tensor for module in modules for tensor in module.state_dict().values()]
+        finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
+        return finite and self._scaler.get_scale() >= 1
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on exactly."""
+        return {
+            "iteration": self.iteration,
+            "class_weights": None if self._class_weights is None else self._class_weights.cpu(),
+            "network": self._network.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self._network.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._scaler.load_state_dict(state["scaler"])
+        self.iteration = state["iteration"]
+
+
+class _Trained(nn.Module):
+    """Images as frames have them to logits: normalisation and network, as in the graph that backends run."""
+
+    def __init__(self, network: FANet, layout: torch.memory_format) -> None:
+        super().__init__()
+        self._graph, self._layout = FrameToLogits(network), layout
+
+    def forward(self, images: Tensor) -> AuxiliaryLogits | Tensor:
+        """Take float32 (N, 3, H, W), RGB of 0..255; return logits of all heads, or of the only one."""
+        network = self._graph.network
+        images = self._graph.normalise(images).contiguous(memory_format=self._layout)
+        return network.forward_with_auxiliary(images) if network.config.auxiliary else network(images)
