@@ -170,7 +170,7 @@ main()
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", f"{script}"]
     command = [
         *torchrun,
-        *arguments(tmp_path, data, "stopped", "--set", "run.save_every=100", "--set", "run.validate_every=100"),
+        *arguments(tmp_path, data, "stopped", "--set", "run.batch=4", "--set", "run.save_every=100"),
     ]
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S)
