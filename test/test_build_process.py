@@ -14,7 +14,7 @@ from fanet_ros.errors import BackendError, WeightsError
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setattr(build_process, "_REPORT_INTERVAL_S", 0.05)
+    monkeypatch.setattr(build_process, "_REPORT_INTERVAL_S", 0.005)
 
 
 def run(folder: Path, behaviour: str, progress: object = lambda _: None) -> None:

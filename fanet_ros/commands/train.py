@@ -71,7 +71,6 @@ def train(
         from fanet_ros.training import run
         from fanet_ros.training.processes import join_processes
 
-        keep_all_blocks()
         given = _paths(data or [])
         with join_processes(device) as processes:
             console = Console(quiet=not processes.is_first)
@@ -83,6 +82,7 @@ def train(
                     fixed = {"recipe": recipe, "output": output, "encoder": encoder, "weights": weights}
                     _refuse({**fixed, "iterations": iterations, "seed": seed, "set": settings})
                     folder, trainer = resume, run.resume(resume, given, workers, processes, status.update)
+            keep_all_blocks()  # before torch has started threads
             with _stop_on_signal() as asked_to_stop:
                 outcome = trainer.train(asked_to_stop)
         if outcome.finished:
