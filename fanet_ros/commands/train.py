@@ -82,7 +82,7 @@ def train(
                     fixed = {"recipe": recipe, "output": output, "encoder": encoder, "weights": weights}
                     _refuse({**fixed, "iterations": iterations, "seed": seed, "set": settings})
                     folder, trainer = resume, run.resume(resume, given, workers, processes, status.update)
-            keep_all_blocks()  # before torch has started threads
+            keep_all_blocks()  # it holds for the whole process, so not before there is something to train
             with _stop_on_signal() as asked_to_stop:
                 outcome = trainer.train(asked_to_stop)
         if outcome.finished:
