@@ -36,7 +36,7 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
     assert all(0 <= latency["p50"] <= latency["p99"] for latency in summary["latency_ms"].values())
     assert summary["latency_ms"]["end_to_end"]["p50"] >= summary["latency_ms"]["inference"]["p50"]
     assert sum(summary["class_shares"].values()) == pytest.approx(1, abs=0.01)
-    assert 0.2 < summary["mean_iou"] < 1, "the street knows the truth, and the network knows streets"
+    assert 0.5 < summary["mean_iou"] < 1, "the street knows the truth, and the network knows this street"
     assert summary["iou"]["road"] > 0.7
     assert summary["input_size"] == "320x192"
     assert summary["first_mask_after_s"] > 0 and summary["fps"] > 0
