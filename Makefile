@@ -23,8 +23,12 @@ demo: ## segment 100 frames of the street camera; FRAMES=N VIDEO=path RATE=hz AR
 	  scripts/in_env python -m fanet_ros.ros.demo --frames "$$FRAMES" \
 	    $${VIDEO:+--video "$$VIDEO"} $${RATE:+--rate "$$RATE"} $(ARGS)
 
+# Trainings have a process of their own: they fork readers, before which a process should not have started ROS, OpenVINO,
+# TensorRT and all else that the other tests use.
 test: lint ## lint, check types and run all tests; ARGS=... for pytest
-	@scripts/in_env python -m pytest $(ARGS)
+	@if [ -n "$(ARGS)" ]; then scripts/in_env python -m pytest $(ARGS); else \
+	  scripts/in_env python -m pytest test/test_train*.py && \
+	  scripts/in_env python -m pytest --ignore-glob='*/test_train*.py'; fi
 
 lint: ## ruff check, ruff format --check, mypy
 	@scripts/in_env ruff check .
