@@ -110,7 +110,8 @@ def _prepare(
     def prepare() -> None:
         open_material(recipe, task.paths, progress)
 
-    processes.first(prepare)  # what it renders into the cache, the others find there
+    if processes.count > 1:
+        processes.first(prepare)  # what it renders into the cache, the others find there
     material = open_material(recipe, task.paths, progress)
     if state is not None and state["material"] != material.fingerprint():
         raise DatasetError(
@@ -118,7 +119,9 @@ def _prepare(
             "give the same data (--data), or start anew (--weights goes on from the weights alone)"
         )
     class_weights = (
-        state["class_weights"] if state else processes.first(lambda: find_class_weights(recipe, material, progress))
+        state["class_weights"]
+        if state is not None
+        else processes.first(lambda: find_class_weights(recipe, material, progress))
     )
     torch.manual_seed(recipe.run.seed)
     network = start_network(
