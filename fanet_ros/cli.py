@@ -25,6 +25,7 @@ app = typer.Typer(
     help="Real-time semantic segmentation with FANet.", no_args_is_help=True, pretty_exceptions_show_locals=False
 )
 _SPECS = SegmentationParameters.specs()
+_MOST_CAMERA_SHAPES = 8
 
 
 def _help(parameter: str) -> str:
@@ -55,7 +56,10 @@ def main_options(
 
 @app.command()
 def segment(
-    paths: Annotated[list[Path], typer.Argument(help="Images, videos or folders of images.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Images, videos, folders of images, or recordings: rosbag2 folders, .mcap, .db3."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("segmented"),
     weights: Annotated[str, typer.Option(help=_help("weights"))] = "",
     labels: Annotated[str, typer.Option(help=_help("labels"))] = "",
@@ -67,8 +71,23 @@ def segment(
     overlay_alpha: Annotated[float, typer.Option(help=_help("overlay_alpha"))] = 0.5,
     confidence_threshold: Annotated[float, typer.Option(help=_help("confidence_threshold"))] = 0.0,
     masks: Annotated[bool, typer.Option("--masks", help="Also write a mask PNG for every frame of a video.")] = False,
+    topics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--topic", help="Image topic of a recording to segment; may be repeated. All camera images unless given."
+        ),
+    ] = None,
+    only_results: Annotated[
+        bool, typer.Option("--only-results", help="Leave the recorded messages out of a recording's new bag.")
+    ] = False,
 ) -> None:
-    """Segment images and videos into OUTPUT/<name>/: masks, overlays, contact sheet and summary."""
+    """Segment images, videos and recordings into OUTPUT/<name>/: masks, overlays, contact sheet and summary.
+
+    A recording becomes a new bag with masks, overlays and class names beside the recorded messages; run the command
+    again after an interruption and it goes on (docs/recorded.md).
+    """
+    from fanet_ros.artefacts import weights_digest
+    from fanet_ros.bags.recording import is_recording
     from fanet_ros.segment_files import FileSegmentation, segment_path
     from fanet_ros.segmenter import Segmenter
 
@@ -84,8 +103,19 @@ def segment(
             precision=precision,
             input_size=input_size,
             threads=threads,
+            # the cameras of a recording take turns, and each shape of image has a network of its own
+            kept_sizes=_MOST_CAMERA_SHAPES if any(is_recording(path) for path in paths) else 1,
         )
-    settings = FileSegmentation(output, overlay_alpha, confidence_threshold, video_masks=masks)
+        digest = weights_digest(Path(weights or DEFAULT_WEIGHTS).expanduser())
+    settings = FileSegmentation(
+        output,
+        overlay_alpha,
+        confidence_threshold,
+        video_masks=masks,
+        topics=tuple(topics or ()),
+        only_results=only_results,
+        network=f"{digest}, input size {input_size}",
+    )
     failed = 0
     for path in paths:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+from array import array
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,27 @@ from fanet_ros.render import contact_sheet
 Image = NDArray[np.uint8]
 
 _MAX_SAMPLES = 12
+_MAX_LATENCIES = 10_000  # of one stage that are kept; the 99th percentile is then known to a few per mille
+
+
+class _Latencies:
+    """Milliseconds of one stage: all of them or, where they are many, a uniform sample (Vitter 1985, algorithm R)."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+        self._seen = 0
+        self._random = random.Random(0)
+
+    def add(self, milliseconds: float) -> None:
+        self._seen += 1
+        if len(self._values) < _MAX_LATENCIES:
+            self._values.append(milliseconds)
+        elif (place := self._random.randrange(self._seen)) < _MAX_LATENCIES:
+            self._values[place] = milliseconds
+
+    def percentiles(self) -> dict[str, float]:
+        p50, p99 = np.percentile(self._values, (50, 99))
+        return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
 
 
 class RunReport:
@@ -30,6 +53,10 @@ class RunReport:
 
     Memory stays constant however long the run is: the video is written as it comes and the contact sheet keeps a few
     samples, evenly spread over the run.
+
+    Attributes:
+        frames: how many were added.
+        restored: how many more an earlier run had processed.
     """
 
     def __init__(self, folder: Path, label_set: LabelSet, *, video_rate_hz: float | None) -> None:
@@ -51,10 +78,26 @@ class RunReport:
         self._video_size = (0, 0)
         self._samples: list[tuple[Image, Image, Image]] = []
         self._sample_interval = 1
-        self._latencies: dict[str, list[float]] = defaultdict(list)
+        self._latencies: dict[str, _Latencies] = defaultdict(_Latencies)
         self._label_counts = np.zeros(256, np.int64)
         self._confusion = ConfusionMatrix(len(label_set))
         self.frames = 0
+        self.restored = 0
+
+    @property
+    def label_counts(self) -> NDArray[np.int64]:
+        """How many pixels of each label there were so far, int64 (256,); a copy."""
+        return self._label_counts.copy()
+
+    def restore(self, frames: int, label_counts: NDArray[np.int64]) -> None:
+        """Count frames of an earlier run, whose pictures and latencies are no longer there.
+
+        Args:
+            frames: how many there were.
+            label_counts: how many of their pixels had each label, int64 (256,).
+        """
+        self._label_counts += label_counts
+        self.restored += frames
 
     def add_frame(self, camera: Image, color_mask: Image, overlay: Image, labels: Image, *, hold: int = 1) -> None:
         """Record one processed frame; what is kept is copied.
@@ -78,7 +121,7 @@ class RunReport:
 
     def add_latency(self, stage: str, milliseconds: float) -> None:
         """Record how long one stage took for one frame."""
-        self._latencies[stage].append(milliseconds)
+        self._latencies[stage].add(milliseconds)
 
     def add_truth(self, labels: Image, truth: Image) -> None:
         """Compare the labels of a frame with its ground truth (uint8, same shape; 255 is ignored)."""
@@ -89,8 +132,8 @@ class RunReport:
         names = self._label_set.names
         shares = self._label_counts / max(1, int(self._label_counts.sum()))
         summary: dict[str, Any] = {
-            "frames_processed": self.frames,
-            "latency_ms": {stage: _percentiles(values) for stage, values in self._latencies.items()},
+            "frames_processed": self.frames + self.restored,
+            "latency_ms": {stage: latencies.percentiles() for stage, latencies in self._latencies.items()},
             "class_shares": {name: round(float(share), 4) for name, share in zip(names, shares, strict=False)},
         }
         if self._confusion.pixels:
@@ -189,8 +232,3 @@ def write_image(path: Path, picture: Image) -> None:
     content = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
     if not cv2.imwrite(str(path), content):
         raise SettingError(f"cannot write {path}; is the disk full or the folder gone?")
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    p50, p99 = np.percentile(values, (50, 99))
-    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}

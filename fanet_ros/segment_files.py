@@ -1,8 +1,9 @@
-"""Segment image and video files: what `fanet segment` does for each path."""
+"""Segment images, videos and recordings: what `fanet segment` does for each path."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +11,7 @@ from time import perf_counter
 import cv2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from fanet_ros.bags.recording import is_recording
 from fanet_ros.errors import SourceError
 from fanet_ros.render import Painter
 from fanet_ros.report import RunReport, make_folder, print_summary, write_image
@@ -26,19 +28,26 @@ class FileSegmentation:
         overlay_alpha: opacity of the class colours in [0, 1].
         confidence_threshold: in [0, 1]; pixels with a lower confidence become 255.
         video_masks: whether to write a mask for every frame of a video, too.
+        topics: of a recording to segment; empty for all of its camera images.
+        only_results: whether the new bag of a recording leaves out the recorded messages.
+        network: what tells this network and its input size from others; finished work is kept only for the same.
     """
 
     output: Path
     overlay_alpha: float = 0.5
     confidence_threshold: float = 0.0
     video_masks: bool = False
+    topics: tuple[str, ...] = ()
+    only_results: bool = False
+    network: str = ""
 
 
 def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
-    """Segment one image, folder of images or video, with a progress bar and a summary at the end.
+    """Segment one image, folder of images, video or recording, with a progress bar and a summary at the end.
 
-    Writes contact_sheet.png and summary.json; for a video overlay.mp4, for images <name>_mask.png (class ids),
-    <name>_color.png and <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up.
+    A recording becomes a new bag (fanet_ros/bags/segment.py). Of everything else this writes contact_sheet.png and
+    summary.json; for a video overlay.mp4, for images <name>_mask.png (class ids), <name>_color.png and
+    <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up.
 
     Returns:
         The folder written.
@@ -48,7 +57,9 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
         SettingError: the results cannot be written.
     """
     if not path.exists():
-        raise SourceError(f"{path} does not exist; give an image, a video or a folder of images")
+        raise SourceError(f"{path} does not exist; give an image, a video, a folder of images or a recording")
+    if is_recording(path):
+        return _recording_segmenter()(path, segmenter, settings)
     with open_source(str(path)) as source:
         folder = _free_folder(settings.output / path.resolve().stem)
         # images have no frame rate, so a source without one gets pictures instead of a video
@@ -68,6 +79,21 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
                 }
                 print_summary(report.finish(extra), f"{path.name} -> {folder}/")
     return folder
+
+
+def _recording_segmenter() -> Callable[[Path, Segmenter, FileSegmentation], Path]:
+    """Import what recordings need and nothing else does.
+
+    Raises:
+        SourceError: it is not installed.
+    """
+    try:
+        from fanet_ros.bags.segment import segment_recording
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            f"reading recordings needs {error.name}, which is not installed: pip install rosbags mcap"
+        ) from None
+    return segment_recording
 
 
 def _segment_source(

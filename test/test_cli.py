@@ -3,6 +3,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from bag_writing import image, text, write_bag
+from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
 
 from fanet_ros.cli import app, segment
@@ -16,7 +18,7 @@ def test_help_and_version() -> None:
     assert RUNNER.invoke(app, ["--version"]).output.strip() == package_version()
     result = RUNNER.invoke(app, ["segment", "--help"])
     assert result.exit_code == 0
-    assert "Images, videos or folders" in result.output
+    assert "Images, videos, folders of images, or recordings" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_options_have_the_nodes_defaults() -> None:
@@ -50,7 +52,7 @@ def test_brackets_in_names_are_no_markup(tmp_path: Path) -> None:
 
 
 def test_faults_are_one_line_without_a_traceback(tmp_path: Path) -> None:
-    for option, value, text in (
+    for option, value, expected in (
         ("--weights", "/nowhere/model.pth", "/nowhere/model.pth"),
         ("--backend", "caffe", "expected one of auto, torch"),
         ("--input-size", "huge", "expected WIDTHxHEIGHT"),
@@ -60,5 +62,37 @@ def test_faults_are_one_line_without_a_traceback(tmp_path: Path) -> None:
     ):
         result = RUNNER.invoke(app, ["segment", "picture.png", option, value, "--output", str(tmp_path)])
         assert result.exit_code == 2, result.output
-        assert text in result.output
+        assert expected in result.output
         assert "Traceback" not in result.output
+
+
+def test_segment_recordings(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "run", [image("/front/image_raw", 0), image("/rear/image_raw", 1)])
+    arguments = ["segment", str(bag), "--input-size", "96x64", "--output", str(tmp_path / "out")]
+    result = RUNNER.invoke(app, [*arguments, "--topic", "/rear/image_raw", "--only-results"])
+    assert result.exit_code == 0, result.output
+    assert "/rear/image_raw -> /segmentation" in result.output
+    with AnyReader([tmp_path / "out" / "run" / "run_segmented"]) as reader:
+        topics = {connection.topic for connection, _, _ in reader.messages()}
+    assert topics == {"/segmentation/mask", "/segmentation/overlay/compressed", "/segmentation/label_info"}
+
+    again = RUNNER.invoke(app, [*arguments, "--topic", "/rear/image_raw", "--only-results"])
+    assert again.exit_code == 0 and "already segmented" in again.output
+
+
+def test_faults_of_recordings_are_one_line_and_the_others_go_on(tmp_path: Path) -> None:
+    good = write_bag(tmp_path / "good", [image("/front/image_raw", 0)])
+    silent = write_bag(tmp_path / "silent", [text("/chatter", 0)])
+    (tmp_path / "bad.mcap").write_bytes(b"no recording")
+    paths = [str(tmp_path / "bad.mcap"), str(silent), str(good)]
+    result = RUNNER.invoke(app, ["segment", *paths, "--input-size", "96x64", "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "error: bad.mcap is damaged or cut short, or no recording of ROS 2: " in result.output
+    assert "no topic of camera images; the topics are /chatter" in result.output
+    assert "2 of 3 paths could not be segmented" in result.output and "Traceback" not in result.output
+    assert (tmp_path / "out" / "good" / "good_segmented" / "metadata.yaml").exists()
+
+    arguments = ["segment", str(good), "--topic", "/left/image", "--input-size", "96x64"]
+    result = RUNNER.invoke(app, [*arguments, "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "error: no image topic /left/image; the images are /front/image_raw" in result.output

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -81,3 +82,34 @@ def test_pictures_keep_their_colours(tmp_path: Path) -> None:
     picture[..., 0] = 200
     write_image(tmp_path / "red.png", picture)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "red.png"))[0, 0], [0, 0, 200])
+
+
+def test_what_an_earlier_run_has_counted_is_added(tmp_path: Path) -> None:
+    earlier = RunReport(tmp_path / "earlier", LABELS, video_rate_hz=None)
+    for _ in range(3):
+        earlier.add_frame(PICTURE, PICTURE, PICTURE, np.zeros_like(MASK))
+    report = RunReport(tmp_path / "run", LABELS, video_rate_hz=None)
+    report.restore(3, earlier.label_counts)
+    report.add_frame(PICTURE, PICTURE, PICTURE, MASK)
+    summary = report.finish({})
+    assert summary["frames_processed"] == 4
+    assert (summary["class_shares"]["sky"], summary["class_shares"]["road"]) == (0.75, 0.25)
+    assert (report.frames, report.restored) == (1, 3)
+    counts = report.label_counts
+    counts[:] = 0
+    assert report.label_counts.sum() == 4 * MASK.size, "a copy"
+
+
+def test_latencies_of_long_runs_take_no_more_memory(tmp_path: Path) -> None:
+    report = RunReport(tmp_path, LABELS, video_rate_hz=None)
+    values = np.random.default_rng(0).permutation(30_000) / 1000
+    for value in values[:15_000]:
+        report.add_latency("inference", value)
+    tracemalloc.start()
+    for value in values[15_000:]:
+        report.add_latency("inference", value)
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 10_000
+    latency = report.summary()["latency_ms"]["inference"]
+    assert latency["p50"] == pytest.approx(15, abs=0.5) and latency["p99"] == pytest.approx(29.7, abs=0.1)

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -109,6 +110,18 @@ def test_what_was_computed_before_an_interruption_is_kept(
 
 
 def test_missing_path(tmp_path: Path, segmenter: Segmenter) -> None:
-    with pytest.raises(SourceError, match="does not exist; give an image, a video or a folder"):
+    with pytest.raises(SourceError, match="does not exist; give an image, a video, a folder of images or a recording"):
         segment_path(tmp_path / "nothing.png", segmenter, FileSegmentation(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_recordings_need_libraries_that_nothing_else_needs(
+    tmp_path: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("fanet_ros.bags.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rosbags", None)
+    monkeypatch.setitem(sys.modules, "rosbags.rosbag2.metadata", None)
+    (tmp_path / "drive.mcap").touch()
+    with pytest.raises(SourceError, match="needs rosbags.*, which is not installed: pip install rosbags mcap"):
+        segment_path(tmp_path / "drive.mcap", segmenter, FileSegmentation(tmp_path / "out"))

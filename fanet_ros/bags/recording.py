@@ -1,0 +1,149 @@
+"""Which files a recording consists of: a rosbag2 folder, or a lone .mcap or .db3 file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from fanet_ros.errors import SourceError
+from fanet_ros.sources.images import IMAGE_SUFFIXES
+
+METADATA = "metadata.yaml"
+"""What a finished rosbag2 folder has; a recorder that was killed has not written it."""
+
+_STORAGE_SUFFIXES = {"mcap": ".mcap", "sqlite3": ".db3"}
+_STORAGE_NAME = re.compile(r"\.(mcap|db3)(\.zstd)?$")
+_LATEST_VERSION = 9  # of metadata.yaml that is understood
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The files of a recording, in the order in which they were recorded.
+
+    Attributes:
+        path: that was given.
+        files: .mcap or .db3, each with `.zstd` behind it where the whole file is compressed.
+        messages_compressed: whether every message is compressed by itself (zstd), as rosbag2 can.
+        unfinished: whether the folder lacks its metadata.yaml.
+        qos: topic -> offered QoS profiles as metadata.yaml has them, for files that do not say.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    messages_compressed: bool
+    unfinished: bool
+    qos: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name by which results are called."""
+        name = self.path.resolve().name
+        return name if self.path.is_dir() else _STORAGE_NAME.sub("", name)
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a path is meant as a recording: by its ending or, for a folder, by what lies in it."""
+    if path.is_dir():
+        return _is_bag(path) or bool(_storage_files(path) and not _has_images(path))
+    return _STORAGE_NAME.search(path.name) is not None
+
+
+def find_recording(path: Path) -> Recording:
+    """Find the files of a recording and how they are compressed.
+
+    Args:
+        path: for which `is_recording` holds.
+
+    Raises:
+        SourceError: metadata.yaml cannot be understood, files that it names are missing, or the storage or
+            compression is one that cannot be read.
+    """
+    if not path.is_dir():
+        return Recording(path, (path,), _compresses_messages(path), unfinished=False)
+    if not (path / METADATA).is_file():
+        return Recording(path, _storage_files(path), messages_compressed=False, unfinished=True)
+    metadata = _read_metadata(path)
+    # old versions name the files with their folder
+    files = tuple(path / PurePath(name).name for name in metadata["relative_file_paths"])
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise SourceError(f"{path} lacks files that its {METADATA} names: {', '.join(missing)}; copy it anew")
+    messages_compressed = metadata["compression_mode"] == "message"
+    return Recording(path, files, messages_compressed, unfinished=False, qos=metadata["qos"])
+
+
+def _is_bag(folder: Path) -> bool:
+    try:
+        return "rosbag2_bagfile_information" in (folder / METADATA).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _has_images(folder: Path) -> bool:
+    return any(file.suffix.lower() in IMAGE_SUFFIXES for file in folder.iterdir())
+
+
+def _storage_files(folder: Path) -> tuple[Path, ...]:
+    files = (file for file in folder.iterdir() if _STORAGE_NAME.search(file.name) and file.is_file())
+    # rosbag2 numbers them: _2 before _10
+    return tuple(sorted(files, key=lambda file: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", file.name)]))
+
+
+def _compresses_messages(file: Path) -> bool:
+    """Ask the metadata of the bag that a lone file was taken from, if it still lies beside it."""
+    if not (file.parent / METADATA).is_file():
+        return False
+    try:
+        metadata = _read_metadata(file.parent)
+    except SourceError:  # of some other bag, or of none
+        return False
+    return metadata["compression_mode"] == "message" and file.name in metadata["relative_file_paths"]
+
+
+def _read_metadata(folder: Path) -> dict[str, Any]:
+    """Return what of metadata.yaml matters here, checked.
+
+    Raises:
+        SourceError: it is no metadata of rosbag2, or speaks of what cannot be read.
+    """
+    path = folder / METADATA
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SourceError(f"{path} cannot be read: {_one_line(error)}; is the bag complete?") from None
+    information = content.get("rosbag2_bagfile_information") if isinstance(content, dict) else None
+    names = information.get("relative_file_paths") if isinstance(information, dict) else None
+    if not isinstance(information, dict) or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise SourceError(f"{path} is no metadata of rosbag2: it names no files; is the bag complete?")
+    version, storage = information.get("version"), information.get("storage_identifier")
+    if not isinstance(version, int) or version > _LATEST_VERSION:
+        raise SourceError(f"{path} has version {version}, expected at most {_LATEST_VERSION}; convert the bag")
+    if storage not in _STORAGE_SUFFIXES:
+        known = " and ".join(_STORAGE_SUFFIXES)
+        raise SourceError(
+            f"{folder} has storage '{storage}', and only {known} can be read; convert it with `ros2 bag convert`"
+        )
+    mode = str(information.get("compression_mode") or "").lower()
+    compression = str(information.get("compression_format") or "").lower()
+    if mode in ("file", "message") and compression != "zstd":
+        raise SourceError(
+            f"{folder} is compressed by '{compression}', and only zstd can be read; convert it with `ros2 bag convert`"
+        )
+    return {"relative_file_paths": names, "compression_mode": mode, "qos": _qos(information)}
+
+
+def _qos(information: dict[str, Any]) -> dict[str, Any]:
+    try:
+        topics = [topic["topic_metadata"] for topic in information["topics_with_message_count"]]
+        return {topic["name"]: topic["offered_qos_profiles"] for topic in topics if topic.get("offered_qos_profiles")}
+    except (KeyError, TypeError):  # only a fallback, so nothing to refuse a bag for
+        return {}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

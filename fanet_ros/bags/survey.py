@@ -1,0 +1,87 @@
+"""What a recording holds, before any of it is segmented."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from fanet_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, read_message
+from fanet_ros.bags.recording import Recording
+from fanet_ros.bags.storage import StorageFile, open_storage
+from fanet_ros.bags.topics import ImageTopic, encoding_of_format
+
+IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        images: topics of images over all files.
+        others: names of all other topics.
+        counts: per file, how many messages each topic has.
+        notes: what the user has to know of the files.
+        undefined: types of which no definition is known; their messages are copied without.
+    """
+
+    images: tuple[ImageTopic, ...]
+    others: frozenset[str]
+    counts: tuple[Counter[str], ...]
+    notes: tuple[str, ...]
+    undefined: frozenset[str]
+
+
+def survey(recording: Recording, scratch: Path) -> Survey:
+    """Open every file once, one after the other, and look at the first image of every topic.
+
+    Args:
+        recording: to look at.
+        scratch: as for `open_storage`.
+
+    Raises:
+        SourceError: a file cannot be read.
+    """
+    types: dict[str, str] = {}
+    encodings: dict[str, str | None] = {}
+    counts: list[Counter[str]] = []
+    notes = []
+    undefined = set()
+    others = set()
+    if recording.unfinished:
+        notes.append(
+            f"{recording.path} has no metadata.yaml, as when the recorder is killed: its files are taken by their names"
+        )
+    for path in recording.files:
+        with open_storage(path, messages_compressed=recording.messages_compressed, scratch=scratch) as file:
+            counts.append(Counter())
+            for channel in file.channels:
+                counts[-1][channel.topic] += channel.messages
+                if not channel.definition_format:
+                    undefined.add(channel.type_name or channel.serialization)
+                if channel.type_name in IMAGE_TYPES and channel.serialization == "cdr":
+                    types.setdefault(channel.topic, channel.type_name)
+                else:
+                    others.add(channel.topic)
+            for topic in types:
+                if topic not in encodings and counts[-1][topic]:
+                    encodings[topic] = _first_encoding(file, topic, types[topic])
+            if file.note:
+                notes.append(file.note)
+    total = sum(counts, Counter[str]())
+    images = tuple(
+        ImageTopic(topic, type_name, encodings.get(topic), total[topic]) for topic, type_name in types.items()
+    )
+    return Survey(images, frozenset(others - types.keys()), tuple(counts), tuple(notes), frozenset(undefined))
+
+
+def _first_encoding(file: StorageFile, topic: str, type_name: str) -> str | None:
+    message = next(iter(file.messages([topic])), None)
+    if message is None:
+        return None
+    try:
+        image = read_message(message.data, type_name)
+    except Exception:  # rosbags raises its own, struct's and UnicodeDecodeError, by what is wrong
+        return None  # every message of the topic may be tried, and those that are no image are counted
+    return str(image.encoding) if type_name == IMAGE else encoding_of_format(image.format)
