@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,13 +13,18 @@ from numpy.typing import NDArray
 
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
-from fanet_ros.errors import BackendError, SettingError
+from fanet_ros.batching import BatchReport, FrameRequest, group_runs, measure_batches
+from fanet_ros.confidence_threshold import ConfidenceThreshold
+from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
 from fanet_ros.frame import check_frame, fit_input_size
-from fanet_ros.labels import UNLABELLED, LabelSet
+from fanet_ros.labels import LabelSet
 from fanet_ros.model_card import read_card, resolve_label_set
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.scaled_size import scaled_size
 from fanet_ros.settings import Size, check_input_size
+
+__all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter"]
 
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
@@ -66,6 +72,7 @@ class Segmenter:
         threads: int = 0,
         progress: Progress = no_progress,
         kept_sizes: int = 1,
+        scales: Sequence[float] = (1.0,),
     ) -> None:
         """Load weights and prepare the backend.
 
@@ -79,8 +86,10 @@ class Segmenter:
             threads: CPU threads; 0 for as many as the process may use.
             progress: told every few seconds what a long build is doing, here and in `segment` when the first frame of
                 another size arrives; may raise to give the build up.
-            kept_sizes: for how many input sizes the backend keeps what it compiled, at least 1; a camera has one, a
-                data set may have several.
+            kept_sizes: for how many input sizes (at scale 1) the backend keeps what it compiled, at least 1; cameras of
+                one aspect ratio have one, a data set may have several.
+            scales: of the input size's sides, in (0, 1], among which `segment` may choose. All are prepared by
+                `warm_up` and at the first frame of another shape, and kept.
 
         Raises:
             FanetError: WeightsError, LabelSetError, BackendError or SettingError, each with what to do.
@@ -89,6 +98,8 @@ class Segmenter:
             check_input_size(input_size)
         except SettingError as error:
             raise SettingError(f"input_size: {error}") from None
+        if not scales or not all(0 < scale <= 1 for scale in scales):
+            raise SettingError(f"scales: received {tuple(scales)}, expected numbers above 0 and up to 1")
         path = Path(weights).expanduser()
         card = read_card(path)
         self._input_size = input_size
@@ -101,15 +112,18 @@ class Segmenter:
             threads=threads,
             input_size=None if input_size == "camera" else self.input_size_for(_USUAL_FRAME),
             progress=progress,
-            kept_sizes=kept_sizes,
+            kept_sizes=kept_sizes * len(scales),
         )
         try:
             self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
         except BaseException:
             self._backend.close()
             raise
-        self._scratch = _Scratch()
+        self._scales = tuple(sorted(scales, reverse=True))
+        self._met: set[Size] = set()  # input sizes at scale 1 whose other scales were prepared
         self._unbuildable: dict[Size, str] = {}  # and why
+        self._threshold = ConfidenceThreshold()
+        self._batching = BatchReport(1, reason="no batch was asked for")
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -125,6 +139,7 @@ class Segmenter:
         confidence: bool = False,
         confidence_threshold: float = 0.0,
         out: LabelBuffers | None = None,
+        scale: float = 1.0,
     ) -> Segmentation:
         """Segment one frame.
 
@@ -137,27 +152,53 @@ class Segmenter:
             confidence_threshold: in [0, 1]; pixels with a lower confidence become 255 (unlabelled).
             out: arrays to write labels and confidence to, uint8 (output_size.height, output_size.width), contiguous:
                 with them no memory of that size is allocated. None for new ones.
+            scale: of the network's input, one of `scales`; smaller is faster and sees less.
 
         Raises:
             FrameError: the frame is not what the encoding says.
             BackendError: the network cannot be built for the size that this frame asks for.
             InferenceError: the network's logits are not finite.
+            SettingError: the scale is none of `scales`.
         """
         check_frame(frame, encoding)
-        frame_size = Size(frame.shape[1], frame.shape[0])
-        size = output_size or frame_size
-        if confidence_threshold > 0 and not confidence and out is not None:
-            out = LabelBuffers(out.labels, self._scratch.array("confidence", size, np.uint8))
-        input_size = self.input_size_for(frame_size)
-        self._prepare(input_size)
-        labels, sureness = self._backend.segment(
-            frame, encoding, input_size, size, confidence=confidence or confidence_threshold > 0, out=out
-        )
-        if sureness is not None and confidence_threshold > 0:
-            unsure = self._scratch.array("unsure", size, np.bool_)
-            np.less(sureness, confidence_threshold * 255, out=unsure)
-            np.copyto(labels, UNLABELLED, where=unsure)
-        return Segmentation(labels, sureness if confidence else None, input_size)
+        request = FrameRequest(frame, encoding, output_size, confidence, out)
+        input_size = self._prepare(request.frame_size, scale)
+        return self._segment(request, input_size, confidence_threshold)
+
+    def segment_batch(
+        self, requests: Sequence[FrameRequest], *, confidence_threshold: float = 0.0, scale: float = 1.0
+    ) -> list[Segmentation | FanetError]:
+        """Segment frames that wait together, of any sizes and encodings; one that cannot be costs no other its result.
+
+        Those that the network sees at the same size run as one batch where as many wait as `warm_up` was told and a
+        batch is faster (`batching`); the others one after the other.
+
+        Args:
+            requests: the frames and what is wanted of each; their `out` arrays must not overlap.
+            confidence_threshold: as for `segment`.
+            scale: as for `segment`.
+
+        Returns:
+            For each request its result, or the error that `segment` would have raised.
+
+        Raises:
+            SettingError: the scale is none of `scales`.
+        """
+        results: dict[int, Segmentation | FanetError] = {}
+        input_sizes: list[Size | None] = []
+        for index, request in enumerate(requests):
+            try:
+                check_frame(request.frame, request.encoding)
+                input_sizes.append(self._prepare(request.frame_size, scale))
+            except (FrameError, BackendError) as error:
+                results[index] = error
+                input_sizes.append(None)
+        for run in group_runs(input_sizes, self._batching.batch_at(scale)):
+            input_size = input_sizes[run[0]]
+            assert input_size is not None, "group_runs leaves out what has no size"
+            batch = [requests[index] for index in run]
+            results.update(zip(run, self._segment_run(batch, input_size, confidence_threshold), strict=True))
+        return [results[index] for index in range(len(requests))]
 
     def logits(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network alone, for those who combine several looks at one frame (fanet_ros.evaluation).
@@ -172,27 +213,64 @@ class Segmenter:
         Raises:
             BackendError: the network cannot be built for that size.
         """
-        self._prepare(Size(image.shape[1], image.shape[0]))
+        self._build(Size(image.shape[1], image.shape[0]))
         return self._backend.infer(image)
 
-    def input_size_for(self, frame_size: Size) -> Size:
-        """Return the size at which the network looks at a frame of the given size."""
-        return fit_input_size(self._input_size, self._recommended, frame_size)
+    @property
+    def batching(self) -> BatchReport:
+        """How frames that wait together are run on this machine, as `warm_up` found out."""
+        return self._batching
 
-    def warm_up(self) -> None:
-        """Segment one grey frame, so that the first real one meets allocated memory and chosen kernels.
+    def input_size_for(self, frame_size: Size, scale: float = 1.0) -> Size:
+        """Return the size at which the network looks at a frame of the given size.
+
+        At another scale than 1 both sides are multiples of 32 (fanet_ros.scaled_size).
+        """
+        return scaled_size(fit_input_size(self._input_size, self._recommended, frame_size), scale)
+
+    def warm_up(self, batch: int = 1) -> None:
+        """Segment grey frames at all scales, so that the first real one meets allocated memory and chosen kernels.
 
         Does nothing for the input size `camera`, of which nothing is known yet.
+
+        Args:
+            batch: how many frames may wait together, for example the number of cameras. With more than one it is
+                measured at each scale, in about two seconds, whether a batch of that many is faster here than one after
+                the other; `batching` tells.
         """
         if self._input_size == "camera":
+            self._batching = BatchReport(1, reason="with input_size camera nothing is known before the first frame")
             return
-        self.segment(np.full((_USUAL_FRAME.height, _USUAL_FRAME.width, 3), 128, np.uint8))
+        grey = FrameRequest(np.full((_USUAL_FRAME.height, _USUAL_FRAME.width, 3), 128, np.uint8), "rgb8")
+        for scale in self._scales:
+            self.segment(grey.frame, grey.encoding, scale=scale)
+        batch = min(batch, self._backend.max_batch)
+        if batch > 1:
+            sizes = {scale: self.input_size_for(grey.frame_size, scale) for scale in self._scales}
+            self._batching = measure_batches(self._backend, grey, sizes, batch)
+        elif self._backend.max_batch == 1:
+            self._batching = BatchReport(1, reason=f"backend {self._backend.name} has no batches")
 
     def close(self) -> None:
         """Free the device's memory; the segmenter is not used afterwards."""
         self._backend.close()
 
-    def _prepare(self, input_size: Size) -> None:
+    def _prepare(self, frame_size: Size, scale: float) -> Size:
+        """Let the backend build what a frame needs, and at the first of its shape all scales; return its input size."""
+        if scale not in self._scales:
+            raise SettingError(f"scale: received {scale}, expected one of {', '.join(map(str, self._scales))}")
+        input_size = self.input_size_for(frame_size, scale)
+        largest = self.input_size_for(frame_size)
+        if len(self._scales) > 1 and largest not in self._met:
+            self._met.add(largest)
+            for other in self._scales:
+                if other != scale:
+                    with contextlib.suppress(BackendError):  # it is raised when that scale is asked for
+                        self._build(scaled_size(largest, other))
+        self._build(input_size)
+        return input_size
+
+    def _build(self, input_size: Size) -> None:
         """Let the backend build what this size needs; what has failed once is not built again for every frame."""
         if input_size in self._unbuildable:
             raise BackendError(self._unbuildable[input_size])
@@ -202,16 +280,41 @@ class Segmenter:
             self._unbuildable[input_size] = str(error)
             raise
 
+    def _segment(self, request: FrameRequest, input_size: Size, threshold: float) -> Segmentation:
+        order = self._threshold.order(request, threshold)
+        buffers = self._backend.segment(
+            order.frame,
+            order.encoding,
+            input_size,
+            order.result_size,
+            confidence=order.confidence,
+            out=order.out,
+        )
+        return self._result(request, buffers, input_size, threshold)
 
-class _Scratch:
-    """Arrays of image size that are kept from frame to frame."""
+    def _segment_run(
+        self, requests: Sequence[FrameRequest], input_size: Size, threshold: float
+    ) -> list[Segmentation | FanetError]:
+        """Segment one frame, or several as a batch; as singles if the batch cannot be built or held in memory."""
+        if len(requests) > 1:
+            orders = [self._threshold.order(request, threshold, slot) for slot, request in enumerate(requests)]
+            try:
+                answers = self._backend.segment_batch(orders, input_size)
+            except BackendError as error:
+                self._batching = BatchReport(1, reason=f"a batch of {len(requests)} failed: {error}")
+            else:
+                return [
+                    answer if isinstance(answer, FanetError) else self._result(request, answer, input_size, threshold)
+                    for request, answer in zip(requests, answers, strict=True)
+                ]
+        results: list[Segmentation | FanetError] = []
+        for request in requests:
+            try:
+                results.append(self._segment(request, input_size, threshold))
+            except FanetError as error:
+                results.append(error)
+        return results
 
-    def __init__(self) -> None:
-        self._arrays: dict[str, NDArray[Any]] = {}
-
-    def array(self, name: str, size: Size, dtype: type[np.generic]) -> NDArray[Any]:
-        """Return the array of that name, (size.height, size.width); its content is left over from its last use."""
-        array = self._arrays.get(name)
-        if array is None or array.shape != (size.height, size.width):
-            array = self._arrays[name] = np.empty((size.height, size.width), dtype)
-        return array
+    def _result(self, request: FrameRequest, buffers: LabelBuffers, input_size: Size, threshold: float) -> Segmentation:
+        self._threshold.apply(buffers, threshold)
+        return Segmentation(buffers.labels, buffers.confidence if request.confidence else None, input_size)

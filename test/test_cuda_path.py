@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fanet_ros.backends.cuda_path import CudaPath, as_tensor
+from fanet_ros.batching import FrameRequest
 from fanet_ros.errors import InferenceError
 from fanet_ros.frame import CHANNELS
 from fanet_ros.frame_torch import TorchFrameResizer
@@ -62,6 +63,77 @@ def test_every_frame_is_seen_however_often_sizes_change(device: str) -> None:
             assert (out.labels == colour).all()
             assert (out.confidence is None) == (turn != 1)
     path.close()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("confidence", [False, True])
+def test_a_batch_gives_what_its_frames_give_alone(device: str, confidence: bool) -> None:
+    path = new_path(device)
+    frames = [RNG.integers(0, 256, (80, 128, 3), np.uint8) for _ in range(3)]
+    out = LabelBuffers(np.zeros((60, 90), np.uint8), np.zeros((60, 90), np.uint8) if confidence else None)
+    requests = [FrameRequest(frame, "bgr8", OUTPUT, confidence) for frame in frames[:2]]
+    requests.append(FrameRequest(frames[2], "bgr8", OUTPUT, confidence, out))
+    assert path.are_alike(requests)
+    results = path.segment_batch(requests, INPUT)
+    assert results[2] is out
+    for frame, result in zip(frames, results, strict=True):
+        alone = path.segment(frame, "bgr8", INPUT, OUTPUT, confidence=confidence)
+        assert isinstance(result, LabelBuffers) and (result.labels == alone.labels).mean() > 0.999
+        assert (result.confidence is not None) == confidence
+        if result.confidence is not None and alone.confidence is not None:
+            assert np.abs(result.confidence.astype(int) - alone.confidence).max() <= 1
+    assert not np.array_equal(results[0].labels, results[1].labels)  # type: ignore[union-attr]
+    path.close()
+
+
+def test_frames_that_differ_are_not_alike() -> None:
+    frame = np.zeros((80, 128, 3), np.uint8)
+    grey = np.zeros((80, 128), np.uint8)
+    one = FrameRequest(frame, "rgb8")
+    assert CudaPath.are_alike([one, FrameRequest(frame + 1, "rgb8")])
+    assert CudaPath.are_alike([FrameRequest(grey, "mono8"), FrameRequest(grey[..., None], "mono8")])
+    for other in (
+        FrameRequest(frame, "bgr8"),
+        FrameRequest(frame[1:], "rgb8", Size(128, 80)),
+        FrameRequest(frame, "rgb8", OUTPUT),
+        FrameRequest(frame, "rgb8", confidence=True),
+    ):
+        assert not CudaPath.are_alike([one, other])
+
+
+def test_unusable_logits_of_one_frame_are_its_own() -> None:
+    def breaks_at_white(images: Tensor) -> Tensor:
+        logits = network(images)
+        logits[images.amin((1, 2, 3)) == 255] = float("nan")
+        return logits
+
+    path = CudaPath(lambda size: breaks_at_white, torch.device("cpu"))
+    black = np.zeros((50, 60, 3), np.uint8)
+    results = path.segment_batch([FrameRequest(black, "rgb8"), FrameRequest(255 - black, "rgb8")], INPUT)
+    assert isinstance(results[0], LabelBuffers) and isinstance(results[1], InferenceError)
+
+
+def test_batches_are_kept_apart_and_can_be_dropped() -> None:
+    """What is kept for single frames is not lost to batches."""
+    asked: list[Size] = []
+    path = CudaPath(lambda size: asked.append(size) or network, torch.device("cpu"))  # type: ignore[func-returns-value]
+    frame = np.zeros((50, 60, 3), np.uint8)
+
+    def use(width: int, batch: int) -> None:
+        path.segment_batch([FrameRequest(frame, "rgb8")] * batch, Size(width, 40))
+
+    use(64, 1)
+    for width in (64, 72, 80, 88, 96):
+        use(width, 2)
+    assert len(asked) == 6
+    use(64, 1)
+    use(96, 2)
+    assert len(asked) == 6
+    path.drop_batch(Size(96, 40), 2)
+    use(64, 1)
+    assert len(asked) == 6
+    use(96, 2)
+    assert len(asked) == 7
 
 
 def test_networks_are_asked_for_once_per_size() -> None:

@@ -89,13 +89,13 @@ def test_threads_are_honoured() -> None:
     assert backend._infer_requests[Size(64, 64)].get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
 
 
-def note_compilations(backend: OpenvinoBackend, monkeypatch: pytest.MonkeyPatch) -> list[Size]:
-    compiled: list[Size] = []
+def note_compilations(backend: OpenvinoBackend, monkeypatch: pytest.MonkeyPatch) -> list[Size | tuple[Size, int]]:
+    compiled: list[Size | tuple[Size, int]] = []
     compile_really = backend._compile
 
-    def compile_and_note(size: Size) -> Any:
-        compiled.append(size)
-        return compile_really(size)
+    def compile_and_note(size: Size, batch: int) -> Any:
+        compiled.append(size if batch == 1 else (size, batch))
+        return compile_really(size, batch)
 
     monkeypatch.setattr(backend, "_compile", compile_and_note)
     return compiled
@@ -127,6 +127,33 @@ def test_one_size_is_kept_where_no_more_are_asked_for(monkeypatch: pytest.Monkey
         backend.prepare(size)
         assert list(backend._infer_requests) == [size]
     assert compiled == [Size(64, 64), Size(32, 64), Size(64, 64)]
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("int8", 1e-4)])
+def test_a_batch_computes_what_single_images_do(precision: str, tolerance: float, street: NDArray[np.uint8]) -> None:
+    backend = start(precision)
+    images = np.stack([street, street[:, ::-1], 255 - street])
+    expected = np.stack([backend.infer(image).copy() for image in np.ascontiguousarray(images)])
+    logits = backend.infer_batch(images)
+    assert logits.shape == expected.shape == (3, 11, 26, 41) and logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected, atol=tolerance)
+    assert (logits.argmax(1) == expected.argmax(1)).mean() >= 0.999
+
+
+def test_batches_are_kept_beside_single_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = start("fp32")
+    compiled = note_compilations(backend, monkeypatch)
+    size, other = Size(64, 64), Size(32, 64)
+    for _ in range(2):
+        backend.prepare(size)
+        backend.prepare(size, 2)
+    assert compiled == [size, (size, 2)]
+    backend.prepare(other, 2)  # takes the place of the other batch
+    backend.prepare(size)
+    assert compiled == [size, (size, 2), (other, 2)]
+    assert list(backend._infer_requests) == [size] and list(backend._batch_requests) == [(other, 2)]
+    backend.drop_batch(other, 2)
+    assert list(backend._infer_requests) == [size] and len(backend._batch_requests) == 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

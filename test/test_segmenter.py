@@ -8,11 +8,20 @@ import torch
 from numpy.typing import NDArray
 
 from fanet_ros.backends.base import BackendRequest, HostBackend
-from fanet_ros.errors import BackendError, FrameError, LabelSetError, SettingError, WeightsError
+from fanet_ros.batching import BatchReport, BatchTiming
+from fanet_ros.errors import (
+    BackendError,
+    FanetError,
+    FrameError,
+    InferenceError,
+    LabelSetError,
+    SettingError,
+    WeightsError,
+)
 from fanet_ros.frame import FrameResizer
 from fanet_ros.labels import UNLABELLED
 from fanet_ros.postprocess import LabelBuffers, labels_from_logits
-from fanet_ros.segmenter import Segmentation, Segmenter
+from fanet_ros.segmenter import FrameRequest, Segmentation, Segmenter
 from fanet_ros.settings import Size
 
 RNG = np.random.default_rng(3)
@@ -41,7 +50,7 @@ class BrightnessBackend(HostBackend):
     def precisions(cls, device: str) -> tuple[str, ...]:
         return ("fp32",)
 
-    def prepare(self, input_size: Size) -> None:
+    def prepare(self, input_size: Size, batch: int = 1) -> None:
         """Nothing to build."""
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -195,3 +204,186 @@ def test_bad_weights_and_labels() -> None:
         Segmenter(Path("/nowhere/model.safetensors"))
     with pytest.raises(LabelSetError, match="19 classes but the weights have 11"):
         Segmenter(labels="cityscapes19")
+
+
+# -- several input sizes -----------------------------------------------------------------------------------------------
+
+
+def test_scale_is_the_networks_input(segmenter: Segmenter) -> None:
+    both = Segmenter(device="cpu", input_size="160x96", scales=(1.0, 0.6))
+    small = Segmenter(device="cpu", input_size="96x64")
+    result = both.segment(FRAME, scale=0.6)
+    assert result.input_size == Size(96, 64) and result.labels.shape == FRAME.shape[:2]
+    np.testing.assert_array_equal(result.labels, small.segment(FRAME).labels)
+    np.testing.assert_array_equal(both.segment(FRAME).labels, segmenter.segment(FRAME).labels)
+    with pytest.raises(SettingError, match=r"scale: received 0.5, expected one of 1.0, 0.6"):
+        both.segment(FRAME, scale=0.5)
+    with pytest.raises(SettingError, match=r"scales: received \(1.0, 0.0\), expected numbers above 0 and up to 1"):
+        Segmenter(device="cpu", scales=(1.0, 0.0))
+
+
+def built_sizes(segmenter: Segmenter) -> list[Size]:
+    return list(segmenter._backend._infer_requests)  # type: ignore[attr-defined]
+
+
+def test_all_scales_are_built_before_they_are_needed_and_kept() -> None:
+    """By warm_up for the usual aspect ratio, and at its first frame for any other; what is not needed goes."""
+    segmenter = Segmenter(backend="openvino", precision="fp32", scales=(0.2, 0.1))
+    usual = [segmenter.input_size_for(Size(1280, 720), scale) for scale in (0.2, 0.1)]
+    segmenter.warm_up()
+    assert sorted(built_sizes(segmenter), reverse=True) == usual
+    tall = np.zeros((100, 50, 3), np.uint8)
+    segmenter.segment(tall, scale=0.2)
+    assert sorted(built_sizes(segmenter)) == sorted(segmenter.input_size_for(Size(50, 100), s) for s in (0.2, 0.1))
+
+
+# -- several frames ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def batching_segmenter() -> Segmenter:
+    """Two frames are a batch, whatever this machine says."""
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="160x96")
+    segmenter._batching = BatchReport(2, (BatchTiming(1.0, Size(160, 96), 2.0, 1.0),))
+    return segmenter
+
+
+def note_runs(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames each run of the network has."""
+    runs: list[int] = []
+    infer_batch = segmenter._backend.infer_batch
+
+    def noted(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        runs.append(len(images))
+        return infer_batch(images)
+
+    monkeypatch.setattr(segmenter._backend, "infer_batch", noted)
+    return runs
+
+
+def labels_of(result: Segmentation | FanetError) -> NDArray[np.uint8]:
+    assert isinstance(result, Segmentation)
+    return result.labels
+
+
+def test_a_batch_gives_what_its_frames_give_alone(
+    batching_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = np.ascontiguousarray(FRAME[::-1, :150, 0])
+    requests = [
+        FrameRequest(FRAME, "rgb8", confidence=True),
+        FrameRequest(grey, "mono8", output_size=Size(80, 40)),
+        FrameRequest(FRAME[:, ::-1], "bgr8"),
+    ]
+    alone = [
+        batching_segmenter.segment(r.frame, r.encoding, output_size=r.output_size, confidence=r.confidence)
+        for r in requests
+    ]
+    runs = note_runs(batching_segmenter, monkeypatch)
+    together = batching_segmenter.segment_batch(requests)
+    assert runs == [2, 1], "two as one batch, and one alone"
+    for result, expected in zip(together, alone, strict=True):
+        assert isinstance(result, Segmentation) and result.input_size == expected.input_size
+        assert result.labels.shape == expected.labels.shape
+        assert (result.labels == expected.labels).mean() >= 0.999
+        assert (result.confidence is None) == (expected.confidence is None)
+        if result.confidence is not None and expected.confidence is not None:
+            assert np.abs(result.confidence.astype(int) - expected.confidence).max() <= 1
+    assert len({labels_of(result).tobytes() for result in together}) == 3
+
+
+def test_a_bad_frame_costs_no_other_its_labels(batching_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = note_runs(batching_segmenter, monkeypatch)
+    bad = FrameRequest(np.zeros((10, 10, 4), np.uint8), "rgb8")
+    first, refused, second = batching_segmenter.segment_batch(
+        [FrameRequest(FRAME, "rgb8"), bad, FrameRequest(255 - FRAME, "rgb8")]
+    )
+    assert isinstance(refused, FrameError) and "shape (10, 10, 4)" in str(refused)
+    assert runs == [2]
+    assert (labels_of(first) == batching_segmenter.segment(FRAME).labels).mean() >= 0.999
+    assert (labels_of(second) == batching_segmenter.segment(255 - FRAME).labels).mean() >= 0.999
+    assert batching_segmenter.segment_batch([]) == []
+
+
+def test_unusable_logits_cost_no_other_frame_its_labels(
+    batching_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infer_batch = batching_segmenter._backend.infer_batch
+
+    def spoil_the_last(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = infer_batch(images).copy()
+        logits[-1, 0, 0, 0] = np.nan
+        return logits
+
+    monkeypatch.setattr(batching_segmenter._backend, "infer_batch", spoil_the_last)
+    good, unusable = batching_segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 2)
+    assert labels_of(good).shape == (90, 160) and isinstance(unusable, InferenceError)
+    (alone,) = batching_segmenter.segment_batch([FrameRequest(FRAME, "rgb8")])
+    assert isinstance(alone, InferenceError)
+
+
+def test_uncertain_pixels_of_a_batch_become_unlabelled(batching_segmenter: Segmenter) -> None:
+    """In arrays that are given, without one for the confidence: each frame needs memory of its own for that."""
+    frames = [FRAME, np.ascontiguousarray(255 - FRAME[::-1])]
+    expected = [batching_segmenter.segment(frame, confidence_threshold=0.6).labels for frame in frames]
+    outs = [LabelBuffers(np.zeros((90, 160), np.uint8)) for _ in frames]
+    requests = [FrameRequest(frame, "rgb8", out=out) for frame, out in zip(frames, outs, strict=True)]
+    results = batching_segmenter.segment_batch(requests, confidence_threshold=0.6)
+    for result, out, labels in zip(results, outs, expected, strict=True):
+        assert labels_of(result) is out.labels
+        assert 0 < (labels == UNLABELLED).mean() < 1
+        assert (out.labels == labels).mean() >= 0.999
+
+
+def test_a_batch_that_fails_is_never_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="160x96")
+    segmenter._batching = BatchReport(2, (BatchTiming(1.0, Size(160, 96), 2.0, 1.0),))
+    tried: list[int] = []
+
+    def fail(requests: list[FrameRequest], input_size: Size) -> None:
+        tried.append(len(requests))
+        raise BackendError("out of memory")
+
+    monkeypatch.setattr(segmenter._backend, "segment_batch", fail)
+    for _ in range(2):
+        for result in segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 2):
+            np.testing.assert_array_equal(labels_of(result), segmenter.segment(FRAME).labels)
+    assert tried == [2]
+    assert str(segmenter.batching).endswith("one after the other: a batch of 2 failed: out of memory")
+
+
+def test_what_cannot_be_built_is_an_error_for_each_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(device="cpu", input_size="160x96")
+
+    def fail(size: Size) -> None:
+        raise BackendError("the compiler gave up")
+
+    monkeypatch.setattr(segmenter._backend, "prepare", fail)
+    results = segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 2)
+    assert [str(result) for result in results] == ["the compiler gave up"] * 2
+
+
+def test_warm_up_finds_out_whether_a_batch_pays() -> None:
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="160x96", scales=(1.0, 0.5))
+    assert str(segmenter.batching) == "frames that wait together run one after the other: no batch was asked for"
+    segmenter.warm_up(batch=2)
+    report = segmenter.batching
+    assert report.batch == 2
+    assert [timing.input_size for timing in report.timings] == [Size(160, 96), Size(64, 64)]
+    assert all(timing.single_ms > 0 and timing.batched_ms > 0 for timing in report.timings)
+    kept = list(segmenter._backend._batch_requests)  # type: ignore[attr-defined]
+    assert kept == [(timing.input_size, 2) for timing in report.timings if timing.pays]
+    assert len(segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 3, scale=0.5)) == 3
+
+
+def test_nothing_is_measured_where_nothing_can_be_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_any_size = Segmenter(device="cpu", input_size="camera")
+    of_any_size.warm_up(batch=2)
+    assert "with input_size camera nothing is known before the first frame" in str(of_any_size.batching)
+    brightness = BrightnessBackend(BackendRequest(Path("none"), "cpu", "fp32"))
+    monkeypatch.setattr("fanet_ros.segmenter.create_backend", lambda *_, **__: brightness)
+    monkeypatch.setattr("fanet_ros.segmenter.resolve_label_set", lambda *_: None)
+    without = Segmenter(input_size="160x96")
+    without.warm_up(batch=2)
+    assert "backend brightness has no batches" in str(without.batching)
+    assert len(without.segment_batch([FrameRequest(FRAME, "rgb8")] * 2)) == 2

@@ -11,11 +11,13 @@ import torch
 
 from fanet_ros.backends import torch_backend
 from fanet_ros.backends.base import BackendRequest
+from fanet_ros.backends.cuda_path import CudaPath
 from fanet_ros.backends.torch_backend import TorchBackend
+from fanet_ros.batching import FrameRequest
 from fanet_ros.errors import BackendError
 from fanet_ros.frame import FrameResizer
 from fanet_ros.graph import FrameToLogits
-from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.postprocess_torch import dense_labels_from_logits
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
@@ -55,6 +57,38 @@ def test_segment_decides_what_infer_says() -> None:
     expected = labels_from_logits(backend.infer(image), Size(240, 144), confidence=True)
     np.testing.assert_array_equal(out.labels, expected.labels)
     np.testing.assert_array_equal(out.confidence, expected.confidence)
+
+
+def test_a_batch_computes_what_single_images_do() -> None:
+    backend = new_backend()
+    images = np.stack([IMAGE, IMAGE[:, ::-1], 255 - IMAGE])
+    logits = backend.infer_batch(images)
+    assert logits.shape == (3, 11, 9, 15) and logits.dtype == np.float32 and logits.flags.c_contiguous
+    for image, found in zip(np.ascontiguousarray(images), logits, strict=True):
+        np.testing.assert_allclose(found, backend.infer(image), atol=1e-4)
+    backend.drop_batch(SIZE, 3)  # of which there is nothing to free
+    requests = [FrameRequest(image, "bgr8", Size(240, 144)) for image in images]
+    for request, result in zip(requests, backend.segment_batch(requests, SIZE), strict=True):
+        assert isinstance(result, LabelBuffers)
+        alone = backend.segment(request.frame, "bgr8", SIZE, Size(240, 144), confidence=False)
+        assert (result.labels == alone.labels).mean() >= 0.999
+
+
+def test_frames_that_one_graph_cannot_do_run_one_after_the_other() -> None:
+    """On a GPU; its logic with CPU tensors here."""
+    backend = new_backend()
+    backend.path = CudaPath(lambda _: backend.graph, torch.device("cpu"))
+    alike = [FrameRequest(IMAGE, "rgb8"), FrameRequest(255 - IMAGE, "rgb8")]
+    different = [FrameRequest(IMAGE, "rgb8"), FrameRequest(255 - IMAGE, "bgr8")]
+    for requests, batches in ((alike, [2]), (different, [])):
+        results = backend.segment_batch(requests, SIZE)
+        assert [key.batch for key in backend.path._batch_functions] == batches
+        for request, result in zip(requests, results, strict=True):
+            assert isinstance(result, LabelBuffers)
+            alone = backend.segment(request.frame, request.encoding, SIZE, SIZE, confidence=False)
+            assert (result.labels == alone.labels).mean() >= 0.999
+        backend.drop_batch(SIZE, 2)
+    np.testing.assert_allclose(backend.infer_batch(IMAGE[None].repeat(2, 0))[1], backend.infer(IMAGE), atol=1e-4)
 
 
 def test_bf16_on_the_cpu(reference_logits: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +11,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.batching import FrameRequest
+from fanet_ros.errors import InferenceError
 from fanet_ros.frame import FrameResizer
 from fanet_ros.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
 
 Progress = Callable[[str], None]
 """Told every few seconds what a long build is doing, in words; may raise to give the build up."""
+
+MAX_BATCH = 8
+"""Frames that a backend with batches runs as one at most: cameras of a robot; memory grows with every frame."""
 
 
 def no_progress(_: str) -> None:
@@ -46,8 +51,9 @@ class BackendRequest:
         threads: CPU threads of the network; 0 for as many as the process may use.
         reason: why this backend, device and precision were chosen.
         progress: told what a long build is doing.
-        kept_sizes: for how many input sizes a backend that compiles for each keeps what it compiled, at least 1. A
-            camera has one, and should not pay memory for the guess that was made before its first frame.
+        kept_sizes: for how many input sizes a backend that compiles for each keeps what it compiled, at least 1, and
+            for as many what it compiled for batches. A camera has one, and should not pay memory for the guess that
+            was made before its first frame.
     """
 
     weights: Path
@@ -65,11 +71,13 @@ class Backend(ABC):
     Attributes:
         info: what runs it.
         classes: number of classes of the network.
+        max_batch: frames of one input size that it can run as one batch at most; 1 for one after the other.
     """
 
     name: str  # of the backend, one of settings.BACKENDS
     info: BackendInfo
     classes: int
+    max_batch = 1
 
     @abstractmethod
     def __init__(self, request: BackendRequest) -> None:
@@ -112,12 +120,19 @@ class Backend(ABC):
         return ""
 
     @abstractmethod
-    def prepare(self, input_size: Size) -> None:
-        """Build or load what network inputs of this size need; `infer` and `segment` do it by themselves.
+    def prepare(self, input_size: Size, batch: int = 1) -> None:
+        """Build or load what network inputs of this size need; all that runs the network does it by itself.
+
+        Args:
+            input_size: of the network.
+            batch: frames in one run, 1 to `max_batch`.
 
         Raises:
             BackendError: it cannot be built here; says why.
         """
+
+    def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: B027 (where nothing is kept, nothing is freed)
+        """Free what `prepare` made for a batch of more than one, which turned out not to be worth its memory."""
 
     @abstractmethod
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -129,6 +144,17 @@ class Backend(ABC):
         Returns:
             Logits, float32, (classes, ceil(H / 8), ceil(W / 8)); valid until the next call.
         """
+
+    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network alone on several images: as one batch where `max_batch` allows, else one after the other.
+
+        Args:
+            images: uint8, (N, H, W, 3), as for `infer`.
+
+        Returns:
+            Logits, float32, (N, classes, ceil(H / 8), ceil(W / 8)); valid until the next call.
+        """
+        return np.stack([self.infer(image).copy() for image in images])
 
     @abstractmethod
     def segment(
@@ -158,6 +184,33 @@ class Backend(ABC):
             InferenceError: the network's logits are not finite.
         """
 
+    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
+        """Do for several checked frames what `segment` does for one: as one batch where that can be done.
+
+        Args:
+            requests: at most `max_batch` where that is more than 1.
+            input_size: at which the network sees each of them.
+
+        Returns:
+            For each request its labels and confidence, or what makes them unusable.
+        """
+        results: list[LabelBuffers | InferenceError] = []
+        for request in requests:
+            try:
+                results.append(
+                    self.segment(
+                        request.frame,
+                        request.encoding,
+                        input_size,
+                        request.result_size,
+                        confidence=request.confidence,
+                        out=request.out,
+                    )
+                )
+            except InferenceError as error:
+                results.append(error)
+        return results
+
     @abstractmethod
     def close(self) -> None:
         """Free the device's memory; the backend is not used afterwards."""
@@ -170,6 +223,7 @@ class HostBackend(Backend):
         super().__init__(request)
         self._threads = request.threads
         self._resizer = FrameResizer()
+        self._images = np.empty((0, 0, 0, 3), np.uint8)  # of the last batch
 
     def segment(  # noqa: D102 (documented by Backend)
         self,
@@ -183,3 +237,27 @@ class HostBackend(Backend):
     ) -> LabelBuffers:
         image = self._resizer.to_network_input(frame, encoding, input_size)
         return labels_from_logits(self.infer(image), output_size, confidence=confidence, threads=self._threads, out=out)
+
+    def segment_batch(  # noqa: D102 (documented by Backend)
+        self, requests: Sequence[FrameRequest], input_size: Size
+    ) -> list[LabelBuffers | InferenceError]:
+        shape = (len(requests), input_size.height, input_size.width, 3)
+        if self._images.shape != shape:
+            self._images = np.empty(shape, np.uint8)
+        for image, request in zip(self._images, requests, strict=True):
+            image[:] = self._resizer.to_network_input(request.frame, request.encoding, input_size)
+        results: list[LabelBuffers | InferenceError] = []
+        for logits, request in zip(self.infer_batch(self._images), requests, strict=True):
+            try:
+                results.append(
+                    labels_from_logits(
+                        logits,
+                        request.result_size,
+                        confidence=request.confidence,
+                        threads=self._threads,
+                        out=request.out,
+                    )
+                )
+            except InferenceError as error:
+                results.append(error)
+        return results

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fanet_ros.backends.kept import KeptLast
+from fanet_ros.batching import FrameRequest
 from fanet_ros.errors import BackendError, InferenceError
 from fanet_ros.frame_torch import TorchFrameResizer
 from fanet_ros.postprocess import LabelBuffers
@@ -20,22 +21,33 @@ from fanet_ros.postprocess_torch import labels_from_logits
 from fanet_ros.settings import Size
 
 Network = Callable[[Tensor], Tensor]
-"""uint8 (1, h, w, 3) RGB -> logits (1, classes, ceil(h/8), ceil(w/8)), on the device and its current stream."""
+"""uint8 (N, h, w, 3) RGB -> logits (N, classes, ceil(h/8), ceil(w/8)), on the device and its current stream."""
 
-# functions with buffers and graph of their own: for a camera, with and without confidence, and for one change of size
-_KEPT = 4
+# functions with buffers and graph of their own that are kept: for each input size with and without confidence, ...
+_KEPT_PER_SIZE = 2
+_KEPT_BESIDES = 2  # ... and for one change of size
 _WARM_UPS = 3  # runs before the capture: kernels are compiled or chosen, and memory is allocated
 
 _log = logging.getLogger(__name__)
 
 
 class _Key(NamedTuple):
-    """All that fixes what a frame's way to its labels computes."""
+    """All that fixes what the way of a batch of frames to their labels computes.
 
+    Attributes:
+        batch: number of frames.
+        frame_shape: of each, (H, W, C).
+        encoding: of each.
+        input_size: of the network.
+        output_size: of the labels; None for the network alone, whose frames are its inputs.
+        confidence: whether the confidence is computed, too.
+    """
+
+    batch: int
     frame_shape: tuple[int, ...]
     encoding: str
     input_size: Size
-    output_size: Size
+    output_size: Size | None
     confidence: bool
 
 
@@ -48,12 +60,20 @@ class CudaPath:
         network_for: returns the network for an input size.
     """
 
-    def __init__(self, network_for: Callable[[Size], Network], device: torch.device) -> None:
-        """Use the networks that `network_for` returns for each input size, on `device`."""
+    def __init__(self, network_for: Callable[[Size], Network], device: torch.device, kept_sizes: int = 1) -> None:
+        """Use the networks that `network_for` returns for each input size, on `device`.
+
+        Args:
+            network_for: told the size.
+            device: where all of it runs.
+            kept_sizes: for how many input sizes buffers and graphs are kept, and for as many those of batches.
+        """
         self.network_for = network_for
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._functions: OrderedDict[Hashable, DeviceFunction] = OrderedDict()
+        room = _KEPT_PER_SIZE * kept_sizes + _KEPT_BESIDES
+        self._functions: KeptLast[_Key, DeviceFunction] = KeptLast(room)
+        self._batch_functions: KeptLast[_Key, DeviceFunction] = KeptLast(room)
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network alone, as fanet_ros.backends.base.Backend.infer says.
@@ -61,12 +81,17 @@ class CudaPath:
         Raises:
             BackendError: the GPU's memory does not suffice.
         """
+        return self.infer_batch(image[None])[0]
 
-        def make() -> Callable[[Tensor], tuple[Tensor, ...]]:
-            network = self.network_for(Size(image.shape[1], image.shape[0]))
-            return lambda frame: (network(frame[None])[0].float().contiguous(),)
+    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network alone on several images, as fanet_ros.backends.base.Backend.infer_batch says.
 
-        (logits,) = self._function(image.shape, image.shape, make)(image)
+        Raises:
+            BackendError: the GPU's memory does not suffice.
+        """
+        size = Size(images.shape[2], images.shape[1])
+        key = _Key(len(images), images.shape[1:], "rgb8", size, None, confidence=False)
+        (logits,) = self._function(key, self._images_to_logits)(images)
         return logits.numpy()
 
     def segment(
@@ -85,65 +110,104 @@ class CudaPath:
             InferenceError: the network's logits are not finite.
             BackendError: the GPU's memory does not suffice.
         """
-        frame = frame.reshape(*frame.shape[:2], -1)  # mono frames may lack the axis of channels; no copy
-        key = _Key(frame.shape, encoding, input_size, output_size, confidence)
-        labels, checksum, *sureness = self._function(key, frame.shape, lambda: self._frame_to_labels(key))(frame)
-        if not checksum.isfinite():
-            raise InferenceError(
-                "the network's logits are not all finite numbers, so its mask would be wrong: is the precision too low "
-                "(use precision fp32), or do the weights not fit?"
-            )
-        if out is None:
-            arrays = (np.empty(tensor.shape, np.uint8) for tensor in (labels, *sureness))
-            out = LabelBuffers(*arrays)
-        torch.from_numpy(out.labels).copy_(labels)  # torch copies with several threads
-        if out.confidence is not None:
-            torch.from_numpy(out.confidence).copy_(sureness[0])
-        return out
+        (result,) = self.segment_batch([FrameRequest(frame, encoding, output_size, confidence, out)], input_size)
+        if isinstance(result, InferenceError):
+            raise result
+        return result
+
+    @staticmethod
+    def are_alike(requests: Sequence[FrameRequest]) -> bool:
+        """Whether one graph can do all the requests."""
+        return len({(_shape(r.frame), r.encoding, r.result_size, r.confidence) for r in requests}) == 1
+
+    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
+        """Do for requests that are alike what fanet_ros.backends.base.Backend.segment_batch says.
+
+        Raises:
+            BackendError: the GPU's memory does not suffice.
+        """
+        first = requests[0]
+        shape = _shape(first.frame)
+        key = _Key(len(requests), shape, first.encoding, input_size, first.result_size, first.confidence)
+        frames = [request.frame.reshape(shape) for request in requests]  # no copy
+        checksums, labels, *sureness = self._function(key, self._frames_to_labels)(frames)
+        results: list[LabelBuffers | InferenceError] = []
+        for index, request in enumerate(requests):
+            if not checksums[index].isfinite():
+                results.append(
+                    InferenceError(
+                        "the network's logits are not all finite numbers, so its mask would be wrong: is the precision "
+                        "too low (use precision fp32), or do the weights not fit?"
+                    )
+                )
+                continue
+            tensors = [tensor[index] for tensor in (labels, *sureness)]
+            out = request.out or LabelBuffers(*(np.empty(tensor.shape, np.uint8) for tensor in tensors))
+            for array, tensor in zip(out, tensors, strict=False):  # without confidence that is None
+                torch.from_numpy(array).copy_(tensor)  # torch copies with several threads
+            results.append(out)
+        return results
+
+    def drop_batch(self, input_size: Size, batch: int) -> None:
+        """Free the buffers and graphs of batches of this input size."""
+        for key in [key for key in self._batch_functions if (key.input_size, key.batch) == (input_size, batch)]:
+            self._batch_functions.drop(key)
+        self._free_cache()
 
     def close(self) -> None:
         """Free the device's memory."""
         self._functions.clear()
+        self._batch_functions.clear()
+        self._free_cache()
+
+    def _free_cache(self) -> None:
         if self._stream is not None:
             gc.collect()  # graphs and closures refer to each other
             torch.cuda.empty_cache()
 
-    def _frame_to_labels(self, key: _Key) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    def _images_to_logits(self, key: _Key) -> Callable[[Tensor], tuple[Tensor, ...]]:
+        network = self.network_for(key.input_size)
+        return lambda images: (network(images).float().contiguous(),)
+
+    def _frames_to_labels(self, key: _Key) -> Callable[[Tensor], tuple[Tensor, ...]]:
+        assert key.output_size is not None, "labels have a size"
+        output_size = key.output_size
         frame_size = Size(key.frame_shape[1], key.frame_shape[0])
         resize = TorchFrameResizer(frame_size, key.encoding, key.input_size, self._device)
         network = self.network_for(key.input_size)
 
-        def run(frame: Tensor) -> tuple[Tensor, ...]:
-            logits = network(resize(frame)[None])[0]
-            labels, sureness = labels_from_logits(logits, key.output_size, confidence=key.confidence)
+        def run(frames: Tensor) -> tuple[Tensor, ...]:
+            logits = network(_stacked([resize(frame) for frame in frames]))
             # a sum is finite where all its terms are, and costs one small kernel
-            checksum = logits.sum(dtype=torch.float32)
-            return (labels, checksum) if sureness is None else (labels, checksum, sureness)
+            checksums = logits.sum(dim=(1, 2, 3), dtype=torch.float32)
+            results = [labels_from_logits(each, output_size, confidence=key.confidence) for each in logits]
+            labels = _stacked([labels for labels, _ in results])
+            if not key.confidence:
+                return checksums, labels
+            return checksums, labels, _stacked([sureness for _, sureness in results if sureness is not None])
 
         return run
 
-    def _function(
-        self, key: Hashable, shape: tuple[int, ...], make: Callable[[], Callable[[Tensor], tuple[Tensor, ...]]]
-    ) -> DeviceFunction:
-        """Return the function kept under `key`; made anew if need be, in the place of the one unused for longest."""
-        if key not in self._functions:
-            while len(self._functions) >= _KEPT:
-                self._functions.popitem(last=False)
-            try:
-                with torch.inference_mode(), torch.cuda.stream(self._stream):
-                    self._functions[key] = DeviceFunction(make(), shape, self._device, self._stream)
-            except torch.cuda.OutOfMemoryError as error:
-                self.close()
-                raise BackendError(
-                    f"the memory of {self._device} does not suffice for this image and input size: use a smaller "
-                    f"input_size or end other programs on the GPU ({str(error).splitlines()[0]})"
-                ) from None
-        self._functions.move_to_end(key)
-        return self._functions[key]
+    def _function(self, key: _Key, make: Callable[[_Key], Callable[[Tensor], tuple[Tensor, ...]]]) -> DeviceFunction:
+        """Return the function kept under `key`, made anew if need be."""
+
+        def new_function() -> DeviceFunction:
+            with torch.inference_mode(), torch.cuda.stream(self._stream):
+                return DeviceFunction(make(key), (key.batch, *key.frame_shape), self._device, self._stream)
+
+        kept = self._functions if key.batch == 1 else self._batch_functions
+        try:
+            return kept.get(key, new_function)
+        except torch.cuda.OutOfMemoryError as error:
+            self.close()
+            raise BackendError(
+                f"the memory of {self._device} does not suffice for this image and input size: use a smaller "
+                f"input_size or end other programs on the GPU ({str(error).splitlines()[0]})"
+            ) from None
 
 
 class DeviceFunction:
-    """A function of one uint8 array on a device, with buffers of its own; on a GPU captured as one CUDA graph."""
+    """A function of stacked uint8 arrays on a device, with buffers of its own; on a GPU captured as one CUDA graph."""
 
     def __init__(
         self,
@@ -156,7 +220,7 @@ class DeviceFunction:
 
         Args:
             function: device tensors of uint8 -> device tensors; always the same work for the same shape.
-            shape: of the array.
+            shape: of the stack.
             device: where it runs.
             stream: on which, and which is the current one now; None on the CPU.
         """
@@ -176,16 +240,17 @@ class DeviceFunction:
             self._capture(stream)
 
     @torch.inference_mode()
-    def __call__(self, array: NDArray[np.uint8]) -> tuple[Tensor, ...]:
+    def __call__(self, arrays: Iterable[NDArray[np.uint8]]) -> tuple[Tensor, ...]:
         """Run the function.
 
         Args:
-            array: uint8, of the shape given before; rows may be padded, and it is only read.
+            arrays: uint8, what the stack is made of; rows may be padded, and they are only read.
 
         Returns:
             The function's results on the host, valid until the next call.
         """
-        self._host_input.copy_(as_tensor(array))
+        for host, array in zip(self._host_input, arrays, strict=True):
+            host.copy_(as_tensor(array))
         with torch.cuda.stream(self._stream):
             self._input.copy_(self._host_input, non_blocking=True)
             if self._graph is None:
@@ -214,6 +279,16 @@ class DeviceFunction:
             )
             return
         self._graph = graph
+
+
+def _shape(frame: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Height, width and channels; mono frames may lack the axis of channels."""
+    return (*frame.shape, 1)[:3]
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Stack tensors, without a copy where there is only one."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))
 
 
 def as_tensor(array: NDArray[np.uint8]) -> Tensor:

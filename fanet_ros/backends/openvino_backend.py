@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from fanet_ros import artefacts
 from fanet_ros.artefacts import ArtefactKey
-from fanet_ros.backends.base import BackendRequest, HostBackend
+from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend
+from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.openvino_import import import_openvino
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
@@ -28,6 +28,7 @@ class OpenvinoBackend(HostBackend):
     """Compiles the network for each input size when it is met (up to seconds), and keeps the last ones as requested."""
 
     name = "openvino"
+    max_batch = MAX_BATCH
 
     def __init__(self, request: BackendRequest) -> None:
         """Find or build the network in OpenVINO's form.
@@ -41,7 +42,9 @@ class OpenvinoBackend(HostBackend):
         self._core = import_openvino().Core()
         self._folder = self._find_model()
         self.classes = self._read_model().output(0).partial_shape[1].get_length()
-        self._infer_requests: OrderedDict[Size, Any] = OrderedDict()  # the one used last is the last
+        # apart, so that batches never cost a single frame what was compiled for it
+        self._infer_requests: KeptLast[Size, Any] = KeptLast(request.kept_sizes)
+        self._batch_requests: KeptLast[tuple[Size, int], Any] = KeptLast(request.kept_sizes)
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -59,28 +62,33 @@ class OpenvinoBackend(HostBackend):
         folder = find_int8(weights, artefacts.weights_digest(weights))
         return "" if folder is None else artefacts.fingerprint(folder)
 
-    def prepare(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
-        self._infer_request_for(input_size)
+    def prepare(self, input_size: Size, batch: int = 1) -> None:  # noqa: D102 (documented by Backend)
+        self._infer_request_for(input_size, batch)
+
+    def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: D102 (documented by Backend)
+        self._batch_requests.drop((input_size, batch))
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
-        infer_request = self._infer_request_for(Size(image.shape[1], image.shape[0]))
-        infer_request.infer([image[None]], share_inputs=True, share_outputs=True)
-        return infer_request.get_output_tensor(0).data[0]
+        return self.infer_batch(image[None])[0]
+
+    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+        batch, height, width, _ = images.shape
+        infer_request = self._infer_request_for(Size(width, height), batch)
+        infer_request.infer([images], share_inputs=True, share_outputs=True)
+        return infer_request.get_output_tensor(0).data
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
         self._infer_requests.clear()
+        self._batch_requests.clear()
 
-    def _infer_request_for(self, input_size: Size) -> Any:
-        if input_size not in self._infer_requests:
-            while len(self._infer_requests) >= self._request.kept_sizes:  # frees memory before it takes some
-                self._infer_requests.popitem(last=False)
-            self._infer_requests[input_size] = self._compile(input_size)
-        self._infer_requests.move_to_end(input_size)
-        return self._infer_requests[input_size]
+    def _infer_request_for(self, input_size: Size, batch: int) -> Any:
+        if batch == 1:
+            return self._infer_requests.get(input_size, lambda: self._compile(input_size, 1))
+        return self._batch_requests.get((input_size, batch), lambda: self._compile(input_size, batch))
 
-    def _compile(self, input_size: Size) -> Any:
+    def _compile(self, input_size: Size, batch: int) -> Any:
         model = self._read_model()
-        model.reshape([1, input_size.height, input_size.width, 3])
+        model.reshape([batch, input_size.height, input_size.width, 3])
         hints = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.info.precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -89,7 +97,8 @@ class OpenvinoBackend(HostBackend):
         try:
             return self._core.compile_model(model, "CPU", hints).create_infer_request()
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot compile the network for {input_size}: {error}") from None
+            frames = f"{batch} frames of {input_size}" if batch > 1 else str(input_size)
+            raise BackendError(f"OpenVINO cannot compile the network for {frames}: {error}") from None
 
     def _find_model(self) -> Path:
         weights, precision = self._request.weights, self._request.precision

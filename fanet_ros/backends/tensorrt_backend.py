@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from fanet_ros import artefacts
 from fanet_ros.artefacts import ArtefactKey
 from fanet_ros.backends.base import Backend, BackendInfo, BackendRequest
 from fanet_ros.backends.cuda_path import CudaPath
+from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.nvidia import gpu_name, require_gpu
 from fanet_ros.backends.tensorrt_api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt_build import ENGINE, require_quantised
@@ -29,13 +29,16 @@ from fanet_ros.weights import load_weights
 
 _BUILDER = "fanet_ros.backends.tensorrt_build"
 _RUNTIME_CACHE = "runtime.cache"  # beside the engine, but no part of the artefact: it grows while the engine runs
-_KEPT_SIZES = 2  # engines in memory
+_KEPT_SIZES = 2  # engines in memory at least
 
 _log = logging.getLogger(__name__)
 
 
 class TensorrtBackend(Backend):
     """Engines of the module `tensorrt` or `tensorrt_rtx`, whichever is installed.
+
+    It has no batches: an engine is built for one batch size, which takes minutes, so that every size would take twice
+    as long to build and to keep.
 
     Attributes:
         path: from frame to labels.
@@ -58,8 +61,8 @@ class TensorrtBackend(Backend):
         self.info = BackendInfo(
             self.name, request.device, request.precision, f"{library().name} {library().version}; {request.reason}"
         )
-        self._networks: OrderedDict[Size, _EngineOnDevice] = OrderedDict()
-        self.path = CudaPath(self._network_for, self._device)
+        self._networks: KeptLast[Size, _EngineOnDevice] = KeptLast(max(_KEPT_SIZES, request.kept_sizes))
+        self.path = CudaPath(self._network_for, self._device, request.kept_sizes)
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -87,7 +90,7 @@ class TensorrtBackend(Backend):
         model = find_quantised(artefacts.weights_digest(weights))
         return "" if model is None else artefacts.fingerprint(model.parent)
 
-    def prepare(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
+    def prepare(self, input_size: Size, batch: int = 1) -> None:  # noqa: D102 (documented by Backend)
         self._network_for(input_size)
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
@@ -110,12 +113,7 @@ class TensorrtBackend(Backend):
         self.path.close()
 
     def _network_for(self, size: Size) -> _EngineOnDevice:
-        if size not in self._networks:
-            while len(self._networks) >= _KEPT_SIZES:
-                self._networks.popitem(last=False)
-            self._networks[size] = self._load(size)
-        self._networks.move_to_end(size)
-        return self._networks[size]
+        return self._networks.get(size, lambda: self._load(size))
 
     def _load(self, size: Size) -> _EngineOnDevice:
         """Load the engine from the cache, building it if need be; a second time if it cannot be loaded."""

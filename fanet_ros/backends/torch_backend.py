@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fanet_ros.backends.base import BackendRequest, HostBackend
+from fanet_ros.backends.base import MAX_BATCH, Backend, BackendRequest, HostBackend
 from fanet_ros.backends.cuda_path import CudaPath, as_tensor
 from fanet_ros.backends.nvidia import require_gpu
 from fanet_ros.backends.processor import has_native_bf16
-from fanet_ros.errors import BackendError
+from fanet_ros.batching import FrameRequest
+from fanet_ros.errors import BackendError, InferenceError
 from fanet_ros.graph import FrameToLogits, prepare_for_inference
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.settings import Size
@@ -29,11 +30,12 @@ class TorchBackend(HostBackend):
     """The graph with batch norm folded and channels last; on a GPU the whole way from frame to labels as well.
 
     Attributes:
-        graph: uint8 (1, h, w, 3) -> logits, on the device.
+        graph: uint8 (N, h, w, 3) -> logits, on the device.
         path: from frame to labels on a GPU; None on the CPU.
     """
 
     name = "torch"
+    max_batch = MAX_BATCH
 
     def __init__(self, request: BackendRequest, *, compiled: bool = False) -> None:
         """Load and prepare the network.
@@ -64,7 +66,7 @@ class TorchBackend(HostBackend):
         self.path: CudaPath | None = None
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # the weights are there before another stream reads them
-            self.path = CudaPath(lambda _: self._run_on_gpu, device)
+            self.path = CudaPath(lambda _: self._run_on_gpu, device, request.kept_sizes)
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -94,14 +96,21 @@ class TorchBackend(HostBackend):
             return ("fp16", "bf16", "fp32")
         return ("fp16", "fp32")
 
-    def prepare(self, input_size: Size) -> None:
+    def prepare(self, input_size: Size, batch: int = 1) -> None:
         """Do nothing: there is nothing to build, and buffers depend on the frame, too."""
 
-    @torch.inference_mode()
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+    def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: D102 (documented by Backend)
         if self.path is not None:
-            return self.path.infer(image)
-        return self.graph(as_tensor(image)[None])[0].contiguous().numpy()
+            self.path.drop_batch(input_size, batch)
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+        return self.infer_batch(image[None])[0]
+
+    @torch.inference_mode()
+    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+        if self.path is not None:
+            return self.path.infer_batch(images)
+        return self.graph(as_tensor(images)).contiguous().numpy()
 
     def segment(  # noqa: D102 (documented by Backend)
         self,
@@ -115,6 +124,17 @@ class TorchBackend(HostBackend):
     ) -> LabelBuffers:
         segment = super().segment if self.path is None else self.path.segment
         return segment(frame, encoding, input_size, output_size, confidence=confidence, out=out)
+
+    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
+        """Do what Backend.segment_batch says; on a GPU only frames that are alike in all run as one batch.
+
+        There the whole way from frame to labels is one CUDA graph, which another shape or encoding would change.
+        """
+        if self.path is None:
+            return super().segment_batch(requests, input_size)
+        if self.path.are_alike(requests):
+            return self.path.segment_batch(requests, input_size)
+        return Backend.segment_batch(self, requests, input_size)
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
         del self.graph
