@@ -1,41 +1,82 @@
-"""Writes config/segment.yaml and the README's parameter tables from the dataclasses that declare the parameters.
+"""Writes the nodes' YAML files in config/ and the README's parameter tables from the dataclasses of the parameters.
 
-Run `python -m fanet_ros.parameter_docs` in the source tree after changing fanet_ros/parameters.py; a test fails where
-the files differ from what it would write.
+Run `python -m fanet_ros.parameter_docs` in the source tree after changing one of those; a test fails where the files
+differ from what it would write.
 """
 
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
+from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.parameters import Applies, CameraParameters, Parameters, ParameterSpec, SegmentationParameters
 
 TABLES: dict[str, type[Parameters]] = {"parameters": SegmentationParameters, "camera parameters": CameraParameters}
 """What stands in the README between `<!-- NAME: ... -->` and `<!-- end of NAME -->`."""
 
+
+@dataclass(frozen=True)
+class ParameterFile:
+    """A YAML file with every parameter of one node.
+
+    Attributes:
+        parameters: of the node.
+        node: what it is, in words.
+        name: the node's usual full name.
+        launch: launch file, and its arguments that start the node with a file, up to the file's name.
+        topic: example of a topic that the node subscribes to.
+    """
+
+    parameters: type[Parameters]
+    node: str
+    name: str
+    launch: str
+    topic: str
+
+
+FILES: dict[str, ParameterFile] = {
+    "segment.yaml": ParameterFile(
+        SegmentationParameters,
+        node="segmentation node",
+        name="/segmentation",
+        launch="segment.launch.py params_file:=",
+        topic="/camera/image_raw",
+    ),
+    "drivable_area.yaml": ParameterFile(
+        DrivableAreaParameters,
+        node="drivable-area node",
+        name="/drivable_area",
+        launch="segment.launch.py drivable_area:=true drivable_params_file:=",
+        topic="/segmentation/mask",
+    ),
+}
+"""The files in config/, by name."""
+
 _HEADER = """\
-# Every parameter of the segmentation node with its default. Copy what you change into a file of your own:
-#   ros2 launch fanet_ros segment.launch.py params_file:=/path/to/yours.yaml
+# Every parameter of the {node} with its default. Copy what you change into a file of your own:
+#   ros2 launch fanet_ros {launch}/path/to/yours.yaml
 # [start] is fixed when the node starts, [configure] is read when it is configured,
 # [at once] holds from the next frame after `ros2 param set`.
-# `/**` stands for every node that is given the file; write the node's name (/segmentation) to mean one.
+# `/**` stands for every node that is given the file; write the node's name ({name}) to mean one.
 # QoS of any topic is overridden by parameters, too, for example
-#   qos_overrides./camera/image_raw.subscription.reliability: reliable
+#   qos_overrides.{topic}.subscription.reliability: reliable
 /**:
   ros__parameters:
 """
 
 
-def yaml_text() -> str:
-    """Return the content of config/segment.yaml."""
+def yaml_text(file: ParameterFile) -> str:
+    """Return the content of a YAML file."""
     entries = []
-    for spec in SegmentationParameters.specs().values():
+    for spec in file.parameters.specs().values():
         limits = f" ({spec.range_text})" if spec.range_text else ""
         comment = f"[{spec.applies.value}] {spec.description}{limits}"
         entries.append("\n".join(textwrap.wrap(comment, 106, initial_indent="    # ", subsequent_indent="    # ")))
         entries.append(f"    {spec.name}: {_yaml_value(spec)}\n")
-    return _HEADER + "\n".join(entries)
+    header = _HEADER.format(node=file.node, launch=file.launch, name=file.name, topic=file.topic)
+    return header + "\n".join(entries)
 
 
 def markdown_table(parameters: type[Parameters]) -> str:
@@ -66,13 +107,16 @@ def with_tables(readme: str) -> str:
 def _yaml_value(spec: ParameterSpec) -> str:
     if isinstance(spec.default, bool):
         return str(spec.default).lower()
+    if isinstance(spec.default, tuple):
+        return f"[{', '.join(spec.default)}]"
     return f'"{spec.default}"' if isinstance(spec.default, str) else str(spec.default)
 
 
 def main() -> None:
-    """Write both files of the source tree."""
+    """Write all of them in the source tree."""
     root = Path(__file__).resolve().parent.parent
-    (root / "config" / "segment.yaml").write_text(yaml_text(), encoding="utf-8")
+    for name, file in FILES.items():
+        (root / "config" / name).write_text(yaml_text(file), encoding="utf-8")
     readme = root / "README.md"
     readme.write_text(with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
 

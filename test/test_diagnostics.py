@@ -9,8 +9,9 @@ from rclpy.time import Time
 
 from fanet_ros.backends import BackendInfo
 from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.ros.diagnostics import Activity, Diagnostics
+from fanet_ros.ros.diagnostics import Activity, CameraActivity, Diagnostics
 from fanet_ros.ros.frame_statistics import FrameStatistics, StageTimes
+from fanet_ros.ros.input_scale import InputScale
 
 pytestmark = pytest.mark.ros
 INFO = BackendInfo("torch", "cpu", "fp32", "a reason")
@@ -29,11 +30,16 @@ class FakeClock:
 CLOCK = FakeClock()
 
 
+def camera(statistics: FrameStatistics, name: str = "", *, silence: str = "", wanted: bool = True) -> CameraActivity:
+    return CameraActivity(name, statistics, "/camera/image_raw", 1, silence, wanted)
+
+
 def activity(
-    statistics: FrameStatistics | None, *, seconds: float = 1.0, wanted: bool = True, standstill: bool = False
+    statistics: FrameStatistics | None, *, silence: str = "", wanted: bool = True, standstill: bool = False
 ) -> Activity:
-    state = "inactive" if statistics is None else "active"
-    return Activity(state, standstill, statistics, INFO, "/camera/image_raw", 1, seconds, wanted)
+    if statistics is None:
+        return Activity("inactive", standstill, INFO)
+    return Activity("active", standstill, INFO, (camera(statistics, silence=silence, wanted=wanted),))
 
 
 def report(
@@ -66,10 +72,11 @@ def test_healthy_node() -> None:
     assert values(status["front/segmentation: input"])["rate (Hz)"] == "30.0"
     inference = values(status["front/segmentation: inference"])
     assert (inference["rate (Hz)"], inference["inference median (ms)"]) == ("30.0", "15.0")
+    assert inference["age p95 (ms)"] == "20.0"
 
 
 def test_faults_are_errors_and_leave_no_other_claims() -> None:
-    now = Activity("unconfigured", False, None, None, "/image", 0, 0.0, False)
+    now = Activity("unconfigured", False, None)
     status = report(Diagnostics("n", CLOCK), 1, now, ("cannot configure: no weights",))
     assert list(status) == ["n: node"]
     assert (status["n: node"].level, status["n: node"].message) == (ERROR, "cannot configure: no weights")
@@ -81,13 +88,62 @@ def test_inactive_node_claims_nothing_about_frames() -> None:
     assert [(s.name, s.message) for s in status.values()] == [("n: node", "inactive")]
 
 
-def test_silent_camera_is_an_error_only_after_the_timeout() -> None:
+def test_a_silent_camera_is_an_error_with_the_reason() -> None:
     statistics = FrameStatistics()
-    waiting = report(Diagnostics("n", CLOCK), 1, activity(statistics, seconds=1.0))["n: input"]
-    assert (waiting.level, "waiting for the first image" in waiting.message) == (OK, True)
-    silent = report(Diagnostics("n", CLOCK), 1, activity(statistics, seconds=5.0))["n: input"]
-    assert silent.level == ERROR
-    assert silent.message == "no image on /camera/image_raw for 5.0 s (1 publishers)"
+    waiting = report(Diagnostics("n", CLOCK), 1, activity(statistics))["n: input"]
+    assert (waiting.level, waiting.message) == (OK, "waiting for the first image on /camera/image_raw")
+    silent = report(Diagnostics("n", CLOCK), 1, activity(statistics, silence="no image: nobody publishes it"))
+    assert (silent["n: input"].level, silent["n: input"].message) == (ERROR, "no image: nobody publishes it")
+
+
+def test_each_camera_has_statuses_of_its_own() -> None:
+    diagnostics, front, left = Diagnostics("n", CLOCK), FrameStatistics(), FrameStatistics()
+
+    def now() -> Activity:
+        cameras = (camera(front, "front"), camera(left, "left", silence="no image on /left/image"))
+        return Activity("active", False, INFO, cameras, batching="batches of 2")
+
+    report(diagnostics, 1, now())
+    frames(front, 10)
+    status = report(diagnostics, 2, now())
+    assert list(status) == [
+        "n: node",
+        *(f"n: {c}: {part}" for c in ("front", "left") for part in ("input", "inference")),
+    ]
+    assert [values(status[f"n: {c}: inference"])["rate (Hz)"] for c in ("front", "left")] == ["10.0", "0.0"]
+    assert (status["n: front: input"].level, status["n: left: input"].level) == (OK, ERROR)
+    assert values(status["n: node"])["batching"] == "batches of 2"
+
+
+class FixedScale(InputScale):
+    """As if the budget had come to this."""
+
+    def __init__(self, value: float, p95_ms: float) -> None:
+        super().__init__(30.0)
+        self._known = (value, p95_ms)
+
+    @property
+    def value(self) -> float:
+        return self._known[0]
+
+    @property
+    def p95_ms(self) -> float:
+        return self._known[1]
+
+
+@pytest.mark.parametrize(("scale", "p95_ms", "level"), [(0.5, 48.0, WARN), (0.5, 29.0, OK), (0.64, 48.0, OK)])
+def test_a_budget_that_no_size_keeps_is_a_warning(scale: float, p95_ms: float, level: bytes) -> None:
+    now = Activity("active", False, INFO, (camera(FrameStatistics()),), input_scale=FixedScale(scale, p95_ms))
+    status = report(Diagnostics("n", CLOCK), 1, now)["n: node"]
+    assert status.level == level
+    assert ("p95 of the age is 48 ms, above latency_budget_ms (30)" in status.message) == (level == WARN)
+    assert values(status)["input scale"] == f"{scale:g}"
+    assert values(status)["age p95 of the worst camera (ms)"] == f"{p95_ms:.1f}"
+
+
+def test_without_a_budget_there_is_no_word_of_it() -> None:
+    now = Activity("active", False, INFO, (camera(FrameStatistics()),), input_scale=InputScale(0.0))
+    assert "latency budget (ms)" not in values(report(Diagnostics("n", CLOCK), 1, now)["n: node"])
 
 
 def test_unusable_images_warn_while_they_come() -> None:
@@ -158,5 +214,5 @@ def test_simulated_time_without_a_clock_is_a_warning() -> None:
 
 
 def test_a_finalized_node_says_so() -> None:
-    now = Activity("finalized", False, None, None, "/image", 0, 0.0, False)
+    now = Activity("finalized", False, None)
     assert report(Diagnostics("n", CLOCK), 1, now)["n: node"].message == "finalized"

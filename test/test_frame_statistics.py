@@ -1,6 +1,6 @@
 import math
 
-from fanet_ros.ros.frame_statistics import WINDOW, FrameCounts, FrameStatistics, StageTimes
+from fanet_ros.ros.frame_statistics import AGE_WINDOW, WINDOW, FrameCounts, FrameStatistics, StageTimes
 
 
 def test_every_frame_is_accounted_for() -> None:
@@ -35,3 +35,14 @@ def test_medians_forget_old_frames() -> None:
     assert medians is not None
     assert (medians.wait, medians.decode, medians.inference, medians.publish) == (1, 2, 3, 4)
     assert medians.age == 20.0, "unknown ages say nothing about the known ones"
+
+
+def test_the_95th_percentile_of_the_age_is_that_of_the_last_frames() -> None:
+    statistics = FrameStatistics()
+    assert math.isnan(statistics.age_p95())
+    for age in [1000.0] * AGE_WINDOW + [math.nan] + [20.0] * (AGE_WINDOW - 2) + [10.0]:
+        statistics.count_processed(StageTimes(1, 2, 3, 4, age))
+    assert statistics.age_p95() == 20.0
+    statistics.count_processed(StageTimes(1, 2, 3, 4, 90.0))
+    statistics.count_processed(StageTimes(1, 2, 3, 4, 90.0))
+    assert statistics.age_p95() > 20.0

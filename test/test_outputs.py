@@ -6,12 +6,12 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from rclpy.lifecycle import LifecycleNode
-from ros_harness import Probe
+from ros_harness import LATCHED, Probe
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.labels import load_label_set
-from fanet_ros.ros.outputs import Outputs
+from fanet_ros.ros.outputs import LabelInfoOutput, Outputs
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
 
@@ -59,14 +59,30 @@ def test_only_what_is_subscribed_to_is_computed_and_published(
     assert painted == {"mask": [], "overlay": ["overlay"], "color_mask": ["color_mask"]}[name]
 
 
-def test_label_info_alone_makes_no_work(probe: Probe, node: LifecycleNode) -> None:
-    outputs = Outputs(node, load_label_set("camvid11"))
+def test_each_camera_has_topics_of_its_own(probe: Probe, node: LifecycleNode) -> None:
+    front, left = (Outputs(node, load_label_set("camvid11"), camera) for camera in ("front", "left"))
     node.trigger_configure()
     node.trigger_activate()
-    probe.listen(LabelInfo, "/outputs/label_info")
-    label_info = outputs._publishers["label_info"]
-    probe.wait(label_info.get_subscription_count, "the subscription")
-    assert outputs.wanted() == frozenset()
+    probe.listen(Image, "/outputs/left/mask")
+    probe.wait(left.wanted, "the subscription")
+    assert (front.wanted(), left.wanted()) == (frozenset(), {"mask"})
+    shape = Size(6, 4)
+    buffers = [outputs.label_buffers(frozenset(), shape).labels for outputs in (front, left)]
+    assert not np.may_share_memory(*buffers), "frames of both may be in work at the same time"
+    left.publish_images(left.wanted(), probe.header(), FRAME, "rgb8", RESULT, 0.5)
+    assert probe.wait_for("/outputs/left/mask")[0].width == 6
+
+
+def test_label_info_is_one_topic_for_late_subscribers(probe: Probe, node: LifecycleNode) -> None:
+    label_info = LabelInfoOutput(node, load_label_set("camvid11"))
+    node.trigger_configure()
+    node.trigger_activate()
+    label_info.publish(0.25)
+    probe.listen(LabelInfo, "/outputs/label_info", LATCHED)
+    message = probe.wait_for("/outputs/label_info")[0]
+    assert message.threshold == 0.25 and len(message.class_map) == 11
+    label_info.destroy()
+    probe.wait(lambda: probe.node.count_publishers("/outputs/label_info") == 0, "the topic to go")
 
 
 def test_destroyed_outputs_leave_the_graph(probe: Probe, node: LifecycleNode) -> None:

@@ -1,6 +1,8 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
@@ -49,6 +51,34 @@ def test_values_given_at_start(context: Context) -> None:
     values = ParameterServer(node, SegmentationParameters).values
     assert (values.overlay_alpha, values.threads, values.precision) == (1.0, 2, "bf16")
     assert isinstance(values.overlay_alpha, float)
+    node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("text", "cameras"), [("[front, left]", ("front", "left")), ("[one]", ("one",)), ("[]", ()), (None, ())]
+)
+def test_lists_given_at_start(context: Context, tmp_path: Path, text: str | None, cameras: tuple[str, ...]) -> None:
+    file = tmp_path / "p.yaml"
+    given = {"threads": 1} | ({} if text is None else {"cameras": yaml.safe_load(text)})
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": given}}))
+    node = Node("lists", context=context, cli_args=["--ros-args", "--params-file", str(file)])
+    server = ParameterServer(node, SegmentationParameters, is_configured=lambda: False)
+    assert server.faults == () and server.values.cameras == cameras
+    parameter = node.get_parameter("cameras")
+    assert (parameter.type_, parameter.value) == (Parameter.Type.STRING_ARRAY, list(cameras))
+    node.destroy_node()
+
+
+def test_lists_set_at_run_time(context: Context) -> None:
+    node = make_node(context, cameras=["front", "front"])
+    server = ParameterServer(node, SegmentationParameters, is_configured=lambda: False)
+    assert "received 'front' 2 times" in server.faults[0]
+    for value, expected in ((["a", "b"], ("a", "b")), ([], ()), (["c"], ("c",))):
+        (result,) = node.set_parameters([Parameter("cameras", value=value)])
+        assert result.successful and server.values.cameras == expected and server.faults == ()
+    (result,) = node.set_parameters([Parameter("cameras", value="c")])
+    assert not result.successful and "expected a list of strings" in result.reason
+    assert server.values.cameras == ("c",)
     node.destroy_node()
 
 

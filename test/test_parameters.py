@@ -1,29 +1,60 @@
+import array
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fanet_ros.errors import SettingError
-from fanet_ros.parameter_docs import TABLES, markdown_table, with_tables, yaml_text
-from fanet_ros.parameters import Applies, CameraParameters, SegmentationParameters, unknown_parameter_hint
+from fanet_ros.parameter_docs import FILES, TABLES, ParameterFile, markdown_table, with_tables, yaml_text
+from fanet_ros.parameters import (
+    MAX_CAMERAS,
+    Applies,
+    CameraParameters,
+    Parameters,
+    SegmentationParameters,
+    parameter,
+    unknown_parameter_hint,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = SegmentationParameters.specs()
 
 
 def test_defaults_are_valid() -> None:
-    for spec in (*SPECS.values(), *CameraParameters.specs().values()):
+    nodes = (CameraParameters, *(file.parameters for file in FILES.values()))
+    for spec in (spec for parameters in nodes for spec in parameters.specs().values()):
         assert spec.validate(spec.default) == spec.default
         assert spec.description.endswith(".")
 
 
-def test_yaml_file_lists_every_parameter_with_its_default_and_comment() -> None:
-    text = (ROOT / "config" / "segment.yaml").read_text()
-    assert text == yaml_text(), "run python -m fanet_ros.parameter_docs"
+@pytest.mark.parametrize("name", FILES)
+def test_yaml_files_list_every_parameter_with_its_default_and_comment(name: str) -> None:
+    text = (ROOT / "config" / name).read_text()
+    assert text == yaml_text(FILES[name]), "run python -m fanet_ros.parameter_docs"
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert values == {name: spec.default for name, spec in SPECS.items()}
-    assert {type(v) for v in values.values()} <= {bool, int, float, str}
+    specs = FILES[name].parameters.specs()
+    assert {key: specs[key].validate(value) for key, value in values.items()} == {
+        key: spec.default for key, spec in specs.items()
+    }
+
+
+@dataclass(frozen=True)
+class OtherParameters(Parameters):
+    """Of a node that is not ours."""
+
+    speed: float = parameter(0.5, "How fast.", Applies.AT_ONCE, minimum=0.0)
+    names: tuple[str, ...] = parameter(("front", "left"), "Of some.", Applies.AT_CONFIGURE)
+
+
+def test_yaml_text_of_another_node() -> None:
+    text = yaml_text(ParameterFile(OtherParameters, "other node", "/other", "other.launch.py params_file:=", "/points"))
+    assert text.startswith("# Every parameter of the other node with its default.")
+    assert "ros2 launch fanet_ros other.launch.py params_file:=" in text
+    assert "write the node's name (/other)" in text and "qos_overrides./points." in text
+    assert "# [at once] How fast. (at least 0)\n    speed: 0.5\n" in text
+    assert yaml.safe_load(text)["/**"]["ros__parameters"] == {"speed": 0.5, "names": ["front", "left"]}
 
 
 def test_readme_tables_are_current() -> None:
@@ -50,6 +81,15 @@ def test_readme_tables_are_current() -> None:
         ("input_timeout", 0.0, "expected a value at least 0.1"),
         ("weights", None, "received None, expected a string"),
         ("labels", ["a"], r"received \['a'\], expected a string"),
+        ("latency_budget_ms", -1.0, "expected a value at least 0"),
+        ("cameras", "front", "received 'front', expected a list of strings"),
+        ("cameras", ["front", 1], r"received \['front', 1\], expected a list of strings"),
+        ("cameras", ["front", "front"], "received 'front' 2 times, expected different names"),
+        ("cameras", ["front/left"], "received the name 'front/left', expected a letter and then"),
+        ("cameras", ["1st"], "received the name '1st'"),
+        ("cameras", [""], "received the name ''"),
+        ("cameras", ["a" * 51], "at most 49 letters"),
+        ("cameras", [f"c{i}" for i in range(MAX_CAMERAS + 1)], "received 9 cameras, expected at most 8"),
     ],
 )
 def test_wrong_values_are_refused_with_the_reason(name: str, value: object, message: str) -> None:
@@ -61,6 +101,16 @@ def test_wrong_values_are_refused_with_the_reason(name: str, value: object, mess
 def test_whole_numbers_are_numbers() -> None:
     value = SPECS["overlay_alpha"].validate(1)
     assert value == 1.0 and isinstance(value, float)
+
+
+@pytest.mark.parametrize("value", [["front", "left"], ("front", "left")])
+def test_lists_become_tuples(value: list[str] | tuple[str, ...]) -> None:
+    assert SPECS["cameras"].validate(value) == ("front", "left")
+
+
+def test_an_empty_list_of_any_type_is_an_empty_list() -> None:
+    for empty in ([], (), array.array("q")):
+        assert SPECS["cameras"].validate(empty) == ()
 
 
 def test_only_autostart_is_fixed_at_start() -> None:

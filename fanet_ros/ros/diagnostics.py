@@ -14,8 +14,30 @@ from rclpy.time import Time
 from fanet_ros.backends import BackendInfo
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.ros.frame_statistics import STAGE_NAMES, FrameCounts, FrameStatistics, StageTimes
+from fanet_ros.ros.input_scale import InputScale
 
 _FUTURE_MS = -100.0  # clocks of several hosts differ a little
+
+
+@dataclass(frozen=True)
+class CameraActivity:
+    """What one camera of an active node does at the moment of a report.
+
+    Attributes:
+        name: of the camera; empty for the one of a node without the parameter `cameras`.
+        statistics: of the running activation.
+        topic: the camera's.
+        publishers: number of publishers on that topic.
+        silence: where no image comes: on which topic, for how long and why; else empty.
+        wanted: whether somebody subscribes to any output.
+    """
+
+    name: str
+    statistics: FrameStatistics
+    topic: str
+    publishers: int
+    silence: str
+    wanted: bool
 
 
 @dataclass(frozen=True)
@@ -25,24 +47,20 @@ class Activity:
     Attributes:
         state: of its lifecycle.
         clock_stands_still: whether the node's clock is at 0: simulated time without a /clock.
-        statistics: of the running activation; None while inactive.
         backend: what runs the network; None while unconfigured.
-        topic: the camera's.
-        publishers: number of publishers on that topic.
-        seconds_active: since activation.
-        wanted: whether somebody subscribes to any output.
+        cameras: of the running activation; none while inactive.
         building: what is being built before the network can run, and for how long; empty while nothing is.
+        batching: how frames that wait together are run; empty where there is one camera.
+        input_scale: of the running activation; None while inactive.
     """
 
     state: str
     clock_stands_still: bool
-    statistics: FrameStatistics | None
     backend: BackendInfo | None
-    topic: str
-    publishers: int
-    seconds_active: float
-    wanted: bool
+    cameras: tuple[CameraActivity, ...] = ()
     building: str = ""
+    batching: str = ""
+    input_scale: InputScale | None = None
 
 
 class _Period(NamedTuple):
@@ -66,14 +84,13 @@ class Diagnostics:
         """
         self._node_name = node_name
         self._steady_clock = steady_clock
-        self._last_statistics: FrameStatistics | None = None
-        self._last_counts = FrameCounts()
+        self._last: dict[str, tuple[FrameStatistics, FrameCounts]] = {}  # by camera
         self._last_time = 0.0
 
     def report(
         self, now: Time, faults: tuple[str, ...], activity: Activity, settings: SegmentationParameters
     ) -> DiagnosticArray:
-        """Return the state of the node, its input and its inference.
+        """Return the state of the node, and the input and inference of each camera.
 
         Args:
             now: on the node's clock.
@@ -84,28 +101,38 @@ class Diagnostics:
         array = DiagnosticArray()
         array.header.stamp = now.to_msg()
         array.status = [self._node_status(faults, activity)]
-        statistics = activity.statistics
         steady_now = self._steady_clock()
-        if statistics is not None:
-            counts = statistics.counts
-            is_same = statistics is self._last_statistics  # else the node was activated anew, and counts from zero
-            last = self._last_counts if is_same else FrameCounts()
-            seconds = steady_now - self._last_time if is_same else 0.0
-            period = _Period(statistics, counts, last, seconds)
-            array.status.append(self._input_status(period, activity, settings))
-            array.status.append(self._inference_status(period, activity, settings))
-            self._last_counts = counts
-        self._last_statistics, self._last_time = statistics, steady_now
+        seen: dict[str, tuple[FrameStatistics, FrameCounts]] = {}
+        for camera in activity.cameras:
+            counts = camera.statistics.counts
+            statistics, last = self._last.get(camera.name, (None, FrameCounts()))
+            if statistics is camera.statistics:
+                period = _Period(statistics, counts, last, steady_now - self._last_time)
+            else:  # the node was activated anew, and counts from zero
+                period = _Period(camera.statistics, counts, FrameCounts(), 0.0)
+            array.status.append(self._input_status(period, camera))
+            array.status.append(self._inference_status(period, camera, settings))
+            seen[camera.name] = (camera.statistics, counts)
+        self._last, self._last_time = seen, steady_now
         return array
 
     def _node_status(self, faults: tuple[str, ...], activity: Activity) -> DiagnosticStatus:
-        values = {}
+        values: dict[str, object] = {}
         if activity.backend is not None:
             values = {
                 "backend": activity.backend.name,
                 "device": activity.backend.device,
                 "precision": activity.backend.precision,
                 "chosen because": activity.backend.reason,
+            }
+        if activity.batching:
+            values["batching"] = activity.batching
+        scale = activity.input_scale
+        if scale is not None and scale.budget_ms:
+            values |= {
+                "latency budget (ms)": f"{scale.budget_ms:g}",
+                "age p95 of the worst camera (ms)": f"{scale.p95_ms:.1f}",
+                "input scale": f"{scale.value:g}",
             }
         level, message = DiagnosticStatus.OK, activity.state
         if faults:
@@ -115,25 +142,28 @@ class Diagnostics:
             message = f"{activity.state}, but use_sim_time is set and nothing publishes /clock"
         elif activity.building:
             level, message = DiagnosticStatus.WARN, f"{activity.state}, {activity.building}"
+        elif scale is not None and scale.too_slow:
+            level = DiagnosticStatus.WARN
+            message = (
+                f"{activity.state}, but the latency budget is missed at the smallest input size: p95 of the age is "
+                f"{scale.p95_ms:.0f} ms, above latency_budget_ms ({scale.budget_ms:g})"
+            )
         return self._status("node", level, message, values)
 
-    def _input_status(self, period: _Period, activity: Activity, settings: SegmentationParameters) -> DiagnosticStatus:
+    def _input_status(self, period: _Period, camera: CameraActivity) -> DiagnosticStatus:
         statistics, counts, last, seconds = period
         kinds, reason = statistics.rejections
-        silence = statistics.seconds_since_arrival()
-        silence = activity.seconds_active if silence is None else silence
         level, message = DiagnosticStatus.OK, "images arrive"
-        if silence > settings.input_timeout:
-            level = DiagnosticStatus.ERROR
-            message = f"no image on {activity.topic} for {silence:.1f} s ({activity.publishers} publishers)"
+        if camera.silence:
+            level, message = DiagnosticStatus.ERROR, camera.silence
         elif counts.received == 0:
-            message = f"waiting for the first image on {activity.topic}"
+            message = f"waiting for the first image on {camera.topic}"
         elif counts.rejected > last.rejected:
             level = DiagnosticStatus.WARN
             message = f"{counts.rejected - last.rejected} unusable images: {reason}"
         values = {
-            "topic": activity.topic,
-            "publishers": activity.publishers,
+            "topic": camera.topic,
+            "publishers": camera.publishers,
             "rate (Hz)": _rate(counts.received - last.received, seconds),
             "received": counts.received,
             "dropped": counts.dropped,
@@ -143,16 +173,16 @@ class Diagnostics:
         }
         if reason:
             values["last rejection"] = reason
-        return self._status("input", level, message, values)
+        return self._status(_part(camera, "input"), level, message, values)
 
     def _inference_status(
-        self, period: _Period, activity: Activity, settings: SegmentationParameters
+        self, period: _Period, camera: CameraActivity, settings: SegmentationParameters
     ) -> DiagnosticStatus:
         statistics, counts, last, seconds = period
         stages = statistics.median_stages()
         processed = counts.processed - last.processed
         level, message = DiagnosticStatus.OK, "keeps up"
-        if not activity.wanted:
+        if not camera.wanted:
             message = "idle: nobody subscribes"
         elif counts.received == last.received:
             message = "idle: no input"
@@ -171,7 +201,8 @@ class Diagnostics:
         values: dict[str, object] = {"rate (Hz)": _rate(processed, seconds), "processed": counts.processed}
         if stages is not None:
             values |= {f"{name} median (ms)": f"{value:.1f}" for name, value in _named(stages)}
-        return self._status("inference", level, message, values)
+            values["age p95 (ms)"] = f"{statistics.age_p95():.1f}"
+        return self._status(_part(camera, "inference"), level, message, values)
 
     def _status(self, part: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
         return DiagnosticStatus(
@@ -181,6 +212,10 @@ class Diagnostics:
             hardware_id="fanet_ros",
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
+
+
+def _part(camera: CameraActivity, part: str) -> str:
+    return f"{camera.name}: {part}" if camera.name else part
 
 
 def _rate(count: int, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What happened to the frames of one activation: counts, latencies of late, and what was refused."""
+"""What happened to the frames of one camera in one activation: counts, latencies of late, and what was refused."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from statistics import median
 from time import monotonic
 
+from fanet_ros.benchmark.statistics import quantile
+
 WINDOW = 100
 """Number of frames over which latencies are summed up in diagnostics."""
+
+AGE_WINDOW = 30
+"""Number of frames over which the 95th percentile of the age is taken: few, so that it shows a change soon."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,12 @@ class FrameStatistics:
         """Return the wall-clock seconds since the last frame arrived; None before the first."""
         with self._lock:
             return None if self._last_arrival is None else monotonic() - self._last_arrival
+
+    def age_p95(self) -> float:
+        """Return the 95th percentile of the known ages of the last frames, milliseconds; NaN where none is known."""
+        with self._lock:
+            ages = [times.age for times in list(self._stages)[-AGE_WINDOW:] if not math.isnan(times.age)]
+        return quantile(ages, 0.95) if ages else math.nan
 
     def median_stages(self) -> StageTimes | None:
         """Return the medians over the last frames; None before the first."""

@@ -1,4 +1,4 @@
-"""The node's output topics: who listens, and how a segmentation becomes messages."""
+"""The output topics of one camera: who listens, and how a segmentation becomes messages."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ _IMAGES = ("mask", "overlay", "color_mask", "confidence")
 
 
 class Outputs:
-    """Publishers of one configured node; images go out only where somebody subscribes."""
+    """Publishers for one camera of a configured node; images go out only where somebody subscribes."""
 
-    def __init__(self, node: LifecycleNode, label_set: LabelSet) -> None:
+    def __init__(self, node: LifecycleNode, label_set: LabelSet, camera: str = "") -> None:
+        """Create the topics.
+
+        Args:
+            node: that publishes.
+            label_set: with the classes' colours.
+            camera: part of the topics' names, ~/CAMERA/mask and so on; empty for ~/mask and so on.
+
+        Raises:
+            SettingError: an override of a topic's QoS cannot be used.
+        """
         self._node = node
-        self._label_set = label_set
+        self._prefix = f"~/{camera}/" if camera else "~/"
         self._painter = Painter(label_set)
         self._writers = {name: ImageMessageWriter() for name in _IMAGES}
         self._publishers: dict[str, LifecyclePublisher] = {}
         try:
             for name in _IMAGES:
-                self._create(Image, name, qos.sensor_data())
-            self._create(SegmentationStats, "stats", qos.sensor_data())
-            self._create(LabelInfo, "label_info", qos.latched())
+                self._create(Image, name)
+            self._create(SegmentationStats, "stats")
         except Exception:
             self.destroy()
             raise
 
     def wanted(self) -> frozenset[str]:
-        """Return the names of the per-frame topics that somebody subscribes to now."""
-        return frozenset(
-            name
-            for name, publisher in self._publishers.items()
-            if name != "label_info" and publisher.get_subscription_count()
-        )
-
-    def publish_label_info(self, threshold: float) -> None:
-        """Publish the class names for all present and future subscribers."""
-        stamp = self._node.get_clock().now().to_msg()
-        self._publishers["label_info"].publish(label_info_message(self._label_set, threshold, stamp))
+        """Return the names of the topics that somebody subscribes to now."""
+        return frozenset(name for name, publisher in self._publishers.items() if publisher.get_subscription_count())
 
     def label_buffers(self, wanted: frozenset[str], size: Size) -> LabelBuffers:
         """Return the memory of the next mask and, where it is in `wanted`, confidence message, to segment into."""
@@ -108,8 +108,33 @@ class Outputs:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def _create(self, message_type: type, name: str, profile: QoSProfile) -> None:
-        with qos.explained(f"~/{name}"):
-            self._publishers[name] = self._node.create_lifecycle_publisher(
-                message_type, f"~/{name}", profile, qos_overriding_options=qos.overridable()
-            )
+    def _create(self, message_type: type, name: str) -> None:
+        self._publishers[name] = create_publisher(self._node, message_type, self._prefix + name, qos.sensor_data())
+
+
+class LabelInfoOutput:
+    """The latched topic with the class names, one for all cameras."""
+
+    def __init__(self, node: LifecycleNode, label_set: LabelSet) -> None:
+        self._node = node
+        self._label_set = label_set
+        self._publisher = create_publisher(node, LabelInfo, "~/label_info", qos.latched())
+
+    def publish(self, threshold: float) -> None:
+        """Publish the class names, and the masks' confidence threshold, for all present and future subscribers."""
+        stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(label_info_message(self._label_set, threshold, stamp))
+
+    def destroy(self) -> None:
+        """Take the topic off the graph."""
+        self._node.destroy_lifecycle_publisher(self._publisher)
+
+
+def create_publisher(node: LifecycleNode, message_type: type, topic: str, profile: QoSProfile) -> LifecyclePublisher:
+    """Create a publisher whose QoS users may override.
+
+    Raises:
+        SettingError: the override cannot be used.
+    """
+    with qos.explained(topic):
+        return node.create_lifecycle_publisher(message_type, topic, profile, qos_overriding_options=qos.overridable())

@@ -68,7 +68,9 @@ class ParameterServer(Generic[ParametersType]):
         return tuple(self._faults.values())
 
     def _declare(self, spec: ParameterSpec) -> ParameterValue:
-        given = self._node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
+        given = self._node.declare_parameter(spec.name, _ros_value(spec.default), _descriptor(spec)).value
+        if given is None and isinstance(spec.default, tuple):
+            given = ()  # what rcl makes of an empty list in a YAML file or an argument
         try:
             value = spec.validate(given)
         except SettingError as error:
@@ -76,7 +78,9 @@ class ParameterServer(Generic[ParametersType]):
             self._node.get_logger().error(str(error))
             value = spec.default
             self._node.undeclare_parameter(spec.name)
-            self._node.declare_parameter(spec.name, value, _descriptor(spec), ignore_override=True)
+            self._node.declare_parameter(spec.name, _ros_value(value), _descriptor(spec), ignore_override=True)
+        if isinstance(value, tuple):  # an empty list has no type of its own, and would be shown as bytes
+            self._node.set_parameters([Parameter(spec.name, Parameter.Type.STRING_ARRAY, list(value))])
         # only now, as rclpy raises for a value given at start that is outside the range, and keeps read-only ones
         self._node.set_descriptor(spec.name, _limited_descriptor(spec))
         return value
@@ -109,6 +113,10 @@ class ParameterServer(Generic[ParametersType]):
         if changes:
             self._on_change()
         return SetParametersResult(successful=True)
+
+
+def _ros_value(value: ParameterValue) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:

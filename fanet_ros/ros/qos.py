@@ -22,6 +22,16 @@ def sensor_data() -> QoSProfile:
     )
 
 
+def newest() -> QoSProfile:
+    """Return the sensor-data profile for who can only use the newest message: a queue of one."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.VOLATILE,
+    )
+
+
 def latched() -> QoSProfile:
     """Return a profile whose last message reaches subscribers that come later: reliable, transient local, depth 1."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -1,4 +1,4 @@
-"""One thread for the model: the newest item wins, older ones that still wait are replaced."""
+"""One thread for the model: each camera's newest frame wins, and the cameras take turns."""
 
 from __future__ import annotations
 
@@ -9,45 +9,57 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class NewestItemWorker(Generic[Item]):
-    """Runs `work(item)` on one thread of its own; holds at most one waiting item, the newest."""
+class NewestItemsWorker(Generic[Item]):
+    """Runs `work(items)` on one thread of its own; holds at most one waiting item per source, the newest.
 
-    def __init__(self, name: str, work: Callable[[Item], None]) -> None:
+    Sources are served in the order in which they were served longest ago, so one that sends more often gets no more
+    turns while others wait.
+    """
+
+    def __init__(
+        self, name: str, work: Callable[[list[Item]], None], how_many: Callable[[int], int] = lambda waiting: 1
+    ) -> None:
         """Start the thread.
 
         Args:
             name: of the thread, for debuggers.
-            work: called with one item at a time; must not raise (an exception would end the thread).
+            work: called with waiting items of different sources, at least one; must not raise (an exception would end
+                the thread).
+            how_many: asked before each call of `work`: of the number of items that wait, how many to take, at least 1.
         """
         self._work = work
-        self._waiting: Item | None = None
+        self._how_many = how_many
+        self._waiting: dict[str, Item] = {}
+        self._turns: dict[str, int] = {}  # of each source served so far, the number of its last turn
+        self._turn = 0
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, item: Item) -> bool:
+    def submit(self, source: str, item: Item) -> bool:
         """Hand over an item without waiting.
 
         Returns:
-            Whether an older item that was still waiting has been replaced, and so will never be worked on.
+            Whether an older item of that source that was still waiting has been replaced, and so will never be worked
+            on.
         """
         with self._changed:
-            replaced = self._waiting is not None
-            self._waiting = item
+            replaced = source in self._waiting
+            self._waiting[source] = item
             self._changed.notify()
         return replaced
 
-    def stop(self) -> bool:
-        """Finish the item in work, forget the one that waits, and end the thread.
+    def stop(self) -> list[Item]:
+        """Finish the items in work, forget those that wait, and end the thread.
 
         Returns:
-            Whether an item was waiting, and so will never be worked on.
+            The items that were waiting, and so will never be worked on.
         """
         with self._changed:
             self._stopping = True
-            forgotten = self._waiting is not None
-            self._waiting = None
+            forgotten = list(self._waiting.values())
+            self._waiting.clear()
             self._changed.notify()
         self._thread.join()
         return forgotten
@@ -55,11 +67,20 @@ class NewestItemWorker(Generic[Item]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                while self._waiting is None and not self._stopping:
+                while not self._waiting and not self._stopping:
                     self._changed.wait()
                 if self._stopping:
                     return
-                item, self._waiting = self._waiting, None
-            assert item is not None
-            self._work(item)
-            del item  # a frame must not live on until the next one arrives
+                items = self._take()
+            self._work(items)
+            del items  # a frame must not live on until the next one arrives
+
+    def _take(self) -> list[Item]:
+        """Remove and return the items whose turn it is; the lock is held."""
+        # sorted() keeps the order of arrival among those that were never served
+        sources = sorted(self._waiting, key=lambda source: self._turns.get(source, -1))
+        sources = sources[: self._how_many(len(sources))]
+        for source in sources:
+            self._turns[source] = self._turn
+            self._turn += 1
+        return [self._waiting.pop(source) for source in sources]

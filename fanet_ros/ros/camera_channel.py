@@ -1,0 +1,132 @@
+"""One camera of the node: its subscription, its output topics, and what became of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+
+from fanet_ros.labels import LabelSet
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.ros import qos
+from fanet_ros.ros.frame_statistics import FrameStatistics
+from fanet_ros.ros.outputs import Outputs
+
+_LOG_INTERVAL_S = 1.0  # between two reports of the same kind of bad image
+
+
+@dataclass(frozen=True)
+class ReceivedFrame:
+    """A camera message, where it came from, and when it came in (`perf_counter` seconds)."""
+
+    channel: CameraChannel
+    message: Image | CompressedImage
+    arrival: float
+
+
+class CameraChannel:
+    """A camera of a configured node; it subscribes while the node is active.
+
+    Attributes:
+        name: in the parameter `cameras`; empty for the one camera of a node without it.
+        input_name: of the camera's topic before remapping, without the transport.
+        topic: full name of the camera's topic.
+        message_type: of that topic.
+        outputs: the topics for this camera's results.
+        statistics: of this camera's frames since the activation.
+    """
+
+    def __init__(self, node: LifecycleNode, name: str, settings: SegmentationParameters, label_set: LabelSet) -> None:
+        """Create the output topics.
+
+        Args:
+            node: that owns the topics.
+            name: of the camera; empty for the only one.
+            settings: of the node.
+            label_set: of the masks.
+
+        Raises:
+            SettingError: an override of a topic's QoS cannot be used.
+        """
+        self._node = node
+        self._subscription: Any = None
+        self._profile = qos.sensor_data()
+        self._activated_at = 0.0
+        self._last_logged: dict[str, float] = {}
+        self.name = name
+        self.input_name = f"{name}/image" if name else "image"
+        self.topic = node.resolve_topic_name(self.input_name)
+        self.message_type: type[Image] | type[CompressedImage] = Image
+        if settings.image_transport == "compressed":
+            self.topic = node.resolve_topic_name(f"{self.topic}/compressed")
+            self.message_type = CompressedImage
+        self.statistics = FrameStatistics()
+        self.outputs = Outputs(node, label_set, name)
+
+    @property
+    def profile(self) -> QoSProfile:
+        """The quality of service of the subscription, with the user's overrides."""
+        return self._profile
+
+    def reset(self) -> None:
+        """Count from zero: a new activation begins."""
+        self.statistics = FrameStatistics()
+        self._activated_at = monotonic()
+        self._last_logged.clear()
+
+    def subscribe(self, submit: Callable[[ReceivedFrame], bool]) -> None:
+        """Take images in and pass on those that somebody wants to see segmented.
+
+        Args:
+            submit: given each frame; returns whether it has replaced an older one that still waited.
+
+        Raises:
+            SettingError: an override of the topic's QoS cannot be used.
+        """
+
+        def on_image(message: Image | CompressedImage) -> None:
+            self.statistics.count_received()
+            if not self.outputs.wanted():
+                self.statistics.count_skipped()
+            elif submit(ReceivedFrame(self, message, perf_counter())):
+                self.statistics.count_dropped()
+
+        self._profile = qos.sensor_data()
+        with qos.explained(self.topic):
+            self._subscription = self._node.create_subscription(
+                self.message_type, self.topic, on_image, self._profile, qos_overriding_options=qos.overridable()
+            )
+
+    def unsubscribe(self) -> None:
+        """Take no more images in."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def seconds_silent(self) -> float:
+        """Return for how long no image has come, since the activation at most."""
+        silence = self.statistics.seconds_since_arrival()
+        return monotonic() - self._activated_at if silence is None else silence
+
+    def reject(self, kind: str, reason: str) -> None:
+        """Count a frame that could not be used, and log why, but not for every frame.
+
+        Args:
+            kind: of fault, for the counters.
+            reason: in words.
+        """
+        self.statistics.count_rejected(kind, reason)
+        now = monotonic()
+        if now - self._last_logged.get(kind, -_LOG_INTERVAL_S) >= _LOG_INTERVAL_S:
+            self._last_logged[kind] = now
+            self._node.get_logger().error(f"{self.name}: {reason}" if self.name else reason)
+
+    def destroy(self) -> None:
+        """Take all topics off the graph."""
+        self.unsubscribe()
+        self.outputs.destroy()
