@@ -7,8 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fanet_ros.benchmark.batch_level import run_batch_level
 from fanet_ros.benchmark.contest import Contest
 from fanet_ros.benchmark.frames import FrameStore
+from fanet_ros.benchmark.ground_level import run_ground_level
 from fanet_ros.benchmark.node_level import run_node_level
 from fanet_ros.benchmark.plan import Plan
 from fanet_ros.benchmark.progress import ProgressLine
@@ -42,6 +44,10 @@ def run_plan(plan: Plan, results: Results, console: Console) -> bool:
                         Contest(plan, weights, size, store, progress).run(results)
                 if "node" in plan.levels:
                     run_node_level(plan, weights, store, results, progress)
+                if "batch" in plan.levels:
+                    run_batch_level(plan, weights, store, results, progress)
+            if "ground" in plan.levels:
+                run_ground_level(plan, results, progress)
     except KeyboardInterrupt:
         return False
     return True

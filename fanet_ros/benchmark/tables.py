@@ -26,6 +26,8 @@ def print_results(data: dict[str, Any], console: Console) -> None:
         _print_frame(title, rows, console)
     _print_node([row for row in data["node"] if not row.get("error")], console)
     _print_startup(data["startup"], console)
+    _print_batch([row for row in data["batch"] if not row["error"]], console)
+    _print_ground([row for row in data["ground"] if not row["error"]], console)
     _print_errors(data, console)
 
 
@@ -122,14 +124,54 @@ def _print_startup(rows: list[Row], console: Console) -> None:
         )
 
 
+def _print_batch(rows: list[Row], console: Console) -> None:
+    if not rows:
+        return
+    camera = f"{rows[0]['camera_width']}x{rows[0]['camera_height']}"
+    table = _table(
+        f"Frames of {camera} that wait together, one after the other and as one batch",
+        *("input", "backend", "frames", "one by one ms", "frames/s", "batched ms", "frames/s", "gain", "p25 - p75"),
+    )
+    for row in rows:
+        table.add_row(
+            f"{row['width']}x{row['height']}",
+            f"{row['backend']} {row['precision']}",
+            str(row["waiting"]),
+            *(_number(row[name], 1) for name in ("one_by_one_ms", "one_by_one_fps", "batched_ms", "batched_fps")),
+            _number(row["gain"], 3),
+            _range(row, "gain_p25", "gain_p75", 3),
+        )
+    console.print(table)
+
+
+def _print_ground(rows: list[Row], console: Console) -> None:
+    if not rows:
+        return
+    table = _table(
+        f"Ground projection of a mask of {rows[0]['mask_width']}x{rows[0]['mask_height']}, one thread",
+        *("result", "ms", "p25 - p75", "runs", "the usual way ms", "speed-up", "p25 - p75"),
+    )
+    for row in rows:
+        table.add_row(
+            row["result"],
+            _number(row["median_ms"], 2),
+            _range(row, "p25_ms", "p75_ms", 2),
+            str(row["runs"]),
+            _number(row["usual_ms"], 1),
+            _number(row["speedup"], 1),
+            _MISSING if row["speedup"] is None else _range(row, "speedup_p25", "speedup_p75", 1),
+        )
+    console.print(table)
+
+
 def _print_errors(data: dict[str, Any], console: Console) -> None:
     """Name what could not be measured, each reason once."""
     reasons: dict[str, list[str]] = {}
-    for table in ("network", "frame", "node"):
+    for table in ("network", "frame", "node", "batch", "ground"):
         for row in data[table]:
             if row.get("error"):
                 names = reasons.setdefault(row["error"], [])
-                name = f"node, {row['backend']}" if table == "node" else f"{row['backend']} {row['precision']}"
+                name = _what_failed(table, row)
                 if name not in names:
                     names.append(name)
     for entry in data["not_run"]:
@@ -141,10 +183,16 @@ def _print_errors(data: dict[str, Any], console: Console) -> None:
         console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
 
 
+def _what_failed(table: str, row: Row) -> str:
+    if table == "ground":
+        return "ground projection"
+    return f"node, {row['backend']}" if table == "node" else f"{row['backend']} {row['precision']}"
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        is_text = column in ("backend", "device", "camera", "input", "load")
+        is_text = column in ("backend", "device", "camera", "input", "load", "result")
         table.add_column(column, justify="left" if is_text else "right", overflow="fold")
     return table
 

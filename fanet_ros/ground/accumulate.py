@@ -1,0 +1,173 @@
+"""Occupancy over time: what was seen from different places, held still in an odometry frame, and forgotten slowly."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.errors import FrameError, SettingError
+from fanet_ros.ground.grid import FREE, OCCUPIED, UNSEEN
+from fanet_ros.ground.settings import GroundSettings
+
+_KNOWN = 0.2
+"""Cells whose log odds are nearer to zero than this are unknown."""
+
+BasePose = tuple[float, float, float]
+"""x and y in metres, yaw in radians, of the base frame in the odometry frame."""
+
+
+class OccupancyAccumulator:
+    """Log odds of occupancy in a window of the odometry frame (Moravec and Elfes 1985), fading to unknown.
+
+    The window is a square around the robot in which the grid has room in any direction. It moves with the robot by
+    whole cells, so that what is in it is never resampled. Every observation adds to a cell's log odds; between
+    them they fade with a time constant, so that what moved away is forgotten where nobody looks any more.
+    """
+
+    def __init__(self, *, hit: float = 0.85, miss: float = 0.4, limit: float = 3.5, memory_s: float = 5.0) -> None:
+        """Begin with nothing known.
+
+        Args:
+            hit: log odds that an occupied cell gains with an observation, more than 0.
+            miss: log odds that a free cell loses with one, more than 0.
+            limit: bound of the log odds on either side; the smaller, the sooner a cell changes its mind.
+            memory_s: time constant of forgetting, seconds, more than 0.
+
+        Raises:
+            SettingError: one of them is out of range.
+        """
+        for name, value in (("hit", hit), ("miss", miss), ("limit", limit), ("memory_s", memory_s)):
+            if not 0 < value < math.inf:
+                raise SettingError(f"{name}: received {value}, expected a finite number above 0")
+        if limit <= _KNOWN:
+            raise SettingError(f"limit: received {limit}, expected more than {_KNOWN}, below which cells are unknown")
+        self._memory_s = memory_s
+        self._limit = limit
+        self._evidence_of = np.zeros(256, np.float32)
+        self._evidence_of[OCCUPIED] = hit
+        self._evidence_of[FREE] = -miss
+        self._settings: GroundSettings | None = None
+        self._corner = (0, 0)  # cells from the odometry frame's origin
+        self._stamp_s = -math.inf
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._settings = None
+
+    def update(
+        self, occupancy: NDArray[np.int8], settings: GroundSettings, base_in_odom: BasePose, stamp_s: float
+    ) -> tuple[NDArray[np.int8], float, float]:
+        """Add what was seen, and return what is known.
+
+        It starts anew when time jumps back, when the robot jumps out of the window, and with other settings.
+
+        Args:
+            occupancy: int8 (cells along y, cells along x) in the base frame, as GroundView.occupancy returns it.
+            settings: that it was made with.
+            base_in_odom: where the base frame was at that moment.
+            stamp_s: that moment, seconds.
+
+        Returns:
+            int8 (cells along y, cells along x): 100 occupied, 0 free, -1 unknown, axes parallel to the odometry frame,
+            valid until the next call; and x and y of its corner (0, 0) in the odometry frame, metres. The resolution is
+            the settings'.
+
+        Raises:
+            FrameError: the grid has not the settings' shape, or pose or stamp are not finite.
+        """
+        expected = (settings.grid_height, settings.grid_width)
+        if occupancy.shape != expected or occupancy.dtype != np.int8:
+            raise FrameError(
+                f"occupancy: received {occupancy.dtype} of shape {occupancy.shape}, expected int8 of shape {expected}"
+            )
+        if not all(map(math.isfinite, (*base_in_odom, stamp_s))):
+            raise FrameError(f"occupancy: received pose {base_in_odom} at {stamp_s} s, expected finite numbers")
+        self._move_to(settings, base_in_odom, stamp_s)
+        self._add(occupancy, settings, base_in_odom)
+        self._cells.fill(UNSEEN)
+        self._cells[self._log_odds > _KNOWN] = OCCUPIED
+        self._cells[self._log_odds < -_KNOWN] = FREE
+        resolution = settings.grid_resolution
+        return self._cells, self._corner[0] * resolution, self._corner[1] * resolution
+
+    def _move_to(self, settings: GroundSettings, base_in_odom: BasePose, stamp_s: float) -> None:
+        """Bring the window around the robot, and fade what is in it."""
+        half = _half_window(settings)
+        centre = [math.floor(value / settings.grid_resolution) for value in base_in_odom[:2]]
+        corner = centre[0] - half, centre[1] - half
+        if settings != self._settings or stamp_s < self._stamp_s:
+            self._begin(settings, half)
+        else:
+            self._log_odds *= math.exp(-(stamp_s - self._stamp_s) / self._memory_s)
+            self._shift(corner[0] - self._corner[0], corner[1] - self._corner[1])
+        self._corner = corner
+        self._stamp_s = stamp_s
+
+    def _begin(self, settings: GroundSettings, half: int) -> None:
+        self._settings = settings
+        shape = (2 * half, 2 * half)
+        self._log_odds = np.zeros(shape, np.float32)
+        self._spare = np.zeros(shape, np.float32)
+        self._cells = np.empty(shape, np.int8)
+        self._seen = np.empty(shape, np.uint8)
+        self._evidence = np.empty(shape, np.float32)
+
+    def _shift(self, columns: int, rows: int) -> None:
+        """Move the window by whole cells; what leaves it is forgotten."""
+        if columns == rows == 0:
+            return
+        size = len(self._log_odds)
+        self._spare.fill(0.0)
+        if abs(columns) < size and abs(rows) < size:
+            (to_y, from_y), (to_x, from_x) = _overlap(rows, size), _overlap(columns, size)
+            self._spare[to_y, to_x] = self._log_odds[from_y, from_x]
+        self._log_odds, self._spare = self._spare, self._log_odds
+
+    def _add(self, occupancy: NDArray[np.int8], settings: GroundSettings, base_in_odom: BasePose) -> None:
+        resolution = settings.grid_resolution
+        x, y, yaw = base_in_odom
+        cosine, sine = math.cos(yaw), math.sin(yaw)
+        # the middle of cell (i, j) of the grid lies at (i + 0.5) resolution + edge in the base frame
+        left, bottom = settings.grid_x_min + 0.5 * resolution, settings.grid_y_min + 0.5 * resolution
+        to_window = np.array(
+            [
+                [cosine, -sine, (x + cosine * left - sine * bottom) / resolution - 0.5 - self._corner[0]],
+                [sine, cosine, (y + sine * left + cosine * bottom) / resolution - 0.5 - self._corner[1]],
+            ]
+        )
+        size = self._seen.shape
+        cv2.warpAffine(
+            occupancy.view(np.uint8),
+            to_window,
+            size,
+            dst=self._seen,
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=UNSEEN & 0xFF,
+        )
+        # a turned grid of the same resolution skips some cells: an obstacle of one cell must not be among them
+        rows, columns = np.nonzero(occupancy == OCCUPIED)
+        at = np.floor(to_window[:, :2] @ np.stack([columns, rows]) + to_window[:, 2:] + 0.5).astype(np.intp)
+        self._seen[at[1], at[0]] = OCCUPIED
+        cv2.LUT(self._seen, self._evidence_of, dst=self._evidence)
+        self._log_odds += self._evidence
+        np.clip(self._log_odds, -self._limit, self._limit, out=self._log_odds)
+
+
+def _half_window(settings: GroundSettings) -> int:
+    """Cells from the robot to the window's edge: the grid's farthest corner, and some for rounding."""
+    farthest = math.hypot(
+        max(abs(settings.grid_x_min), abs(settings.grid_x_min + settings.grid_width * settings.grid_resolution)),
+        max(abs(settings.grid_y_min), abs(settings.grid_y_min + settings.grid_height * settings.grid_resolution)),
+    )
+    return math.ceil(farthest / settings.grid_resolution) + 2
+
+
+def _overlap(shift: int, size: int) -> tuple[slice, slice]:
+    """Where the cells that stay go to, and where they come from, when the window moves by `shift`."""
+    if shift >= 0:
+        return slice(0, size - shift), slice(shift, size)
+    return slice(-shift, size), slice(0, size + shift)

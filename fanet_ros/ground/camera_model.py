@@ -1,0 +1,206 @@
+"""Pixels of a mask to rays of a camera and back, from its calibration alone (REP 104)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.ground.errors import CalibrationError
+from fanet_ros.ground.lenses import Lens, PinholeLens, lens_for
+from fanet_ros.settings import MAX_SIDE, Size
+
+_MAX_ERROR = 0.02
+"""Rays that do not come back to their pixel of the image within this many pixels are refused."""
+
+
+@dataclass(frozen=True)
+class RegionOfInterest:
+    """The part of the sensor that the driver delivers (sensor_msgs/RegionOfInterest), in unbinned pixels."""
+
+    x_offset: int
+    y_offset: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What sensor_msgs/CameraInfo says, in its terms; compare two to notice a new calibration.
+
+    Attributes:
+        width: of the full-resolution image for which the camera was calibrated, pixels.
+        height: of it.
+        distortion_model: plumb_bob, rational_polynomial or equidistant; may be empty without distortion.
+        d: distortion coefficients, as many as the model has.
+        k: camera matrix of the full, distorted image, row by row, 9 numbers.
+        r: rectification, 9 numbers.
+        p: projection of the full, rectified image, 12 numbers; its fourth column (the stereo baseline) is not used, as
+            the pose is that of this camera's own optical centre.
+        binning_x: columns of the sensor that make one of the image; 0 means 1.
+        binning_y: rows likewise.
+        roi: the delivered part of the image; None, or one of width or height 0, is the whole.
+    """
+
+    width: int
+    height: int
+    distortion_model: str
+    d: tuple[float, ...]
+    k: tuple[float, ...]
+    r: tuple[float, ...]
+    p: tuple[float, ...]
+    binning_x: int = 1
+    binning_y: int = 1
+    roi: RegionOfInterest | None = None
+
+    @property
+    def image_size(self) -> Size:
+        """Size of the images that the driver delivers: the region of interest after binning."""
+        x, y, width, height = self.region
+        return Size(width // self.binning[0], height // self.binning[1])
+
+    @property
+    def binning(self) -> tuple[int, int]:
+        """Binning along x and y, at least 1."""
+        return max(1, self.binning_x), max(1, self.binning_y)
+
+    @property
+    def region(self) -> tuple[int, int, int, int]:
+        """The region of interest: x, y, width, height in unbinned pixels."""
+        if self.roi is None or self.roi.width == 0 or self.roi.height == 0:
+            return 0, 0, self.width, self.height
+        return self.roi.x_offset, self.roi.y_offset, self.roi.width, self.roi.height
+
+
+class CameraModel:
+    """One calibrated camera: where a pixel of a mask looks, and at which pixel a point is seen.
+
+    A mask of another size than the image was resampled corner to corner, as everything in this package is:
+    u_image = u_mask (W_image - 1) / (W_mask - 1). Binning and region of interest are treated as image_geometry does:
+    f' = f / binning, c' = (c - offset) / binning.
+    """
+
+    def __init__(self, calibration: Calibration, *, rectified: bool = False) -> None:
+        """Check and take over a calibration.
+
+        Args:
+            calibration: of the camera.
+            rectified: the mask is that of a rectified image (image_rect): P applies, without distortion, and R leads
+                back to the camera's optical frame.
+
+        Raises:
+            CalibrationError: the camera is not calibrated, or its calibration is malformed or of an unknown model.
+        """
+        _check(calibration, rectified)
+        self.calibration = calibration
+        self.is_rectified = rectified
+        k, p = calibration.k, calibration.p
+        fx, fy, cx, cy, skew = (p[0], p[5], p[2], p[6], p[1]) if rectified else (k[0], k[4], k[2], k[5], k[1])
+        (bin_x, bin_y), (offset_x, offset_y, _, _) = calibration.binning, calibration.region
+        self._focal = np.array([fx / bin_x, fy / bin_y])
+        self._skew = skew / bin_x
+        self._centre = np.array([(cx - offset_x) / bin_x, (cy - offset_y) / bin_y])
+        self._rectification = np.array(calibration.r, np.float64).reshape(3, 3) if rectified else None
+        self._lens: Lens = PinholeLens(()) if rectified else lens_for(calibration.distortion_model, calibration.d)
+        self._rays: dict[Size, NDArray[np.float32]] = {}
+
+    def rays(self, mask_size: Size) -> NDArray[np.float32]:
+        """Return where every pixel of a mask looks; computed once for a size, and not to be changed.
+
+        Args:
+            mask_size: of any size and aspect.
+
+        Returns:
+            float32 (H, W, 3) unit directions in the optical frame; NaN where the lens model cannot be inverted.
+
+        Raises:
+            CalibrationError: a side of the mask is less than 2 pixels.
+        """
+        scale = self._scale(mask_size)
+        if mask_size not in self._rays:
+            columns = np.arange(mask_size.width) * scale[0]
+            rows = np.arange(mask_size.height) * scale[1]
+            pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+            rays = self._directions(pixels)
+            rays /= np.sqrt(np.einsum("ij,ij->i", rays, rays))[:, None]
+            table = rays.astype(np.float32).reshape(mask_size.height, mask_size.width, 3)
+            table.flags.writeable = False
+            self._rays = {mask_size: table}  # a camera's masks have one size; an older one is not needed any more
+        return self._rays[mask_size]
+
+    def project(self, points: NDArray[np.float64], mask_size: Size) -> NDArray[np.float64]:
+        """Return the pixels of a mask at which points are seen.
+
+        Args:
+            points: (N, 3) in the optical frame, metres.
+            mask_size: of any size and aspect.
+
+        Returns:
+            float64 (N, 2), u and v, also outside the mask; the centre of its top left pixel is (0, 0). NaN for points
+            behind the camera or beyond the range of the lens model.
+
+        Raises:
+            CalibrationError: a side of the mask is less than 2 pixels.
+        """
+        return self._pixels(np.asarray(points, np.float64)) / self._scale(mask_size)
+
+    def focal_length(self, mask_size: Size) -> float:
+        """Return the smaller focal length in pixels of a mask: a pixel in its middle is 1 / f radians wide, or less."""
+        return float((self._focal / self._scale(mask_size)).min())
+
+    def _directions(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels of the image (N, 2) -> directions (N, 3) in the optical frame, of any length; NaN for none."""
+        normalised = (pixels - self._centre) / self._focal
+        normalised[:, 0] -= self._skew / self._focal[0] * normalised[:, 1]
+        directions = self._lens.directions(normalised, _MAX_ERROR / float(self._focal.max()))
+        return directions if self._rectification is None else directions @ self._rectification  # = R^T direction
+
+    def _pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points of the optical frame (N, 3) -> pixels of the image (N, 2), NaN where they are not seen."""
+        seen = points if self._rectification is None else points @ self._rectification.T
+        normalised = self._lens.distort(seen)
+        pixels = normalised * self._focal + self._centre
+        pixels[:, 0] += self._skew * normalised[:, 1]
+        return pixels
+
+    def _scale(self, mask_size: Size) -> NDArray[np.float64]:
+        """Pixels of the image for one of the mask, along x and y."""
+        if min(mask_size) < 2:
+            raise CalibrationError(f"camera model: received a mask of {mask_size} pixels, expected at least 2x2")
+        image = self.calibration.image_size
+        return np.array([(image.width - 1) / (mask_size.width - 1), (image.height - 1) / (mask_size.height - 1)])
+
+
+def _check(calibration: Calibration, rectified: bool) -> None:
+    for name, length in (("k", 9), ("r", 9), ("p", 12)):
+        values = getattr(calibration, name)
+        if len(values) != length:
+            raise CalibrationError(f"camera calibration: {name} has {len(values)} numbers, expected {length}")
+    for name in ("d", "k", "r", "p"):
+        if not all(map(math.isfinite, getattr(calibration, name))):
+            received = getattr(calibration, name)
+            raise CalibrationError(f"camera calibration: {name} is {received}, expected finite numbers")
+    if not any(calibration.k):
+        raise CalibrationError(
+            "the camera is not calibrated (K is zero in its CameraInfo): calibrate it, for example with "
+            "camera_calibration, and have its driver load the result"
+        )
+    focal = (calibration.p[0], calibration.p[5]) if rectified else (calibration.k[0], calibration.k[4])
+    if min(focal) <= 0:
+        matrix = "P" if rectified else "K"
+        raise CalibrationError(f"camera calibration: the focal lengths in {matrix} are {focal}, expected more than 0")
+    if rectified:
+        rotation = np.array(calibration.r).reshape(3, 3)
+        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+            raise CalibrationError(f"camera calibration: R is {calibration.r}, expected a rotation")
+    x, y, width, height = calibration.region
+    image = calibration.image_size
+    is_inside = x >= 0 and y >= 0 and x + width <= calibration.width and y + height <= calibration.height
+    if not is_inside or not all(2 <= side <= MAX_SIDE for side in image):
+        raise CalibrationError(
+            f"camera calibration: an image of {calibration.width}x{calibration.height} pixels with the region "
+            f"of interest {width}x{height} at ({x}, {y}) and binning {calibration.binning} is impossible: its sides "
+            f"must be from 2 to {MAX_SIDE} pixels after binning, and the region inside the image"
+        )

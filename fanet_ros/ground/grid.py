@@ -1,0 +1,89 @@
+"""The occupancy grid: which pixel and which bearing decide about a cell, and what they say."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.ground.bearings import OUTSIDE, BearingTable, is_inside
+from fanet_ros.ground.camera_model import CameraModel
+from fanet_ros.ground.classes import Kind
+from fanet_ros.ground.pose import CameraPose
+from fanet_ros.ground.settings import GroundSettings
+from fanet_ros.settings import Size
+
+FREE, OCCUPIED, UNSEEN = 0, 100, -1
+"""As nav_msgs/OccupancyGrid has them."""
+
+# an obstacle's pixels above its foot do not lie on the ground; its foot is stamped afterwards
+_OCCUPANCY_OF = np.full(256, UNSEEN, np.int8)
+_OCCUPANCY_OF[Kind.FREE] = FREE
+_OCCUPANCY_OF[Kind.FLAT] = OCCUPIED
+
+
+class GridTable:
+    """Looks up cells in a mask; its buffer is valid until the next call."""
+
+    def __init__(
+        self, model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings, bearings: BearingTable
+    ) -> None:
+        self._shape = (settings.grid_height, settings.grid_width)
+        x = settings.grid_x_min + (np.arange(settings.grid_width) + 0.5) * settings.grid_resolution
+        y = settings.grid_y_min + (np.arange(settings.grid_height) + 0.5) * settings.grid_resolution
+        columns, rows = np.meshgrid(x, y)
+        centres = np.column_stack([columns.ravel(), rows.ravel(), np.full(columns.size, settings.ground_z)])
+        self._pixels = _pixels_of(centres, model, pose, mask_size, settings).reshape(*self._shape, 2)
+        flat = centres[:, :2].astype(np.float32)
+        self._bearings = bearings.nearest(flat).astype(np.intp)
+        foot = pose.position[:2].astype(np.float32)
+        self._foot_ranges = np.hypot(flat[:, 0] - foot[0], flat[:, 1] - foot[1]).reshape(self._shape)
+        self._corner = np.array([settings.grid_x_min, settings.grid_y_min], np.float32)
+        self._resolution = np.float32(settings.grid_resolution)
+        self._grid = np.empty(self._shape, np.int8)
+        self._kinds = np.empty(self._shape, np.uint8)
+        self._contacts = np.empty(self._shape, np.float32)
+        self._is_hidden = np.empty(self._shape, bool)
+
+    def fill(
+        self, kinds: NDArray[np.uint8], contact_ranges: NDArray[np.float32], contacts: NDArray[np.float32]
+    ) -> NDArray[np.int8]:
+        """Return the grid of one frame.
+
+        Args:
+            kinds: of the mask's pixels, uint8 (H, W).
+            contact_ranges: from the foot point to the first obstacle on each bearing, inf where there is none.
+            contacts: float32 (N, 2), x and y in the base frame of these obstacles, metres.
+
+        Returns:
+            int8 (cells along y, cells along x).
+        """
+        cv2.remap(
+            kinds,
+            self._pixels,
+            None,
+            cv2.INTER_NEAREST,
+            dst=self._kinds,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=int(Kind.UNKNOWN),
+        )
+        cv2.LUT(self._kinds, _OCCUPANCY_OF.view(np.uint8), dst=self._grid.view(np.uint8))
+        np.take(contact_ranges, self._bearings, out=self._contacts.reshape(-1), mode="clip")
+        np.greater(self._foot_ranges, self._contacts, out=self._is_hidden)
+        np.putmask(self._grid, self._is_hidden, UNSEEN)
+        columns, rows = np.floor((contacts - self._corner) / self._resolution).astype(np.intp).T
+        height, width = self._shape
+        is_in_grid = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        self._grid[rows[is_in_grid], columns[is_in_grid]] = OCCUPIED
+        return self._grid
+
+
+def _pixels_of(
+    centres: NDArray[np.float64], model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings
+) -> NDArray[np.int16]:
+    """The pixel at which each point of the ground (N, 3) is seen, int16 (N, 2); OUTSIDE if not, or out of range."""
+    pixels = model.project((centres - pose.position) @ pose.base_from_optical, mask_size)
+    base_ranges = np.hypot(centres[:, 0], centres[:, 1])
+    is_seen = is_inside(pixels, mask_size)
+    is_seen &= (base_ranges >= settings.range_min) & (base_ranges <= settings.range_max)
+    return np.where(is_seen[:, None], np.floor(pixels + 0.5), OUTSIDE).astype(np.int16)

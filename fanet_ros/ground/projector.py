@@ -1,0 +1,111 @@
+"""From masks of one camera at one pose to the ground: all that frames have in common, computed once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.errors import FrameError
+from fanet_ros.ground.bearings import BearingTable
+from fanet_ros.ground.camera_model import CameraModel
+from fanet_ros.ground.errors import NoGroundError
+from fanet_ros.ground.grid import GridTable
+from fanet_ros.ground.pose import CameraPose
+from fanet_ros.ground.scan import ScanTable
+from fanet_ros.ground.settings import GroundSettings
+from fanet_ros.ground.view import GroundTables, GroundView
+from fanet_ros.settings import Size
+
+_FARTHEST = 10_000.0
+"""Ground points farther away than this are none, metres: there a thousandth of a pixel is many metres."""
+
+
+class GroundProjector:
+    """Everything that depends on calibration, pose, size and settings is computed here, once.
+
+    Attributes:
+        points: float32 (H, W, 3), the ground point in the middle of every pixel in the base frame, metres; NaN above
+            the horizon, farther than 10 km, and where the lens model says nothing.
+        points_in_range: the same with NaN also nearer than range_min and farther than range_max: for SemanticCloud.
+        mask_size: as given.
+        pose: as given.
+        settings: as given.
+    """
+
+    def __init__(self, model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings) -> None:
+        """Build the tables.
+
+        Args:
+            model: of the camera.
+            pose: of its optical frame in the base frame.
+            mask_size: of the masks that will come.
+            settings: of the results.
+
+        Raises:
+            NoGroundError: no pixel sees ground within range; says why.
+            CalibrationError: a side of the mask is less than 2 pixels.
+        """
+        self.mask_size, self.pose, self.settings = mask_size, pose, settings
+        height = pose.translation[2] - settings.ground_z
+        if height <= 0:
+            raise NoGroundError(
+                f"the camera is {abs(height):.2f} m below the ground (its height is {pose.translation[2]:.2f} m in the "
+                f"base frame, ground_z {settings.ground_z:.2f} m): correct the camera's pose or ground_z"
+            )
+        self.points = _ground_points(model.rays(mask_size), pose, height, settings.ground_z)
+        with np.errstate(invalid="ignore"):
+            distances = np.hypot(self.points[..., 0], self.points[..., 1])
+            is_in_range = (distances >= settings.range_min) & (distances <= settings.range_max)
+        if not is_in_range.any():
+            raise NoGroundError(_why_no_ground(pose, height, distances, settings))
+        self.points_in_range = np.where(is_in_range[..., None], self.points, np.float32(np.nan))
+        bearings = BearingTable(model, pose, mask_size, settings, self.points, is_in_range)
+        grid = GridTable(model, pose, mask_size, settings, bearings)
+        self._tables = GroundTables(bearings, grid, ScanTable(settings, bearings), mask_size, settings)
+
+    def view(self, mask: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> GroundView:
+        """Return one frame's results, which share their work and are computed when they are asked for.
+
+        What the view before returned is overwritten then.
+
+        Args:
+            mask: uint8 (H, W) class ids, 255 = unlabelled; may have any row stride, and must not change meanwhile.
+            kinds: uint8 (256,), as kinds_of returns it.
+
+        Raises:
+            FrameError: the mask has another size or type.
+        """
+        expected = (self.mask_size.height, self.mask_size.width)
+        if mask.shape != expected or mask.dtype != np.uint8:
+            raise FrameError(
+                f"mask: received {mask.dtype} of shape {mask.shape}, expected uint8 of shape {expected}, the size that "
+                "the ground tables were built for"
+            )
+        return GroundView(self._tables, mask, kinds)
+
+
+def _ground_points(rays: NDArray[np.float32], pose: CameraPose, height: float, ground_z: float) -> NDArray[np.float32]:
+    """Where rays (H, W, 3) meet the ground, float32 (H, W, 3), NaN where they do not."""
+    directions = rays @ pose.base_from_optical.T.astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lengths = np.float32(height) / -directions[..., 2]
+        lengths[~((lengths > 0) & (lengths < _FARTHEST))] = np.nan
+    points = directions * lengths[..., None] + pose.position.astype(np.float32)
+    points[..., 2] = np.where(np.isnan(lengths), np.float32(np.nan), np.float32(ground_z))
+    return points
+
+
+def _why_no_ground(pose: CameraPose, height: float, distances: NDArray[np.float32], settings: GroundSettings) -> str:
+    seen = distances[~np.isnan(distances)]
+    pitch = math.degrees(pose.pitch)
+    looks = f"{abs(pitch):.1f} degrees {'down' if pitch >= 0 else 'up'}"
+    stands = f"the camera, {height:.2f} m above the ground and looking {looks},"
+    if not seen.size:
+        return f"{stands} has all pixels above the horizon: correct its pose (positive pitch looks down)"
+    return (
+        f"{stands} sees no ground from {settings.range_min:g} to {settings.range_max:g} m: the {seen.size} "
+        f"pixels below its horizon see it from {seen.min():.1f} to {seen.max():.1f} m; correct its pose, range_min or "
+        "range_max"
+    )

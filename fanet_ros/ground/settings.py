@@ -1,0 +1,89 @@
+"""What of the ground is wanted: its height, the ranges, the grid and the scan."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+from fanet_ros.errors import SettingError
+
+MAX_CELLS, MAX_CELLS_A_SIDE = 4_000_000, 32_000
+"""Of the occupancy grid, whose tables hold about 25 bytes a cell; cv2.remap makes no longer sides."""
+
+MAX_OBSTACLE_PIXELS = 100
+
+
+@dataclass(frozen=True)
+class GroundSettings:
+    """Everything about the results that does not come from the camera; metres and radians, in the base frame.
+
+    Attributes:
+        ground_z: height of the ground.
+        range_min: nothing nearer to the base frame's origin is reported.
+        range_max: nothing farther from it is reported.
+        grid_x_min: rear edge of the occupancy grid.
+        grid_x_max: front edge; moved outward where the resolution does not divide the length.
+        grid_y_min: right edge.
+        grid_y_max: left edge; moved outward likewise.
+        grid_resolution: side of a cell.
+        scan_angle_increment: between two rays of the scan.
+        min_obstacle_pixels: how many consecutive pixels, outward from the robot, must not be drivable (scan) or be an
+            obstacle (points, grid) to count.
+
+    Raises:
+        SettingError: a value that is not allowed; names it and what is.
+    """
+
+    ground_z: float = 0.0
+    range_min: float = 0.0
+    range_max: float = 20.0
+    grid_x_min: float = 0.0
+    grid_x_max: float = 20.0
+    grid_y_min: float = -10.0
+    grid_y_max: float = 10.0
+    grid_resolution: float = 0.1
+    scan_angle_increment: float = 0.0087
+    min_obstacle_pixels: int = 2
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not math.isfinite(value):
+                raise SettingError(f"{field.name}: received {value}, expected a finite number")
+        self._check("range_min", self.range_min >= 0, "0 or more")
+        self._check("range_max", self.range_min < self.range_max <= 1000, f"from range_min ({self.range_min}) to 1000")
+        self._check("grid_resolution", 0.001 <= self.grid_resolution <= 10, "from 0.001 to 10")
+        self._check("grid_x_max", self.grid_x_max > self.grid_x_min, f"more than grid_x_min ({self.grid_x_min})")
+        self._check("grid_y_max", self.grid_y_max > self.grid_y_min, f"more than grid_y_min ({self.grid_y_min})")
+        self._check("scan_angle_increment", 0.0005 <= self.scan_angle_increment <= 0.5, "from 0.0005 to 0.5")
+        self._check(
+            "min_obstacle_pixels",
+            self.min_obstacle_pixels in range(1, MAX_OBSTACLE_PIXELS + 1),
+            f"a whole number from 1 to {MAX_OBSTACLE_PIXELS}",
+        )
+        cells = self.grid_width, self.grid_height
+        if cells[0] * cells[1] > MAX_CELLS or max(cells) > MAX_CELLS_A_SIDE:
+            raise SettingError(
+                f"grid_resolution: {self.grid_resolution} makes {self.grid_width} x {self.grid_height} cells of "
+                f"{self.grid_x_max - self.grid_x_min:g} m x {self.grid_y_max - self.grid_y_min:g} m, expected at most "
+                f"{MAX_CELLS}, and {MAX_CELLS_A_SIDE} a side; make the grid smaller or its cells larger"
+            )
+
+    @cached_property
+    def grid_width(self) -> int:
+        """Cells along x."""
+        return _cells(self.grid_x_max - self.grid_x_min, self.grid_resolution)
+
+    @cached_property
+    def grid_height(self) -> int:
+        """Cells along y."""
+        return _cells(self.grid_y_max - self.grid_y_min, self.grid_resolution)
+
+    def _check(self, name: str, is_allowed: bool, allowed: str) -> None:
+        if not is_allowed:
+            raise SettingError(f"{name}: received {getattr(self, name)}, expected {allowed}")
+
+
+def _cells(length: float, resolution: float) -> int:
+    return max(1, math.ceil(length / resolution - 1e-6))  # 20 / 0.1 is a little more than 200 for some floats
