@@ -45,6 +45,10 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
     assert video.read()[1].shape == (360, 640, 3)
     assert cv2.imread(str(tmp_path / "contact_sheet.png")).std() > 10
     assert "mean iou" in result.stdout and "end to end" in result.stdout
+    assert summary["grids_recorded"] > 0
+    navigation = cv2.imread(str(tmp_path / "navigation.png"))
+    grid = navigation[28:388, 640:1000]  # BGR, beside the first overlay
+    assert (grid == (112, 168, 96)).all(2).mean() > 0.1, "the street ahead is free"
 
 
 def test_own_video(domain_id: int, tmp_path: Path) -> None:
@@ -62,6 +66,7 @@ def test_own_video(domain_id: int, tmp_path: Path) -> None:
     assert summary["camera_rate_hz"] == 10, "the video's own rate"
     assert summary["frames_sent"] == 8, "a video that is too short loops"
     assert "mean_iou" not in summary, "footage has no ground truth"
+    assert not (tmp_path / "out" / "navigation.png").exists(), "and its camera's pose is unknown"
 
 
 def test_a_bad_setting_is_one_clear_line(domain_id: int, tmp_path: Path) -> None:

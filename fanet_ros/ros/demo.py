@@ -1,6 +1,7 @@
-"""`make demo`: a camera and the segmentation node as separate processes over real DDS, recorded from a third.
+"""`make demo`: a camera and our nodes as separate processes over real DDS, recorded from another one.
 
-Writes overlay.mp4, contact_sheet.png and summary.json, and succeeds only if masks arrived.
+Writes overlay.mp4, contact_sheet.png and summary.json, and navigation.png where the camera's pose is known (the street
+camera). Succeeds only if masks arrived.
 """
 
 from __future__ import annotations
@@ -29,8 +30,17 @@ from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.recorder import Recorder
 from fanet_ros.ros.transport import prepare_process
 from fanet_ros.sources import open_source
+from fanet_ros.sources.street_scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 NAMESPACE = "/fanet_demo"  # so that a demo never mixes with a robot's own camera on the same network
+_REMAPPINGS = {
+    "image": "camera/image_raw",
+    "camera_info": "camera/camera_info",
+    "mask": "segmentation/mask",
+    "confidence": "segmentation/confidence",
+    "label_info": "segmentation/label_info",
+}
+_NAVIGATION = "navigation.png"
 _STREET_RATE_HZ = 10.0  # what two CPU cores keep up with, camera and recorder included
 _START_TIMEOUT_S = 60.0
 _SILENCE_S = 2.0
@@ -73,7 +83,9 @@ def run_demo(
         _console.print(f"[red]error:[/] {error}", soft_wrap=True)
         raise typer.Exit(2) from None
 
-    recorded = _run_nodes(report, label_set, camera, parameters)
+    drivable_area: dict[str, object] | None
+    drivable_area = None if video else {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
+    recorded = _run_nodes(report, label_set, camera, parameters, drivable_area, output)
     first_mask_time = recorded.pop("first_mask_time")
     first_mask_after_s = None if first_mask_time is None else round(first_mask_time - began, 1)
     summary = report.finish({"source": source, "first_mask_after_s": first_mask_after_s, **recorded})
@@ -81,7 +93,11 @@ def run_demo(
         _console.print("[red]error:[/] no masks arrived; the log above tells what the nodes did")
         raise typer.Exit(1)
     print_summary(summary, f"demo: {source}")
-    _console.print(f"first mask {first_mask_after_s} s after the start; look at {output}/contact_sheet.png")
+    navigation = f" and {output}/{_NAVIGATION}" if summary.get("grids_recorded") else ""
+    _console.print(
+        f"first mask {first_mask_after_s} s after the start; look at {output}/contact_sheet.png{navigation}",
+        soft_wrap=True,
+    )
 
 
 def _label_set() -> LabelSet:
@@ -92,17 +108,35 @@ def _label_set() -> LabelSet:
 
 
 def _run_nodes(
-    report: RunReport, label_set: LabelSet, camera: dict[str, Any], segmentation: dict[str, object]
+    report: RunReport,
+    label_set: LabelSet,
+    camera: dict[str, Any],
+    segmentation: dict[str, object],
+    drivable_area: dict[str, object] | None,
+    output: Path,
 ) -> dict[str, Any]:
-    """Run both nodes with these parameters, record what they publish, and return what is known of the run."""
+    """Run the nodes with these parameters, record what they publish, and return what is known of the run.
+
+    Args:
+        report: that is told of every frame.
+        label_set: of the masks.
+        camera: parameters of the camera node.
+        segmentation: of the segmentation node.
+        drivable_area: of the drivable-area node; None where the camera's pose is unknown, so that it does not run.
+        output: folder for navigation.png.
+    """
     for note in prepare_process():
         _console.print(f"[yellow]note:[/] {note}")
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     with ExitStack() as stack:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
         stack.callback(rclpy.try_shutdown)
-        recorder = Recorder(NAMESPACE, report, label_set, rate_hz=camera["rate_hz"])
+        recorder = Recorder(
+            NAMESPACE, report, label_set, rate_hz=camera["rate_hz"], drivable_area=drivable_area is not None
+        )
         stack.callback(recorder.destroy_node)
+        if drivable_area is not None:
+            stack.enter_context(_node_process("drivable_area_node", drivable_area))
         segmentation_process = stack.enter_context(_node_process("segmentation_node", segmentation))
         camera_process = stack.enter_context(_node_process("camera_node", camera))
         try:
@@ -110,7 +144,19 @@ def _run_nodes(
         except KeyboardInterrupt:
             _console.print("interrupted; what was recorded so far is written")
         sent = camera["frames"] if camera_process.poll() == 0 else None
-        return {"first_mask_time": recorder.first_mask_time, **recorder.counts(sent), **recorder.facts()}
+        return {
+            "first_mask_time": recorder.first_mask_time,
+            **recorder.counts(sent),
+            **recorder.facts(),
+            **_write_navigation(recorder, output),
+        }
+
+
+def _write_navigation(recorder: Recorder, output: Path) -> dict[str, int]:
+    if recorder.navigation is None:
+        return {}
+    recorder.navigation.write(output / _NAVIGATION)
+    return {"grids_recorded": recorder.navigation.grids_seen}
 
 
 def _record(recorder: Recorder, camera: subprocess.Popen, segmentation: subprocess.Popen, frames: int) -> None:
@@ -154,7 +200,8 @@ def _problem(recorder: Recorder, camera: subprocess.Popen, segmentation: subproc
 def _node_process(module: str, parameters: dict[str, Any]) -> Iterator[subprocess.Popen]:
     """Run one of our nodes in the demo's namespace, and end it at the end."""
     command = [sys.executable, "-m", f"fanet_ros.ros.{module}", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
-    command += ["-r", f"image:={NAMESPACE}/camera/image_raw"]
+    for name, topic in _REMAPPINGS.items():
+        command += ["-r", f"{name}:={NAMESPACE}/{topic}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     process = subprocess.Popen(command)

@@ -21,6 +21,7 @@ from fanet_ros.render import Painter
 from fanet_ros.report import RunReport
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import frame_from_image
+from fanet_ros.ros.navigation_recorder import NavigationRecorder
 
 Stamp = tuple[int, int]
 
@@ -42,7 +43,18 @@ class _Parts:
 class Recorder(Node):
     """Subscribes to both nodes of a demo and pairs their messages by stamp."""
 
-    def __init__(self, namespace: str, report: RunReport, label_set: LabelSet, *, rate_hz: float) -> None:
+    def __init__(
+        self, namespace: str, report: RunReport, label_set: LabelSet, *, rate_hz: float, drivable_area: bool
+    ) -> None:
+        """Subscribe.
+
+        Args:
+            namespace: of all nodes of the demo.
+            report: that is told of complete frames.
+            label_set: of the masks.
+            rate_hz: of the camera.
+            drivable_area: whether a drivable-area node runs, too.
+        """
         super().__init__("recorder", namespace=namespace)
         self._report = report
         self._painter = Painter(label_set)
@@ -56,6 +68,7 @@ class Recorder(Node):
         self.masks_seen = 0
         self.node_fault = ""
         self.first_mask_time: float | None = None
+        self.navigation = NavigationRecorder(self, "drivable_area") if drivable_area else None
         self._listen(Image, "camera/labels", self._on_truth)
         self._listen(Image, "segmentation/mask", self._on_mask)
         self._listen(Image, "segmentation/overlay", self._on_overlay)
@@ -120,10 +133,10 @@ class Recorder(Node):
         hold = max(1, round((seconds - previous) * self._rate_hz))
         self._last_recorded_s = seconds
 
-        labels = _as_array(parts.mask)
-        self._report.add_frame(
-            _as_rgb(parts.camera), self._painter.color_mask(labels), _as_rgb(parts.overlay), labels, hold=hold
-        )
+        labels, overlay = _as_array(parts.mask), _as_rgb(parts.overlay)
+        self._report.add_frame(_as_rgb(parts.camera), self._painter.color_mask(labels), overlay, labels, hold=hold)
+        if self.navigation is not None:
+            self.navigation.add_overlay(stamp, overlay)
         if parts.truth is not None:
             self._report.add_truth(labels, _as_array(parts.truth))
         self._last_stats = parts.stats

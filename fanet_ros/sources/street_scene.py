@@ -20,6 +20,12 @@ CHUNK = 24.0
 SETBACK = 0.3
 """Houses on the pavement stand back from the building line by none or this much, metres."""
 
+NOMINAL_HEIGHT_M = 1.5
+"""Mean height of the camera above the ground, metres."""
+
+NOMINAL_PITCH_RAD = 0.03
+"""Mean pitch of the camera, radians; the car nods by less than 0.008 about it."""
+
 _LANE = 1.75  # middle of a lane from the middle of the road
 _SPEED = 7.0  # mean speed of the camera, m/s
 
@@ -101,8 +107,8 @@ class StreetScene:
         x = _SPEED * time + 4.0 * (math.sin(time / 3.7 + a) - math.sin(a))
         y = -_LANE + 0.22 * math.sin(time / 2.1 + b) + 0.12 * math.sin(time / 0.9 + c)
         yaw = 0.012 * math.cos(time / 2.1 + b) + 0.006 * math.sin(time / 1.3 + d)
-        pitch = 0.03 + 0.004 * math.sin(time * 5.1 + e) + 0.003 * math.sin(time * 1.9)
-        return CameraPose(x, y, 1.5 + 0.012 * math.sin(time * 6.3 + c), yaw, pitch)
+        pitch = NOMINAL_PITCH_RAD + 0.004 * math.sin(time * 5.1 + e) + 0.003 * math.sin(time * 1.9)
+        return CameraPose(x, y, NOMINAL_HEIGHT_M + 0.012 * math.sin(time * 6.3 + c), yaw, pitch)
 
     def frontage(self, start: float, end: float) -> list[list[SceneObject]]:
         """What lines the street between two x: lots from far to near, each painted in its list's order."""

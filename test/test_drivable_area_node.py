@@ -1,0 +1,337 @@
+"""The drivable-area node as a process, over real DDS, on the street camera's true masks, calibration and poses."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
+from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe, diagnostics_values, pixels_of, running
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from vision_msgs.msg import LabelInfo
+
+from fanet_ros.labels import load_label_set
+from fanet_ros.ros.camera_node import camera_info_message
+from fanet_ros.ros.conversions import label_info_message
+from fanet_ros.sources.street_camera import StreetCamera
+from fanet_ros.sources.street_ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
+
+pytestmark = pytest.mark.ros
+
+LABELS = load_label_set("camvid11")
+STREET = StreetCamera(320, 180, seed=3)
+POSE = STREET.pose(0)
+TRUE_POSE = {"camera_height": POSE.z, "camera_pitch": POSE.pitch}
+OUTPUTS = {
+    "drivable_mask": (Image, RELIABLE),
+    "free_space": (OccupancyGrid, LATCHED),
+    "obstacle_scan": (LaserScan, RELIABLE),
+    "obstacle_points": (PointCloud2, RELIABLE),
+    "semantic_points": (PointCloud2, RELIABLE),
+}
+
+
+class Rig:
+    """Publishes the inputs of the node."""
+
+    def __init__(self, probe: Probe, node: NodeProcess) -> None:
+        self.probe, self.node = probe, node
+        self.info = camera_info_message(probe.header(), STREET.intrinsics)
+        self._last_published = 0.0
+        self.masks = probe.node.create_publisher(Image, "/mask", RELIABLE)
+        self.infos = probe.node.create_publisher(CameraInfo, "/camera_info", RELIABLE)
+        self.labels = probe.node.create_publisher(LabelInfo, "/label_info", LATCHED)
+        probe.listen(DiagnosticArray, "/diagnostics", RELIABLE)
+
+    def listen(self, *names: str) -> None:
+        for name in names:
+            message_type, profile = OUTPUTS[name]
+            if profile is LATCHED:
+                self.probe.listen(message_type, f"/drivable_area/{name}", profile)
+            else:
+                self.probe.listen(message_type, f"/drivable_area/{name}")
+
+    def introduce(self) -> None:
+        """Tell the node the classes, and wait until it wants masks."""
+        stamp = self.probe.node.get_clock().now().to_msg()
+        self.labels.publish(label_info_message(LABELS, 0.0, stamp))
+        self.probe.wait(lambda: self.masks.get_subscription_count() > 0, "the node to want masks")
+
+    def publish(self, *masks: Image) -> None:
+        """Publish calibration and masks as a camera does, again and again: discovery has two sides."""
+        now = time.monotonic()
+        if now - self._last_published > 0.1:
+            self._last_published = now
+            self.infos.publish(self.info)
+            for mask in masks:
+                self.masks.publish(mask)
+
+    def status(self, part: str) -> DiagnosticStatus | None:
+        return self.probe.diagnostic(f"drivable_area: {part}")
+
+    def wait_for_status(self, part: str, level: bytes, text: str, mask: Image | None = None) -> DiagnosticStatus:
+        """Spin, publishing `mask` now and then, until the node says that."""
+
+        def says() -> bool:
+            if mask is not None:
+                self.publish(mask)
+            status = self.status(part)
+            return status is not None and status.level == level and text in status.message
+
+        self.probe.wait(says, f"'{text}' from {part}, where it said {self.status(part)}")
+        status = self.status(part)
+        assert status is not None
+        return status
+
+    def process(self, mask: Image, *names: str) -> dict[str, Any]:
+        """Publish a mask until it is answered on these topics, and return the answers."""
+
+        def find(name: str) -> Any:
+            received = self.probe.received[f"/drivable_area/{name}"]
+            return next((m for m in received if m.header.stamp == mask.header.stamp), None)
+
+        def answered() -> bool:
+            self.publish(mask)
+            return all(find(name) is not None for name in names)
+
+        self.probe.wait(answered, f"answers on {names}")
+        return {name: find(name) for name in names}
+
+
+@pytest.fixture
+def rig(probe: Probe, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    parameters = getattr(request, "param", TRUE_POSE)
+    with running("drivable_area_node", **parameters) as node:
+        yield Rig(probe, node)
+
+
+def street_mask(probe: Probe, index: int = 0) -> Image:
+    return probe.image(truth(index), "mono8")
+
+
+def truth(index: int = 0) -> NDArray[np.uint8]:
+    labels = STREET.frame(index).labels
+    assert labels is not None
+    return labels
+
+
+def cloud_of(message: PointCloud2) -> NDArray[Any]:
+    """Return a cloud as a structured array, (height, width)."""
+    kinds = {7: np.float32, 2: np.uint8}
+    layout = {
+        "names": [f.name for f in message.fields],
+        "formats": [kinds[f.datatype] for f in message.fields],
+        "offsets": [f.offset for f in message.fields],
+        "itemsize": message.point_step,
+    }
+    assert message.row_step == message.width * message.point_step
+    return np.frombuffer(message.data, np.dtype(layout)).reshape(message.height, message.width)
+
+
+def test_all_outputs_are_true_on_the_street(rig: Rig) -> None:
+    rig.listen(*OUTPUTS)
+    rig.introduce()
+    mask = street_mask(rig.probe)
+    found = rig.process(mask, *OUTPUTS)
+
+    drivable = pixels_of(found["drivable_mask"])
+    assert found["drivable_mask"].header == mask.header, "an image of the camera"
+    assert found["drivable_mask"].encoding == "mono8"
+    np.testing.assert_array_equal(drivable, np.where(truth() == LABELS.id_of("road"), 255, 0))
+    for name in set(OUTPUTS) - {"drivable_mask"}:
+        assert found[name].header.stamp == mask.header.stamp
+        assert found[name].header.frame_id == "base_link"
+    check_grid(found["free_space"])
+    check_scan(found["obstacle_scan"])
+    check_obstacle_points(found["obstacle_points"])
+    check_semantic_points(found["semantic_points"])
+    status = rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known")
+    assert diagnostics_values(status)["tables built"] == "1", "once for a calibration, not for every frame"
+    assert diagnostics_values(status)["camera pitch (deg)"] == f"{math.degrees(POSE.pitch):.2f}"
+
+
+def across_street(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far points of the base frame are from the middle of the street, metres, positive to the left."""
+    return POSE.y + x * math.sin(POSE.yaw) + y * math.cos(POSE.yaw)
+
+
+def check_grid(message: OccupancyGrid) -> None:
+    info = message.info
+    grid = np.array(message.data, np.int8).reshape(info.height, info.width)
+    assert grid.shape == (200, 200) and info.resolution == pytest.approx(0.1)
+    assert (info.origin.position.x, info.origin.position.y, info.origin.orientation.w) == (0.0, -10.0, 1.0)
+    assert set(np.unique(grid)) == {-1, 0, 100}
+    x = info.origin.position.x + (np.arange(info.width) + 0.5) * info.resolution
+    y = info.origin.position.y + (np.arange(info.height) + 0.5) * info.resolution
+    across = np.abs(across_street(*np.meshgrid(x, y)))
+    near = x < 12.0  # a row of pixels covers 0.4 m there
+    known = grid[:, near] >= 0
+    on_road, on_pavement = across < ROAD_HALF_WIDTH - 0.2, across > ROAD_HALF_WIDTH + 0.2
+    assert (grid[:, near][known & on_pavement[:, near]] == 100).all(), "nothing beyond the kerb is free"
+    road = grid[:, near][known & on_road[:, near]]
+    assert len(road) > 2000 and (road == 0).mean() > 0.93, "the road is free but for what stands on it"
+    assert (grid[:, x < 1.0] == -1).all(), "under the camera's view"
+
+
+def check_scan(message: LaserScan) -> None:
+    ranges = np.array(message.ranges)
+    angles = message.angle_min + message.angle_increment * np.arange(len(ranges))
+    assert message.angle_max == pytest.approx(angles[-1], abs=1e-4)
+    assert message.range_max == 20.0
+    assert math.radians(56) < angles[-1] - angles[0] < math.radians(70), "the camera sees 64 degrees"
+    hits = np.isfinite(ranges)
+    assert hits.sum() > 40
+    assert (ranges[hits] >= message.range_min).all() and (ranges[hits] <= message.range_max).all()
+    across = across_street(ranges[hits] * np.cos(angles[hits]), ranges[hits] * np.sin(angles[hits]))
+    footprint = ranges[hits] ** 2 / POSE.z / STREET.intrinsics.fy  # of one pixel's row on the ground
+    beyond = np.abs(across) - ROAD_HALF_WIDTH
+    assert (beyond <= np.maximum(0.02 * ranges[hits], footprint) + 0.02).all(), "at the kerb, or nearer"
+    assert (np.abs(beyond) <= np.maximum(0.02 * ranges[hits], footprint)).sum() > 15, "at the kerb where it is bare"
+
+
+def check_obstacle_points(message: PointCloud2) -> None:
+    points = cloud_of(message)
+    assert points.shape[0] == 1 and points.dtype.names == ("x", "y", "z") and message.point_step == 12
+    assert len(points[0]) > 20
+    assert (points["z"] == 0).all()
+    assert (np.hypot(points["x"], points["y"]) <= 20.0).all() and (points["x"] > 1.0).all()
+    assert (np.abs(across_street(points["x"], points["y"])) < PAVEMENT_EDGE + 2.0).all(), "nothing inside houses"
+
+
+def check_semantic_points(message: PointCloud2) -> None:
+    cloud = cloud_of(message)
+    assert cloud.shape == truth().shape, "pixel for pixel"
+    assert cloud.dtype.names == ("x", "y", "z", "rgb", "label", "confidence")
+    np.testing.assert_array_equal(cloud["label"], truth())
+    assert (cloud["confidence"] == 255).all(), "nobody publishes a confidence"
+    packed = cloud["rgb"].copy().view(np.uint32)
+    r, g, b = LABELS.palette[truth()].transpose(2, 0, 1).astype(np.uint32)
+    np.testing.assert_array_equal(packed, r << 16 | g << 8 | b)
+    rows = np.arange(cloud.shape[0])
+    horizon = STREET.intrinsics.cy - STREET.intrinsics.fy * math.tan(POSE.pitch)
+    assert np.isnan(cloud["z"][rows < horizon]).all()
+    row, column = 150, 160
+    ray_x = (column - STREET.intrinsics.cx) / STREET.intrinsics.fx
+    angle = math.atan((row - STREET.intrinsics.cy) / STREET.intrinsics.fy) + POSE.pitch
+    ahead = POSE.z / math.tan(angle)
+    depth = math.hypot(ahead, POSE.z) / math.sqrt(1 + ((row - STREET.intrinsics.cy) / STREET.intrinsics.fy) ** 2)
+    np.testing.assert_allclose(
+        [cloud[name][row, column] for name in "xyz"], [ahead, -ray_x * depth, 0.0], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_confidence_is_taken_from_the_image_of_the_same_stamp(rig: Rig) -> None:
+    confidences = rig.probe.node.create_publisher(Image, "/confidence", RELIABLE)
+    rig.listen("semantic_points")
+    rig.introduce()
+    rig.probe.wait(lambda: confidences.get_subscription_count() > 0, "the node to want confidences")
+    first, second = street_mask(rig.probe), street_mask(rig.probe)
+    levels = {id(first): 10, id(second): 200}
+
+    def publish_both() -> bool:
+        rig.publish()
+        for mask in (first, second):
+            rig.masks.publish(mask)
+            confidence = rig.probe.image(np.full(truth().shape, levels[id(mask)], np.uint8), "mono8")
+            confidence.header = mask.header
+            confidences.publish(confidence)
+        stamps = [m.header.stamp for m in rig.probe.received["/drivable_area/semantic_points"]]
+        return first.header.stamp in stamps and second.header.stamp in stamps
+
+    rig.probe.wait(publish_both, "the points of both masks")
+    for message in rig.probe.received["/drivable_area/semantic_points"]:
+        expected = 10 if message.header.stamp == first.header.stamp else 200
+        assert (cloud_of(message)["confidence"] == expected).all()
+
+
+def test_masks_are_wanted_only_while_somebody_listens(rig: Rig) -> None:
+    subscription = rig.probe.listen(Image, "/drivable_area/drivable_mask")
+    rig.introduce()
+    assert rig.probe.node.count_subscribers("/confidence") == 0, "only semantic points need it"
+    rig.probe.node.destroy_subscription(subscription)
+    rig.probe.wait(lambda: rig.masks.get_subscription_count() == 0, "the node to stop listening")
+    rig.wait_for_status("input", DiagnosticStatus.OK, "idle: nobody subscribes")
+
+
+@pytest.mark.parametrize(
+    ("rig", "fault"),
+    [
+        ({}, "tf2_ros is not installed"),
+        ({"camera_height": 1.5, "camera_pitch": -1.0}, "has all pixels above the horizon"),
+        ({**TRUE_POSE, "labels": "cityscapes19"}, "give both nodes the same labels"),
+        ({**TRUE_POSE, "drivable_group": "water"}, "no group 'water'"),
+        ({**TRUE_POSE, "grid_x_min": 30.0}, "grid_x"),
+        ({"camera_height": 1.5, "camera_pitch": "steep"}, "'camera_pitch': received 'steep'"),
+    ],
+    indirect=["rig"],
+    ids=["no pose", "horizon", "labels", "group", "grid", "bad parameter"],
+)
+def test_what_is_missing_is_told_and_nothing_wrong_is_published(rig: Rig, fault: str) -> None:
+    if fault.startswith("tf2_ros"):
+        try:
+            import tf2_ros  # noqa: F401
+        except ImportError:
+            pass
+        else:
+            fault = "TF does not tell where"
+    rig.listen("free_space", "obstacle_scan", "obstacle_points", "semantic_points")
+    rig.introduce()
+    rig.wait_for_status("ground", DiagnosticStatus.ERROR, fault, street_mask(rig.probe))
+    assert not [name for name in OUTPUTS if rig.probe.received[f"/drivable_area/{name}"]]
+
+
+def test_an_uncalibrated_camera_is_told_and_a_calibration_cures_it(rig: Rig) -> None:
+    rig.listen("drivable_mask", "free_space")
+    calibrated, rig.info = rig.info, CameraInfo(header=rig.probe.header(), width=320, height=180)
+    rig.introduce()
+    mask = street_mask(rig.probe)
+    rig.wait_for_status("ground", DiagnosticStatus.ERROR, "calibrat", mask)
+    assert rig.probe.received["/drivable_area/drivable_mask"], "it needs no calibration"
+    assert not rig.probe.received["/drivable_area/free_space"]
+    rig.info = calibrated
+    rig.process(mask, "free_space")
+    rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", mask)
+
+
+def test_what_is_still_to_come_is_told_with_its_topic(rig: Rig) -> None:
+    rig.listen("obstacle_scan")
+    rig.probe.wait(lambda: rig.masks.get_subscription_count() > 0, "the node to want masks")
+    mask = street_mask(rig.probe)
+    rig.wait_for_status("ground", DiagnosticStatus.WARN, "waiting for label_info, which says what", mask)
+    rig.introduce()
+    rig.process(mask, "obstacle_scan")
+
+
+def test_bad_masks_are_refused_and_survived(rig: Rig) -> None:
+    rig.listen("obstacle_scan")
+    rig.introduce()
+    bad = rig.probe.image(np.zeros((180, 320, 3), np.uint8), "rgb8")
+    status = rig.wait_for_status("input", DiagnosticStatus.WARN, "unusable masks: encoding 'rgb8'", bad)
+    assert int(diagnostics_values(status)["refused"]) > 0
+    rig.process(street_mask(rig.probe), "obstacle_scan")
+
+
+def test_silence_is_an_error_that_ends_by_itself(rig: Rig) -> None:
+    rig.listen("obstacle_scan")
+    rig.introduce()
+    rig.wait_for_status("input", DiagnosticStatus.ERROR, "no mask on /mask for")
+    rig.wait_for_status("input", DiagnosticStatus.OK, "masks arrive", street_mask(rig.probe))
+
+
+def test_parameters_take_effect_at_once(rig: Rig) -> None:
+    rig.listen("free_space")
+    rig.introduce()
+    assert rig.probe.set_parameter("grid_resolution", 0.2, node="/drivable_area") == (True, "")
+    found = rig.process(street_mask(rig.probe), "free_space")["free_space"]
+    assert (found.info.width, found.info.height) == (100, 100)
+    accepted, reason = rig.probe.set_parameter("camera_pitch", 3.0, node="/drivable_area")
+    assert not accepted and "camera_pitch" in reason
