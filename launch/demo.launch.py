@@ -1,7 +1,8 @@
 """Start a camera and the segmentation node: ros2 launch fanet_ros demo.launch.py [source:=/path/to/video.mp4].
 
 The camera plays a procedural street unless another source is given. All arguments of segment.launch.py work here, too,
-except `image`. Show all: ros2 launch fanet_ros demo.launch.py --show-args
+except `image` and `cameras`; drivable_area:=true knows where the street's camera is.
+Show all: ros2 launch fanet_ros demo.launch.py --show-args
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from launch.actions import (
     IncludeLaunchDescription,
     OpaqueFunction,
     SetEnvironmentVariable,
+    SetLaunchConfiguration,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
@@ -21,11 +23,13 @@ from launch_ros.parameter_descriptions import ParameterValue
 from fanet_ros.errors import SettingError
 from fanet_ros.parameters import CameraParameters
 from fanet_ros.ros.transport import shipped_dds_environment
+from fanet_ros.sources.street_scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 # Parameters of the camera node that are arguments as well; fanet_ros/parameters.py describes them.
 CAMERA_PARAMETERS = ("source", "rate_hz", "width", "height", "frame_id", "loop", "seed")
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
+STREET_POSE = {"camera_height": str(NOMINAL_HEIGHT_M), "camera_pitch": str(NOMINAL_PITCH_RAD)}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -44,11 +48,14 @@ def generate_launch_description() -> LaunchDescription:
             ),
             # For what else is launched from here on; the nodes set it themselves, and say so where they cannot.
             *(SetEnvironmentVariable(name, value) for name, value in dds.variables.items()),
-            OpaqueFunction(function=_camera),
+            # Whatever may raise comes before what starts a process: launch would end and leave it behind.
+            OpaqueFunction(function=_check),
+            OpaqueFunction(function=_pose),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(Path(__file__).with_name("segment.launch.py"))),
-                launch_arguments={"image": "camera/image_raw"}.items(),
+                launch_arguments={"image": "camera/image_raw", "cameras": NOT_GIVEN}.items(),
             ),
+            OpaqueFunction(function=_camera),
         ]
     )
 
@@ -64,24 +71,42 @@ def _camera_argument(name: str) -> DeclareLaunchArgument:
     )
 
 
-def _camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def _given(context: LaunchContext) -> dict[str, ParameterValue]:
+    """Return the camera's parameters among the arguments; raises where one is wrong."""
     argument = context.launch_configurations
-    given = {
+    return {
         name: _read(name, argument[name], type(CameraParameters.specs()[name].default))
         for name in CAMERA_PARAMETERS
         if argument[name] != NOT_GIVEN
     }
+
+
+def _check(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    _given(context)
+    return []
+
+
+def _camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [
         Node(
             package="fanet_ros",
             executable="camera_node",
-            namespace=argument["namespace"],
+            namespace=context.launch_configurations["namespace"],
             name="camera",
-            parameters=[given],
+            parameters=[_given(context)],
             output="screen",
             emulate_tty=True,
         )
     ]
+
+
+def _pose(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Set the pose of the street's camera for the drivable-area node, unless the user gives one."""
+    argument = context.launch_configurations
+    plays_street = argument["source"] in (NOT_GIVEN, CameraParameters.specs()["source"].default)
+    if not plays_street or any(argument.get(name, NOT_GIVEN) != NOT_GIVEN for name in STREET_POSE):
+        return []
+    return [SetLaunchConfiguration(name, value) for name, value in STREET_POSE.items()]
 
 
 def _read(name: str, text: str, kind: type) -> ParameterValue:

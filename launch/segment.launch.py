@@ -1,11 +1,15 @@
 """Start the segmentation node on a camera topic: ros2 launch fanet_ros segment.launch.py image:=/camera/image_raw.
 
-An argument that is not given leaves the value of params_file in force. Show all: ros2 launch ... --show-args
+With drivable_area:=true also the node that turns its masks into Nav2's inputs (docs/navigation.md). An argument that is
+not given leaves the value of the parameter file in force. Show all: ros2 launch ... --show-args
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
@@ -14,33 +18,74 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.ground.parameters import DrivableAreaParameters
+from fanet_ros.parameters import ParameterSpec, SegmentationParameters
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import shipped_dds_environment
 
-# Parameters of the node that are arguments as well; fanet_ros/parameters.py describes them.
-NODE_PARAMETERS = ("image_transport", "backend", "device", "precision", "weights", "labels", "input_size", "autostart")
+# Parameters of the nodes that are arguments as well; fanet_ros/parameters.py and ground/parameters.py describe them.
+NODE_PARAMETERS = (
+    "image_transport",
+    "backend",
+    "device",
+    "precision",
+    "weights",
+    "labels",
+    "input_size",
+    "output_size",
+    "latency_budget_ms",
+    "autostart",
+)
+POSE_PARAMETERS = ("camera_height", "camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw")
+GROUND_PARAMETERS = ("base_frame", *POSE_PARAMETERS, "rectified", "accumulate")
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
+IMAGE, IMAGE_OF_CAMERA = "/camera/image_raw", "/{camera}/image_raw"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the arguments, the DDS settings, and the node (with RViz, where wanted)."""
+    """Return the arguments, the DDS settings, and the nodes (with RViz, where wanted)."""
     dds = shipped_dds_environment(processes=1)
+    segmentation, ground = SegmentationParameters.specs(), DrivableAreaParameters.specs()
     return LaunchDescription(
         [
             DeclareLaunchArgument(
                 "image",
-                default_value="/camera/image_raw",
-                description="Topic of the camera's sensor_msgs/Image; relative names are inside `namespace`.",
+                default_value=NOT_GIVEN,
+                description="Topic of the camera's sensor_msgs/Image; relative names are inside `namespace`; {camera} "
+                f"stands for each name in `cameras`. Not given: {IMAGE}, with `cameras` {IMAGE_OF_CAMERA}.",
             ),
-            *(_parameter_argument(name) for name in NODE_PARAMETERS),
+            DeclareLaunchArgument(
+                "cameras",
+                default_value=NOT_GIVEN,
+                description=f"{segmentation['cameras'].description} For example [front, left, right]. "
+                "Not given: as params_file says.",
+            ),
+            *(_parameter_argument(segmentation[name], "params_file") for name in NODE_PARAMETERS),
             DeclareLaunchArgument(
                 "params_file",
                 default_value=str(config_path("segment.yaml")),
                 description="YAML file with the node's parameters.",
             ),
-            DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the node."),
+            DeclareLaunchArgument(
+                "drivable_area",
+                default_value="false",
+                choices=BOOLEANS,
+                description="Also start the node that turns masks into free space, obstacles and a scan for Nav2.",
+            ),
+            DeclareLaunchArgument(
+                "camera_info",
+                default_value=NOT_GIVEN,
+                description="Topic of the camera's sensor_msgs/CameraInfo, with {camera} as in `image`. "
+                "Not given: camera_info beside the image.",
+            ),
+            *(_parameter_argument(ground[name], "drivable_params_file") for name in GROUND_PARAMETERS),
+            DeclareLaunchArgument(
+                "drivable_params_file",
+                default_value=str(config_path("drivable_area.yaml")),
+                description="YAML file with the parameters of the drivable-area node.",
+            ),
+            DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the nodes."),
             DeclareLaunchArgument(
                 "node_name", default_value="segmentation", description="Name of the node and start of its topics."
             ),
@@ -48,69 +93,161 @@ def generate_launch_description() -> LaunchDescription:
                 "use_sim_time",
                 default_value=NOT_GIVEN,
                 choices=[NOT_GIVEN, *BOOLEANS],
-                description="Whether the node's clock follows /clock. Not given: as params_file says.",
+                description="Whether the nodes' clock follows /clock. Not given: as the parameter files say.",
             ),
             DeclareLaunchArgument(
                 "rviz",
                 default_value="false",
                 choices=["auto", "true", "false"],
-                description="Show camera, overlay and colour mask in RViz; auto: where RViz and a display are there.",
+                description="Show what the nodes see and publish in RViz; auto: where RViz and a display are there.",
             ),
             DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
                 choices=["debug", "info", "warn", "error", "fatal"],
-                description="Least severe messages that the node logs.",
+                description="Least severe messages that the nodes log.",
             ),
             # For what else is launched from here on; the nodes set it themselves, and say so where they cannot.
             *(SetEnvironmentVariable(name, value) for name, value in dds.variables.items()),
-            OpaqueFunction(function=_segmentation),
-            OpaqueFunction(function=_rviz),
+            OpaqueFunction(function=_nodes),
         ]
     )
 
 
-def _parameter_argument(name: str) -> DeclareLaunchArgument:
-    """Return the launch argument for a parameter of the node, with the description and choices of the parameter."""
-    spec = SegmentationParameters.specs()[name]
+def _parameter_argument(spec: ParameterSpec, file: str) -> DeclareLaunchArgument:
+    """Return the launch argument for a parameter of a node, with the description and choices of the parameter."""
     choices = BOOLEANS if isinstance(spec.default, bool) else list(spec.choices)
     return DeclareLaunchArgument(
-        name,
+        spec.name,
         default_value=NOT_GIVEN,
         choices=[NOT_GIVEN, *choices] if choices else None,
-        description=f"{spec.description} Not given: as params_file says.",
+        description=f"{spec.description} Not given: as {file} says.",
     )
 
 
-def _segmentation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Check all arguments first, so that a wrong one starts nothing."""
     argument = context.launch_configurations
-    params_file = Path(argument["params_file"])
-    if not params_file.is_file():
-        raise SettingError(f"params_file: received '{params_file}', expected an existing YAML file")
-    kinds = {"use_sim_time": bool}
-    kinds |= {name: type(spec.default) for name, spec in SegmentationParameters.specs().items()}
-    given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kinds[name])
-        for name in (*NODE_PARAMETERS, "use_sim_time")
-        if argument[name] != NOT_GIVEN
-    }
-    return [
-        Node(
-            package="fanet_ros",
-            executable="segmentation_node",
-            namespace=argument["namespace"],
-            name=argument["node_name"],
-            parameters=[str(params_file), given],
-            remappings=[("image", argument["image"]), ("image/compressed", f"{argument['image']}/compressed")],
-            ros_arguments=["--log-level", argument["log_level"]],
-            output="screen",
-            emulate_tty=True,
+    cameras = _cameras(argument["cameras"])
+    wants_ground = argument["drivable_area"] in ("true", "True")
+    # "" is the one camera that has no name.
+    nodes = [_segmentation(argument, cameras)]
+    if wants_ground:
+        nodes += [_drivable_area(argument, camera, len(cameras)) for camera in cameras or ("",)]
+    return [*nodes, *_rviz(argument, cameras[0] if cameras else "", wants_ground)]
+
+
+def _segmentation(argument: Mapping[str, str], cameras: tuple[str, ...]) -> Node:
+    given = _given(argument, NODE_PARAMETERS, SegmentationParameters.specs())
+    if cameras:
+        given["cameras"] = list(cameras)
+    remappings = []
+    for camera in cameras or ("",):
+        own, image = f"{camera}/image".lstrip("/"), _image(argument, camera)
+        remappings += [(own, image), (f"{own}/compressed", f"{image}/compressed")]
+    return _node(argument, "segmentation_node", argument["node_name"], "params_file", given, remappings)
+
+
+def _drivable_area(argument: Mapping[str, str], camera: str, count: int) -> Node:
+    posed = [name for name in POSE_PARAMETERS if argument[name] != NOT_GIVEN]
+    if count > 1 and posed:
+        raise SettingError(
+            f"{posed[0]}: received {argument[posed[0]]!r} for {count} cameras, expected one camera; give each its pose "
+            "by TF, or in drivable_params_file under its node's name, such as /drivable_area_front"
         )
+    given = _given(argument, (*GROUND_PARAMETERS, "labels"), DrivableAreaParameters.specs())
+    masks = "/".join(filter(None, (argument["node_name"], camera)))
+    remappings = [
+        ("mask", f"{masks}/mask"),
+        ("confidence", f"{masks}/confidence"),
+        ("label_info", f"{argument['node_name']}/label_info"),
+        ("camera_info", _camera_info(argument, camera)),
     ]
+    name = _ground_name(camera)
+    return _node(argument, "drivable_area_node", name, "drivable_params_file", given, remappings)
 
 
-def _rviz(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    argument = context.launch_configurations
+def _node(
+    argument: Mapping[str, str],
+    executable: str,
+    name: str,
+    file_argument: str,
+    given: dict[str, Any],
+    remappings: list[tuple[str, str]],
+) -> Node:
+    params_file = Path(argument[file_argument])
+    if not params_file.is_file():
+        raise SettingError(f"{file_argument}: received '{params_file}', expected an existing YAML file")
+    return Node(
+        package="fanet_ros",
+        executable=executable,
+        namespace=argument["namespace"],
+        name=name,
+        parameters=[str(params_file), given],
+        remappings=remappings,
+        ros_arguments=["--log-level", argument["log_level"]],
+        output="screen",
+        emulate_tty=True,
+    )
+
+
+def _given(argument: Mapping[str, str], names: Iterable[str], specs: Mapping[str, ParameterSpec]) -> dict[str, Any]:
+    """Return the arguments that were given, as parameters of their types."""
+    given: dict[str, Any] = {}
+    for name in (*names, "use_sim_time"):
+        text = argument[name]
+        if text == NOT_GIVEN:
+            continue
+        kind = type(specs[name].default) if name in specs else bool
+        if kind is float:  # launch's own refusal would not name the argument
+            try:
+                float(text)
+            except ValueError:
+                raise SettingError(f"{name}: received {text!r}, expected a number") from None
+        given[name] = ParameterValue(LaunchConfiguration(name), value_type=kind)
+    return given
+
+
+def _cameras(text: str) -> tuple[str, ...]:
+    if text == NOT_GIVEN:
+        return ()
+    try:
+        names = yaml.safe_load(text)
+    except yaml.YAMLError:
+        names = None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise SettingError(f"cameras: received {text!r}, expected a list of names such as [front, left, right]")
+    return tuple(names)
+
+
+def _image(argument: Mapping[str, str], camera: str) -> str:
+    """Return the image topic of a camera."""
+    return _of_camera("image", argument["image"] or (IMAGE_OF_CAMERA if camera else IMAGE), camera)
+
+
+def _camera_info(argument: Mapping[str, str], camera: str) -> str:
+    """Return the topic of a camera's calibration: the one given, or the one that image_transport puts beside images."""
+    if argument["camera_info"] != NOT_GIVEN:
+        return _of_camera("camera_info", argument["camera_info"], camera)
+    folder, slash, _ = _image(argument, camera).rpartition("/")
+    return f"{folder}{slash}camera_info"
+
+
+def _of_camera(name: str, topic: str, camera: str) -> str:
+    if camera and "{camera}" not in topic:
+        raise SettingError(f"{name}: received '{topic}' for `cameras`, expected {{camera}} in it, for their names")
+    if not camera and "{camera}" in topic:
+        raise SettingError(
+            f"{name}: received '{topic}' without `cameras`, expected their names, cameras:=[front, left]"
+        )
+    return topic.replace("{camera}", camera)
+
+
+def _ground_name(camera: str) -> str:
+    return "_".join(filter(None, ("drivable_area", camera)))
+
+
+def _rviz(argument: Mapping[str, str], camera: str, shows_ground: bool) -> list[LaunchDescriptionEntity]:
     wanted = argument["rviz"]
     has_display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     if wanted == "false" or (wanted == "auto" and not has_display):
@@ -121,19 +258,31 @@ def _rviz(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if wanted == "auto":
             return []
         return [LogInfo(msg="fanet_ros: RViz is not started, because the package 'rviz2' is not installed")]
-    name = argument["node_name"]
+    masks = "/".join(filter(None, (argument["node_name"], camera)))
+    # The names on the left are those in segment.rviz and navigate.rviz.
+    remappings = [
+        ("/camera/image_raw", _image(argument, camera)),
+        ("/segmentation/overlay", f"{masks}/overlay"),
+        ("/segmentation/color_mask", f"{masks}/color_mask"),
+    ]
+    arguments = ["-d", str(config_path("segment.rviz"))]
+    if shows_ground:
+        ground = _ground_name(camera)
+        remappings += [
+            ("/drivable_area/free_space", f"{ground}/free_space"),
+            ("/drivable_area/obstacle_scan", f"{ground}/obstacle_scan"),
+            ("/drivable_area/semantic_points", f"{ground}/semantic_points"),
+        ]
+        arguments = ["-d", str(config_path("navigate.rviz"))]
+        if argument["base_frame"] != NOT_GIVEN:
+            arguments += ["-f", argument["base_frame"]]
     return [
         Node(
             package="rviz2",
             executable="rviz2",
             namespace=argument["namespace"],
-            arguments=["-d", str(config_path("segment.rviz"))],
-            # The names on the left are those in segment.rviz.
-            remappings=[
-                ("/camera/image_raw", argument["image"]),
-                ("/segmentation/overlay", f"{name}/overlay"),
-                ("/segmentation/color_mask", f"{name}/color_mask"),
-            ],
+            arguments=arguments,
+            remappings=remappings,
             output="log",
         )
     ]

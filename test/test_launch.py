@@ -18,12 +18,15 @@ from typing import Any
 import pytest
 import yaml
 
+from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.parameters import CameraParameters, SegmentationParameters
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import PROFILE_VARIABLES
+from fanet_ros.sources.street_scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 ROOT = Path(__file__).resolve().parent.parent
 SEGMENT, DEMO = ROOT / "launch" / "segment.launch.py", ROOT / "launch" / "demo.launch.py"
+GROUND_TOPICS = tuple(f"/drivable_area/{name}" for name in ("free_space", "obstacle_scan", "semantic_points"))
 
 needs_launch = pytest.mark.skipif(
     importlib.util.find_spec("launch_ros") is None or importlib.util.find_spec("launch") is None,
@@ -48,18 +51,38 @@ def test_the_parameters_among_the_arguments_exist() -> None:
     assert {"image_transport", "backend", "device", "precision", "weights", "labels", "autostart"} <= set(names)
 
 
+def test_the_ground_parameters_among_the_arguments_exist() -> None:
+    pose = ast.literal_eval(assigned(SEGMENT, "POSE_PARAMETERS"))
+    specs = DrivableAreaParameters.specs()
+    assert set(pose) == {name for name in specs if name.startswith("camera_")}
+    names = ast.unparse(assigned(SEGMENT, "GROUND_PARAMETERS"))
+    assert names == "('base_frame', *POSE_PARAMETERS, 'rectified', 'accumulate')"
+    assert {"base_frame", "rectified", "accumulate", "labels"} <= set(specs)
+    assert "labels" in SegmentationParameters.specs(), "one argument sets both"
+
+
 def test_the_camera_arguments_are_parameters_of_the_camera_node() -> None:
     names = ast.literal_eval(assigned(DEMO, "CAMERA_PARAMETERS"))
     assert set(names) <= set(CameraParameters.specs())
     assert {"source", "rate_hz", "width", "height", "frame_id", "loop", "seed"} <= set(names)
 
 
-def test_rviz_shows_the_topics_that_the_launch_file_remaps() -> None:
-    settings = yaml.safe_load(config_path("segment.rviz").read_text())
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("segment.rviz", ["/camera/image_raw", "/segmentation/overlay", "/segmentation/color_mask"]),
+        ("navigate.rviz", ["/camera/image_raw", "/segmentation/overlay", *GROUND_TOPICS]),
+    ],
+)
+def test_rviz_shows_the_topics_that_the_launch_file_remaps(file: str, expected: list[str]) -> None:
+    settings = yaml.safe_load(config_path(file).read_text())
     displays = settings["Visualization Manager"]["Displays"]
-    topics = [display["Topic"]["Value"] for display in displays]
-    assert topics == ["/camera/image_raw", "/segmentation/overlay", "/segmentation/color_mask"]
-    assert {display["Topic"]["Reliability Policy"] for display in displays} == {"Best Effort"}
+    topics = {display["Topic"]["Value"]: display["Topic"] for display in displays if "Topic" in display}
+    assert list(topics) == expected
+    for name, topic in topics.items():
+        latched = name == "/drivable_area/free_space"
+        policies = (topic["Reliability Policy"], topic["Durability Policy"])
+        assert policies == (("Reliable", "Transient Local") if latched else ("Best Effort", "Volatile")), name
     strings = {node.value for node in ast.walk(ast.parse(SEGMENT.read_text())) if isinstance(node, ast.Constant)}
     assert set(topics) <= strings
 
@@ -77,6 +100,8 @@ def test_every_argument_is_described(path: Path) -> None:
     assert names >= {
         *("image", "image_transport", "backend", "device", "precision", "weights", "labels", "params_file"),
         *("namespace", "node_name", "use_sim_time", "autostart", "rviz", "log_level"),
+        *("cameras", "drivable_area", "camera_info", "drivable_params_file", "base_frame", "camera_height"),
+        *("camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw", "rectified", "accumulate"),
     }
     assert (path == DEMO) == (names >= {"source", "rate_hz", "width", "height", "frame_id", "loop", "seed"})
     for argument in arguments:
@@ -84,6 +109,7 @@ def test_every_argument_is_described(path: Path) -> None:
         assert argument.default_value is not None, argument.name
     closed = {argument.name for argument in arguments if argument.choices}
     assert closed >= {"image_transport", "backend", "precision", "use_sim_time", "autostart", "rviz", "log_level"}
+    assert closed >= {"drivable_area", "rectified", "accumulate"}
 
 
 # -- as processes ------------------------------------------------------------------------------------------------------
@@ -104,22 +130,27 @@ sys.exit(service.run())
 """
 
 RVIZ_TOPICS = ("/camera/image_raw", "/segmentation/overlay", "/segmentation/color_mask")
-TOPICS = ("image", "image/compressed", "~/image_raw", *RVIZ_TOPICS)
+INPUTS = ("mask", "confidence", "label_info", "camera_info")
+OF_CAMERAS = tuple(f"{name}/image{end}" for name in ("front", "left") for end in ("", "/compressed"))
+TOPICS = ("image", "image/compressed", "~/image_raw", *INPUTS, *OF_CAMERAS, *RVIZ_TOPICS, *GROUND_TOPICS)
 
 STAND_IN = f"""#!{sys.executable}
 import json, os, pathlib, sys
 import rclpy
 
 rclpy.init()
-node = rclpy.create_node("stand_in", automatically_declare_parameters_from_overrides=True)
+node = rclpy.create_node("stand_in")
+# Not declared, because an empty list has no type by which rclpy could: it is None here.
+given = {{**node.get_parameters_by_prefix(""), **node._parameter_overrides}}
 report = {{
     "name": node.get_fully_qualified_name(),
-    "parameters": {{name: value.value for name, value in node.get_parameters_by_prefix("").items()}},
+    "parameters": {{name: parameter.value for name, parameter in given.items()}},
     "topics": {{name: node.resolve_topic_name(name) for name in {TOPICS!r}}},
     "arguments": sys.argv[1:],
     "profiles": [os.environ.get(name) for name in {PROFILE_VARIABLES!r}],
 }}
-pathlib.Path(os.environ["REPORTS"], pathlib.Path(sys.argv[0]).name).write_text(json.dumps(report))
+several = "_" + node.get_name().removeprefix("drivable_area_") if "drivable_area_" in node.get_name() else ""
+pathlib.Path(os.environ["REPORTS"], pathlib.Path(sys.argv[0]).name + several).write_text(json.dumps(report))
 """
 
 
@@ -141,7 +172,7 @@ def run(tmp_path: Path, domain_id: int) -> Run:
     """Return a function that launches a file with arguments and returns each stand-in's report, and the output."""
     prefix, reports = tmp_path / "prefix", tmp_path / "reports"
     reports.mkdir()
-    for name in ("segmentation_node", "camera_node"):
+    for name in ("segmentation_node", "camera_node", "drivable_area_node"):
         install_stand_in(prefix, "fanet_ros", name)
 
     def launch(path: Path, *arguments: str, code: int = 0, **variables: str) -> tuple[dict[str, Any], str]:
@@ -178,6 +209,7 @@ def test_without_arguments_the_shipped_parameters_hold(run: Run) -> None:
     reports, _ = run(SEGMENT)
     (report,) = reports.values()
     defaults = {name: spec.default for name, spec in SegmentationParameters.specs().items()}
+    assert defaults.pop("cameras") == () and report["parameters"]["cameras"] is None
     assert defaults.items() <= report["parameters"].items()
     assert report["parameters"]["use_sim_time"] is False
     assert report["name"] == "/segmentation"
@@ -212,7 +244,7 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
 @needs_launch
 @pytest.mark.ros
 @pytest.mark.parametrize(
-    ("path", "argument", "expected"),
+    ("path", "arguments", "expected"),
     [
         (SEGMENT, "image_transport:=theora", '"image_transport" provided value "theora" is not valid'),
         (
@@ -220,14 +252,91 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
             "params_file:=/no/such.yaml",
             "received '/no/such.yaml', expected an existing YAML file",
         ),
+        (DEMO, "params_file:=/no/such.yaml", "received '/no/such.yaml', expected an existing YAML file"),
+        (SEGMENT, "drivable_area:=true|camera_height:=tall", "camera_height: received 'tall', expected a number"),
+        (SEGMENT, "drivable_area:=maybe", '"drivable_area" provided value "maybe" is not valid'),
+        (
+            SEGMENT,
+            "drivable_area:=true|drivable_params_file:=/no/such.yaml",
+            "drivable_params_file: received '/no/such.yaml', expected an existing YAML file",
+        ),
+        (SEGMENT, "cameras:=front", "cameras: received 'front', expected a list of names"),
+        (SEGMENT, "cameras:=[1, 2]", "cameras: received '[1, 2]', expected a list of names"),
+        (SEGMENT, "cameras:=[front", "cameras: received '[front', expected a list of names"),
+        (
+            SEGMENT,
+            "cameras:=[front, left]|image:=/a/image",
+            "received '/a/image' for `cameras`, expected {camera} in it",
+        ),
+        (SEGMENT, "image:=/{camera}/image", "received '/{camera}/image' without `cameras`"),
+        (
+            SEGMENT,
+            "cameras:=[front, left]|drivable_area:=true|camera_height:=1",
+            "camera_height: received '1' for 2 cameras, expected one camera",
+        ),
         (DEMO, "rate_hz:=fast", "rate_hz: received 'fast', expected a number"),
         (DEMO, "width:=1.5", "width: received '1.5', expected a whole number"),
     ],
 )
-def test_wrong_arguments_start_nothing_and_say_why(run: Run, path: Path, argument: str, expected: str) -> None:
-    reports, output = run(path, argument, code=1)
+def test_wrong_arguments_start_nothing_and_say_why(run: Run, path: Path, arguments: str, expected: str) -> None:
+    reports, output = run(path, *arguments.split("|"), code=1)
     assert reports == {}
     assert expected in output
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_drivable_area_node_gets_the_masks_and_the_calibration(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "ground.yaml"
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"range_max": 8.0, "camera_pitch": 0.5}}}))
+    arguments = ["drivable_area:=True", "namespace:=robot", "node_name:=eyes", "image:=front/color/image_raw"]
+    pose = [
+        "camera_height:=1",
+        "camera_yaw:=-0.2",
+        "base_frame:=base_footprint",
+        "accumulate:=true",
+        "labels:=camvid11",
+    ]
+    reports, _ = run(SEGMENT, *arguments, *pose, f"drivable_params_file:={file}", "use_sim_time:=true")
+    assert set(reports) == {"segmentation_node", "drivable_area_node"}
+    ground = reports["drivable_area_node"]
+    assert ground["name"] == "/robot/drivable_area"
+    assert [ground["topics"][name] for name in INPUTS] == [
+        *("/robot/eyes/mask", "/robot/eyes/confidence", "/robot/eyes/label_info"),
+        "/robot/front/color/camera_info",
+    ]
+    given = {"camera_height": 1.0, "camera_yaw": -0.2, "base_frame": "base_footprint", "accumulate": True}
+    of_file = {"range_max": 8.0, "camera_pitch": 0.5}
+    assert ground["parameters"] == {**given, **of_file, "labels": "camvid11", "use_sim_time": True}
+    assert reports["segmentation_node"]["parameters"]["labels"] == "camvid11"
+    assert not set(given) & set(reports["segmentation_node"]["parameters"])
+
+    reports, _ = run(SEGMENT, "drivable_area:=true", "camera_info:=/calibrated/camera_info")
+    ground = reports["drivable_area_node"]
+    assert ground["topics"]["camera_info"] == "/calibrated/camera_info"
+    defaults = {name: spec.default for name, spec in DrivableAreaParameters.specs().items()}
+    assert defaults.items() <= ground["parameters"].items()
+
+
+@needs_launch
+@pytest.mark.ros
+def test_several_cameras_share_one_node_and_have_each_their_own_ground(run: Run) -> None:
+    reports, _ = run(SEGMENT, "cameras:=[front, left]", "drivable_area:=true", "node_name:=eyes")
+    assert set(reports) == {"segmentation_node", "drivable_area_node_front", "drivable_area_node_left"}
+    node = reports["segmentation_node"]
+    assert node["parameters"]["cameras"] == ["front", "left"]
+    assert node["topics"]["front/image"] == "/front/image_raw"
+    assert node["topics"]["left/image/compressed"] == "/left/image_raw/compressed"
+    for camera in ("front", "left"):
+        ground = reports[f"drivable_area_node_{camera}"]
+        assert ground["name"] == f"/drivable_area_{camera}"
+        assert [ground["topics"][name] for name in INPUTS] == [
+            *(f"/eyes/{camera}/mask", f"/eyes/{camera}/confidence", "/eyes/label_info"),
+            f"/{camera}/camera_info",
+        ]
+
+    reports, _ = run(SEGMENT, "cameras:=[front, left]", "image:=cams/{camera}/rgb/image", "namespace:=robot")
+    assert reports["segmentation_node"]["topics"]["left/image"] == "/robot/cams/left/rgb/image"
 
 
 @needs_launch
@@ -257,6 +366,20 @@ def test_rviz_shows_what_the_arguments_say(run: Run, tmp_path: Path, wanted: str
 
 @needs_launch
 @pytest.mark.ros
+def test_rviz_shows_the_ground_where_the_node_runs(run: Run, tmp_path: Path) -> None:
+    install_stand_in(tmp_path / "prefix", "rviz2", "rviz2")
+    arguments = ["rviz:=true", "drivable_area:=true", "cameras:=[front, left]", "base_frame:=base_footprint"]
+    reports, _ = run(SEGMENT, *arguments, "namespace:=robot")
+    rviz = reports["rviz2"]
+    assert rviz["arguments"][:4] == ["-d", str(config_path("navigate.rviz")), "-f", "base_footprint"]
+    assert rviz["topics"]["/camera/image_raw"] == "/front/image_raw"
+    assert rviz["topics"]["/segmentation/overlay"] == "/robot/segmentation/front/overlay"
+    shown = [rviz["topics"][name] for name in GROUND_TOPICS]
+    assert shown == [name.replace("/drivable_area/", "/robot/drivable_area_front/") for name in GROUND_TOPICS]
+
+
+@needs_launch
+@pytest.mark.ros
 def test_a_missing_rviz_is_said_only_to_who_asked_for_it(run: Run) -> None:
     from ament_index_python.packages import get_packages_with_prefixes
 
@@ -282,3 +405,17 @@ def test_the_demo_joins_camera_and_node(run: Run) -> None:
     assert not {"height", "frame_id"} & set(camera["parameters"])
     assert node["parameters"]["backend"] == "torch"
     assert camera["profiles"] == node["profiles"] == [str(config_path("fastdds.xml"))] * 2
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_demo_gives_the_pose_of_its_own_camera_only(run: Run) -> None:
+    reports, _ = run(DEMO, "drivable_area:=true")
+    ground = reports["drivable_area_node"]
+    pose = (ground["parameters"]["camera_height"], ground["parameters"]["camera_pitch"])
+    assert pose == (NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD)
+    assert ground["topics"]["camera_info"] == "/camera/camera_info"
+    for arguments, height in ((["source:=/my.mp4"], 0.0), (["camera_height:=2"], 2.0)):
+        reports, _ = run(DEMO, "drivable_area:=true", *arguments)
+        parameters = reports["drivable_area_node"]["parameters"]
+        assert (parameters["camera_height"], parameters["camera_pitch"]) == (height, 0.0)
