@@ -46,6 +46,7 @@ class Rig:
     def __init__(self, probe: Probe, node: NodeProcess) -> None:
         self.probe, self.node = probe, node
         self.info = camera_info_message(probe.header(), STREET.intrinsics)
+        self.info_frame = ""  # of the calibration; empty: that of the masks
         self._last_published = 0.0
         self.masks = probe.node.create_publisher(Image, "/mask", RELIABLE)
         self.infos = probe.node.create_publisher(CameraInfo, "/camera_info", RELIABLE)
@@ -71,6 +72,7 @@ class Rig:
         now = time.monotonic()
         if now - self._last_published > 0.1:
             self._last_published = now
+            self.info.header.frame_id = self.info_frame or (masks[0].header.frame_id if masks else "")
             self.infos.publish(self.info)
             for mask in masks:
                 self.masks.publish(mask)
@@ -253,6 +255,61 @@ def test_confidence_is_taken_from_the_image_of_the_same_stamp(rig: Rig) -> None:
         assert (cloud_of(message)["confidence"] == expected).all()
 
 
+def test_confidences_that_never_match_are_told(rig: Rig) -> None:
+    publisher = rig.probe.node.create_publisher(Image, "/confidence", RELIABLE)  # and nothing ever comes from it
+    rig.listen("semantic_points")
+    rig.introduce()
+    rig.probe.wait(lambda: publisher.get_subscription_count() > 0, "the node to want confidences")
+
+    def says() -> bool:
+        rig.publish(street_mask(rig.probe))
+        status = rig.status("input")
+        return status is not None and status.level == DiagnosticStatus.WARN and "no confidence" in status.message
+
+    rig.probe.wait(says, f"a warning, where it said {rig.status('input')}")
+
+
+def test_masks_that_say_nothing_are_told(rig: Rig) -> None:
+    rig.listen("obstacle_scan")
+    rig.introduce()
+    blind = rig.probe.image(np.full((180, 320), 255, np.uint8), "mono8")
+    rig.wait_for_status("ground", DiagnosticStatus.WARN, "100% of the ground in sight is unlabelled", blind)
+    assert np.isnan(rig.process(blind, "obstacle_scan")["obstacle_scan"].ranges).all(), "unknown, not free"
+
+
+def test_a_calibration_of_another_camera_is_told(rig: Rig) -> None:
+    rig.listen("obstacle_scan")
+    rig.introduce()
+    rig.info_frame = "rear"
+    rig.wait_for_status("ground", DiagnosticStatus.WARN, "camera_info is of frame 'rear'", street_mask(rig.probe))
+
+
+def test_a_grid_does_not_outlive_what_it_is_made_of(rig: Rig) -> None:
+    rig.listen("free_space")
+    rig.introduce()
+    mask = street_mask(rig.probe)
+    grids = rig.probe.received["/drivable_area/free_space"]
+    rig.process(mask, "free_space")
+    assert set(grids[-1].data) != {-1}
+    assert rig.probe.set_parameter("camera_pitch", -1.0, node="/drivable_area") == (True, "")
+    rig.wait_for_status("ground", DiagnosticStatus.ERROR, "above the horizon", mask)
+    rig.probe.wait(lambda: set(grids[-1].data) == {-1}, "a grid of nothing known")
+    assert rig.probe.set_parameter("camera_pitch", POSE.pitch, node="/drivable_area") == (True, "")
+
+    def is_back() -> bool:
+        rig.publish(mask)
+        return set(grids[-1].data) != {-1}
+
+    rig.probe.wait(is_back, "the grid again")
+    rig.probe.wait(lambda: set(grids[-1].data) == {-1}, "a grid of nothing known, as no mask comes any more")
+
+
+def test_the_drivable_mask_alone_needs_no_ground(rig: Rig) -> None:
+    rig.listen("drivable_mask")
+    rig.introduce()
+    rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", street_mask(rig.probe))
+
+
 def test_masks_are_wanted_only_while_somebody_listens(rig: Rig) -> None:
     subscription = rig.probe.listen(Image, "/drivable_area/drivable_mask")
     rig.introduce()
@@ -290,15 +347,16 @@ def test_what_is_missing_is_told_and_nothing_wrong_is_published(rig: Rig, fault:
 
 
 def test_an_uncalibrated_camera_is_told_and_a_calibration_cures_it(rig: Rig) -> None:
-    rig.listen("drivable_mask", "free_space")
+    rig.listen("drivable_mask", "obstacle_scan")
     calibrated, rig.info = rig.info, CameraInfo(header=rig.probe.header(), width=320, height=180)
     rig.introduce()
     mask = street_mask(rig.probe)
     rig.wait_for_status("ground", DiagnosticStatus.ERROR, "calibrat", mask)
     assert rig.probe.received["/drivable_area/drivable_mask"], "it needs no calibration"
-    assert not rig.probe.received["/drivable_area/free_space"]
+    assert not rig.probe.received["/drivable_area/obstacle_scan"]
+    rig.probe.wait(lambda: "nothing is published: " in rig.node.output, "the reason in the log")
     rig.info = calibrated
-    rig.process(mask, "free_space")
+    rig.process(mask, "obstacle_scan")
     rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", mask)
 
 

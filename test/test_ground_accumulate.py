@@ -133,6 +133,21 @@ def test_it_starts_anew(reason: str) -> None:
     assert x == pytest.approx(pose[0] - len(grid) * 0.05, abs=0.06)
 
 
+@pytest.mark.parametrize(
+    "edges",
+    [
+        {"grid_x_min": 1000.0, "grid_x_max": 1020.0},
+        {"grid_x_max": 300.0, "grid_y_min": -0.6, "grid_y_max": 0.6, "grid_resolution": 0.01},
+    ],
+)
+def test_a_window_without_bounds_is_refused(edges: dict[str, float]) -> None:
+    settings = GroundSettings(**edges)
+    grid = np.zeros((settings.grid_height, settings.grid_width), np.int8)
+    words = f"x from {settings.grid_x_min:g} to {settings.grid_x_max:g} m, .* at most 25000000 .* raise grid_resolution"
+    with pytest.raises(SettingError, match=words):
+        OccupancyAccumulator().update(grid, settings, (0, 0, 0), 0.0)
+
+
 def test_bad_input_is_refused() -> None:
     for name in ("hit", "miss", "limit", "memory_s"):
         with pytest.raises(SettingError, match=name):
@@ -144,3 +159,5 @@ def test_bad_input_is_refused() -> None:
         accumulator.update(np.zeros((3, 3), np.int8), SETTINGS, (0, 0, 0), 0.0)
     with pytest.raises(FrameError, match="finite"):
         accumulator.update(seen_from((0, 0, 0)), SETTINGS, (math.nan, 0, 0), 0.0)
+    with pytest.raises(FrameError, match="at most 1e.07 m"):
+        accumulator.update(seen_from((0, 0, 0)), SETTINGS, (1e308, 0, 0), 0.0)

@@ -24,6 +24,10 @@ def calibration(model: str = "plumb_bob", d: tuple[float, ...] = (), focal: floa
     return Calibration(640, 360, model, d, k, IDENTITY, (*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0))
 
 
+def matrix(focal: float, cx: float = 319.5, cy: float = 179.5) -> tuple[float, ...]:
+    return (focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0)
+
+
 @pytest.mark.parametrize("lens", LENSES)
 @pytest.mark.parametrize(
     ("roi", "binning", "mask"),
@@ -147,6 +151,13 @@ def test_plumb_bob_takes_what_opencv_takes(count: int) -> None:
         ({"width": 0}, "impossible"),
         ({"roi": RegionOfInterest(600, 0, 100, 100)}, "impossible"),
         ({"binning_x": 400}, "impossible"),
+        ({"k": matrix(1.0)}, r"focal lengths in K are .1.0, 1.0. for an image of 640x360 pixels, expected from 0.05"),
+        ({"k": matrix(1e300)}, r"focal lengths in K are .1e.300, 1e.300."),
+        ({"k": matrix(400.0, cx=1e300)}, r"optical axis in K is at .1e.300, 179.5."),
+        ({"k": matrix(400.0, cy=-1e6)}, r"optical axis in K is at .319.5, -1000000.0."),
+        ({"k": (400.0, 1e9, *matrix(400.0)[2:])}, "a skew of 1e.09"),
+        ({"d": (1e308,) * 5}, "expected distortion coefficients of 1e.06 at most"),
+        ({"d": (0.0, 1e200, 0.0, 0.0), "distortion_model": "equidistant"}, "expected distortion coefficients"),
     ],
 )
 def test_what_is_no_calibration_is_refused(changes: dict, words: str) -> None:
@@ -155,7 +166,13 @@ def test_what_is_no_calibration_is_refused(changes: dict, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({"r": (1.0,) * 9}, "expected a rotation"), ({"p": (0.0,) * 12}, "focal lengths in P")]
+    ("changes", "words"),
+    [
+        ({"r": (1.0,) * 9}, "expected a rotation"),
+        ({"r": (1e308,) * 9}, "expected a rotation"),
+        ({"p": (0.0,) * 12}, "focal lengths in P"),
+        ({"p": (400.0, 0.0, 319.5, 0.0, 0.0, 400.0, 1e5, 0.0, 0.0, 0.0, 1.0, 0.0)}, "optical axis in P is at"),
+    ],
 )
 def test_a_rectified_mask_needs_r_and_p(changes: dict, words: str) -> None:
     CameraModel(replace(calibration(), **changes))
@@ -166,3 +183,14 @@ def test_a_rectified_mask_needs_r_and_p(changes: dict, words: str) -> None:
 def test_a_mask_of_one_column_is_refused() -> None:
     with pytest.raises(CalibrationError, match="1x360"):
         CameraModel(calibration()).rays(Size(1, 360))
+    with pytest.raises(CalibrationError, match="2x8193 pixels, expected at least 2x2 and at most 8192"):
+        CameraModel(calibration()).project(np.ones((1, 3)), Size(2, 8193))
+
+
+def test_coefficients_too_small_to_count_change_nothing() -> None:
+    points = np.array([[0.3, -0.2, 1.0], [0.1, 0.4, 2.0]])
+    for model, d in (("plumb_bob", (-0.3, 0.1, 0.0, 0.0, 1e-310)), ("equidistant", (0.01, 0.0, 0.0, 1e-310))):
+        without = CameraModel(calibration(model, (*d[:-1], 0.0)))
+        np.testing.assert_allclose(
+            CameraModel(calibration(model, d)).project(points, SIZE), without.project(points, SIZE)
+        )

@@ -79,3 +79,10 @@ def test_a_transform_that_is_none_is_refused(translation: tuple, quaternion: tup
 def test_parameters_must_be_finite() -> None:
     with pytest.raises(PoseError, match="nan"):
         CameraPose.from_parameters(0, 0, math.nan, 0, 0, 0)
+
+
+def test_a_camera_beyond_all_measure_is_refused() -> None:
+    with pytest.raises(PoseError, match=r"position .1e\+308, 0, 1. m in the base frame, expected at most 10000 m"):
+        CameraPose.from_parameters(1e308, 0, 1, 0, 0, 0)
+    with pytest.raises(PoseError, match="at most 10000 m"):
+        CameraPose.from_transform((0, -1e6, 1), (0, 0, 0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 from functools import cache
 
@@ -14,9 +15,10 @@ from ground_truth import CAR, PAVEMENT, ROAD, Box, TruthCamera, angle_of
 from fanet_ros.errors import FrameError
 from fanet_ros.ground.camera_model import Calibration, CameraModel, RegionOfInterest
 from fanet_ros.ground.classes import kinds_of
-from fanet_ros.ground.errors import NoGroundError
+from fanet_ros.ground.errors import CalibrationError, NoGroundError
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
+from fanet_ros.ground.scan import ScanResult
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.ground.view import GroundView
 from fanet_ros.labels import UNLABELLED, load_label_set
@@ -239,8 +241,33 @@ def test_an_unlabelled_border_does_not_hide_an_obstacle() -> None:
     bordered = view_of(mask).scan().ranges
     assert np.isfinite(bordered[3:-3]).all()
     np.testing.assert_allclose(bordered[3:-3], known[3:-3], rtol=0.02)
-    mask[230:250] = UNLABELLED
-    assert np.isnan(view_of(mask).scan().ranges).all(), "a wide one does"
+
+
+@pytest.mark.parametrize("band", [0, 1, 2, 3, 4, 6, 10, 40])
+@pytest.mark.parametrize("unknown", [UNLABELLED, SKY])
+def test_an_obstacle_stays_in_the_scan_where_the_points_have_it(band: int, unknown: int) -> None:
+    camera = TruthCamera(pitch=0.1)
+    mask = plain()
+    mask[100:250, 300:340] = CAR
+    mask[250 : 250 + band, 300:340] = unknown
+    view = view_of(mask, camera=camera)
+    hits = view.scan().ranges[np.isfinite(view.scan().ranges)]
+    assert len(hits) >= 8
+    points = np.hypot(*view.obstacle_points()[:, :2].T)
+    ends = np.where(band <= SETTINGS.min_obstacle_pixels, 250 + band, 250)  # a narrow border belongs to the obstacle
+    expected = np.linalg.norm(projector_for(camera).points[int(ends), 320, :2])
+    assert len(points) and points.min() == pytest.approx(expected, rel=0.02 if band > 2 else 0.05)
+    assert hits.min() == pytest.approx(expected, rel=0.02)
+
+
+def test_unknown_ground_before_nothing_is_no_hit() -> None:
+    mask = plain()
+    mask[230:260, 300:340] = UNLABELLED
+    scan = view_of(mask).scan()
+    assert not np.isfinite(scan.ranges).any()
+    assert np.isnan(scan.ranges[3:-3]).sum() in range(6, 14), "free beside it, unknown on it"
+    mask[100:155, 300:340] = CAR  # farther away than the range
+    assert not np.isfinite(view_of(mask).scan().ranges).any()
 
 
 def test_a_single_pixel_is_no_obstacle_unless_one_is_asked_for() -> None:
@@ -343,6 +370,7 @@ def test_results_share_their_work_and_the_next_view_starts_anew() -> None:
     [
         (TruthCamera(pitch=-0.6), "looking 34.4 degrees up, has all pixels above the horizon"),
         (TruthCamera(height=-0.2), "0.20 m below the ground"),
+        (TruthCamera(height=1e-9), "the camera is on the ground"),
         (TruthCamera(height=100.0, pitch=0.05), "sees no ground from 0 to 20 m: the .* pixels below its horizon"),
     ],
 )
@@ -373,6 +401,147 @@ def test_padded_rows_are_read_as_they_are() -> None:
     projector = projector_for(camera)
     expected = projector.view(mask, KINDS).occupancy().copy()
     np.testing.assert_array_equal(projector.view(padded[:, :640], KINDS).occupancy(), expected)
+
+
+# -- what Nav2 may clear -----------------------------------------------------------------------------------------------
+
+CLEARING = {
+    "level": TruthCamera(height=0.62, pitch=0.4),
+    "plumb_bob": TruthCamera("plumb_bob", height=0.62, pitch=0.35),
+    "rational": TruthCamera("rational", x=0.3, height=0.8, pitch=0.3),
+    "rolled": TruthCamera(roll=0.15, height=0.62, pitch=0.21),
+    "to the side": TruthCamera(x=0.4, y=-0.5, yaw=-0.3, pitch=0.2, height=1.0),
+    "behind the base": TruthCamera(x=-2.5, pitch=0.4, height=1.0),
+}
+
+
+def ground_on(angles: np.ndarray, begin: float, end: float) -> np.ndarray:
+    """Points of the ground (angles, 400, 2) in a range of the base frame."""
+    ranges = np.linspace(begin, end, 400)
+    return np.stack([np.outer(np.cos(angles), ranges), np.outer(np.sin(angles), ranges)], axis=-1)
+
+
+def angles_of(scan: ScanResult) -> np.ndarray:
+    return scan.angle_min + scan.angle_increment * np.arange(len(scan.ranges))
+
+
+@pytest.mark.parametrize("camera", CLEARING.values(), ids=CLEARING.keys())
+def test_all_ground_of_a_free_ray_is_seen_beyond_the_blind_range(camera: TruthCamera) -> None:
+    projector = projector_for(camera)
+    scan = projector.view(plain(), KINDS).scan()
+    is_free = np.isposinf(scan.ranges)
+    assert is_free.sum() > 60
+    # the end may be out of sight by 5 %
+    ground = ground_on(angles_of(scan)[is_free], projector.blind_range + 0.02, 0.94 * scan.range_max).reshape(-1, 2)
+    pixels = camera.pixels(np.column_stack([ground, np.zeros(len(ground))]))
+    # the border of a ray may be in sight where its middle is not
+    aside = 1.0 + 0.6 * scan.angle_increment / camera.pixel_angle
+    is_seen = ((pixels > -aside) & (pixels < np.array(camera.mask_size) - 1 + aside)).all(axis=1)
+    assert is_seen.all(), f"{ground[~is_seen][:5]} are not"
+
+
+def test_the_blind_range_is_no_larger_than_it_must_be() -> None:
+    for name, more in (("level", 0.1), ("plumb_bob", 0.1), ("rational", 0.8), ("to the side", 0.8), ("rolled", 0.1)):
+        projector = projector_for(CLEARING[name])
+        assert projector.blind_range <= np.linalg.norm(projector.points[-1, :, :2], axis=1).max() + more, name
+    assert projector_for(CLEARING["behind the base"]).blind_range < 0.3
+
+
+def test_the_blind_range_is_that_of_the_lower_corners() -> None:
+    camera = TruthCamera(height=0.62, pitch=0.4)
+    projector = projector_for(camera)
+    ranges = np.hypot(projector.points[-1, :, 0], projector.points[-1, :, 1])
+    assert ranges.max() > 1.15 * ranges.min()
+    assert projector.blind_range == pytest.approx(ranges.max(), abs=0.05)
+    assert projector_for(camera, replace(SETTINGS, range_min=3.0)).blind_range == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [TruthCamera(pitch=0.25, height=1.2, x=x, y=y) for x, y in ((0.3, 0.06), (0.5, 0.4), (1.5, 0.0), (0.0, 1.0))],
+    ids=lambda camera: f"{camera.x}, {camera.y}",
+)
+def test_no_free_ray_crosses_ground_that_an_obstacle_hides(camera: TruthCamera) -> None:
+    poles = (Box(4.0, 4.2, -0.15, 0.15, 0.8), Box(6.0, 6.3, 1.5, 1.9, 0.9))
+    projector = projector_for(camera)
+    empty = np.isposinf(projector.view(plain(), KINDS).scan().ranges)
+    scan = projector.view(camera.mask(poles), KINDS).scan()
+    assert np.isfinite(scan.ranges).sum() >= 10, "both are seen"
+    ground = ground_on(angles_of(scan), 1.0, scan.range_max)
+    flat = ground.reshape(-1, 2)
+    reach = np.hypot(flat[:, 0] - camera.x, flat[:, 1] - camera.y)
+    aside = 2.0 * camera.pixel_angle + scan.angle_increment
+    contacts = np.stack([camera.contact(angle_of(flat, camera) + t, poles) for t in np.linspace(-aside, aside, 9)])
+    is_hidden = (contacts < reach - 0.1).reshape(9, *ground.shape[:2])
+    crosses_surely, crosses_perhaps = is_hidden.all(axis=0).any(axis=1), is_hidden.any(axis=(0, 2))
+    is_free = np.isposinf(scan.ranges)
+    assert crosses_surely.sum() >= 8
+    assert not (is_free & crosses_surely).any(), "free, though hidden"
+    assert not (empty & np.isnan(scan.ranges) & ~crosses_perhaps).any(), "unknown, though all of it is seen"
+    assert (empty & is_free).sum() > 30
+
+
+# -- input without measure ---------------------------------------------------------------------------------------------
+
+EXTREMES = {
+    "far and fine": (TruthCamera(pitch=0.2), replace(SETTINGS, range_max=1000.0, grid_resolution=0.05)),
+    "fine rays": (TruthCamera("plumb_bob", pitch=0.2), replace(SETTINGS, range_max=900.0, scan_angle_increment=0.0005)),
+    "one row of pixels on another": (TruthCamera(pitch=0.2, mask_size=Size(8192, 2)), SETTINGS),
+    "two columns": (TruthCamera(pitch=0.2, mask_size=Size(2, 8192)), SETTINGS),
+    "as many cells as there may be": (
+        TruthCamera(pitch=0.2),
+        replace(SETTINGS, range_max=1000.0, grid_x_max=100.0, grid_y_min=-100.0, grid_y_max=100.0, grid_resolution=0.1),
+    ),
+}
+
+
+@pytest.mark.parametrize(("camera", "settings"), EXTREMES.values(), ids=EXTREMES.keys())
+def test_tables_stay_small(camera: TruthCamera, settings: GroundSettings) -> None:
+    tracemalloc.start()
+    try:
+        projector = projector_for(camera, settings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 250e6
+    if camera.mask_size == Size(640, 360):  # thinned bearings are as true as all of them
+        points = projector.view(camera.mask(BOXES), KINDS).obstacle_points()
+        errors, bounds = contact_errors(camera, points, BOXES)
+        assert len(errors) and (errors <= bounds).all()
+
+
+def test_the_shortest_focal_length_that_is_allowed_is_built() -> None:
+    k = (32.0, 0.0, 319.5, 0.0, 32.0, 179.5, 0.0, 0.0, 1.0)
+    model = CameraModel(replace(TruthCamera().calibration, k=k))
+    pose = CameraPose.from_parameters(0.0, 0.0, 0.62, 0.0, 0.21, 0.0)
+    projector = GroundProjector(model, pose, Size(640, 360), SETTINGS)
+    assert np.isposinf(projector.view(plain(), KINDS).scan().ranges).any()
+
+
+def test_whatever_a_calibration_says_it_is_built_or_refused() -> None:
+    rng = np.random.default_rng(3)
+    size = Size(40, 30)
+    built = 0
+    for _ in range(150):
+        model, counts = [("plumb_bob", (4, 5, 14)), ("rational_polynomial", (8, 12)), ("equidistant", (4,))][
+            rng.integers(3)
+        ]
+        d = tuple((rng.normal(size=rng.choice(counts)) * 10.0 ** rng.integers(-320, 9)).tolist())
+        focal = 10.0 ** rng.uniform(0, 5.5)
+        cx, cy = (rng.normal(size=2) * 10.0 ** rng.integers(0, 6)).tolist()
+        k = (focal, 0.0, cx, 0.0, focal * 10.0 ** rng.normal(), cy, 0.0, 0.0, 1.0)
+        calibration = replace(TruthCamera().calibration, distortion_model=model, d=d, k=k)
+        place = (*(rng.normal(size=2) * 10.0 ** rng.integers(-3, 3)), 10.0 ** rng.uniform(-4, 2), *rng.normal(size=3))
+        try:
+            pose = CameraPose.from_parameters(*place)
+            view = GroundProjector(CameraModel(calibration), pose, size, SETTINGS).view(
+                rng.integers(0, 12, (30, 40)).astype(np.uint8), KINDS
+            )
+        except (CalibrationError, NoGroundError):
+            continue
+        built += 1
+        assert view.occupancy().shape == (200, 200) and len(view.scan().ranges) and view.obstacle_points().shape[1] == 3
+    assert built >= 5
 
 
 # -- the street camera -------------------------------------------------------------------------------------------------

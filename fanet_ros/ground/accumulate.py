@@ -15,6 +15,11 @@ from fanet_ros.ground.settings import GroundSettings
 _KNOWN = 0.2
 """Cells whose log odds are nearer to zero than this are unknown."""
 
+MAX_WINDOW_CELLS = 25_000_000
+"""Of the window, which holds 14 bytes a cell."""
+
+_MOST_METRES = 1e7
+
 BasePose = tuple[float, float, float]
 """x and y in metres, yaw in radians, of the base frame in the odometry frame."""
 
@@ -76,15 +81,20 @@ class OccupancyAccumulator:
             the settings'.
 
         Raises:
-            FrameError: the grid has not the settings' shape, or pose or stamp are not finite.
+            FrameError: the grid has not the settings' shape, or pose or stamp are not finite, or beyond all measure.
+            SettingError: the window for these settings would have more than MAX_WINDOW_CELLS cells.
         """
+        _check_window(settings)
         expected = (settings.grid_height, settings.grid_width)
         if occupancy.shape != expected or occupancy.dtype != np.int8:
             raise FrameError(
                 f"occupancy: received {occupancy.dtype} of shape {occupancy.shape}, expected int8 of shape {expected}"
             )
-        if not all(map(math.isfinite, (*base_in_odom, stamp_s))):
-            raise FrameError(f"occupancy: received pose {base_in_odom} at {stamp_s} s, expected finite numbers")
+        if not (math.isfinite(stamp_s) and all(abs(value) <= _MOST_METRES for value in base_in_odom)):
+            raise FrameError(
+                f"occupancy: received pose {base_in_odom} at {stamp_s} s, expected finite numbers, and at most "
+                f"{_MOST_METRES:g} m from the odometry frame's origin"
+            )
         self._move_to(settings, base_in_odom, stamp_s)
         self._add(occupancy, settings, base_in_odom)
         self._cells.fill(UNSEEN)
@@ -164,6 +174,18 @@ def _half_window(settings: GroundSettings) -> int:
         max(abs(settings.grid_y_min), abs(settings.grid_y_min + settings.grid_height * settings.grid_resolution)),
     )
     return math.ceil(farthest / settings.grid_resolution) + 2
+
+
+def _check_window(settings: GroundSettings) -> None:
+    side = 2 * _half_window(settings)
+    if side * side > MAX_WINDOW_CELLS:
+        raise SettingError(
+            f"accumulate: a grid with x from {settings.grid_x_min:g} to {settings.grid_x_max:g} m, y from "
+            f"{settings.grid_y_min:g} to {settings.grid_y_max:g} m and cells of {settings.grid_resolution:g} m needs "
+            f"{side} x {side} cells around the robot, at most {MAX_WINDOW_CELLS} are possible: bring grid_x_min, "
+            "grid_x_max, grid_y_min and grid_y_max nearer to the robot, raise grid_resolution, or set accumulate to "
+            "false"
+        )
 
 
 def _overlap(shift: int, size: int) -> tuple[slice, slice]:

@@ -8,12 +8,14 @@ distortion, so they are found by projecting points of the ground into it.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.ground.arcs import Arc
 from fanet_ros.ground.camera_model import CameraModel
+from fanet_ros.ground.errors import NoGroundError
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.settings import Size
@@ -25,6 +27,8 @@ OUTSIDE = -1
 
 _STEP = 0.5  # of a pixel along a bearing while pixels are sought: none that a bearing crosses for longer is missed
 _MOST = 32_000  # bearings, or samples of one; cv2.remap takes images of less than 32767
+_MOST_SAMPLES = 4_000_000  # of all bearings; they take 100 MB and a second or two, which grows with them
+_SAMPLES_AT_ONCE = 200_000  # projecting takes some 150 bytes a sample
 _COARSE_BEARINGS, _COARSE_LEVELS = 193, 65  # where the density of pixels is measured
 
 
@@ -35,8 +39,21 @@ def is_inside(pixels: Floats, mask_size: Size) -> NDArray[np.bool_]:
         return (u >= -0.5) & (u < mask_size.width - 0.5) & (v >= -0.5) & (v < mask_size.height - 0.5)
 
 
+class _Crossed(NamedTuple):
+    """What BearingTable has as attributes, of some of the bearings."""
+
+    pixels: NDArray[np.int16]
+    foot_ranges: NDArray[np.float32]
+    reach: NDArray[np.float32]
+
+
 class BearingTable:
     """The pixels of every bearing from near to far.
+
+    Bearings are as dense as columns of pixels, rays of the scan and cells of the grid, and sampled twice a pixel, as
+    long as that makes no more than 4 million samples. Beyond, they are thinned: first what the grid alone asks for
+    (cells between bearings take the nearest one), then bearings and samples alike, as for masks above 1920x1080; some
+    of their pixels are then not looked at.
 
     Attributes:
         pixels: int16 (bearings, samples, 2), column and row of the pixels a bearing crosses, no pixel twice in a row;
@@ -66,9 +83,12 @@ class BearingTable:
             model: of the camera.
             pose: with the camera above the ground.
             mask_size: of the masks.
-            settings: ranges; bearings are also no farther apart than rays of the scan, nor than cells at the far end.
+            settings: ranges, and how dense scan and grid are.
             ground_points: float32 (H, W, 3), where the middles of the pixels see the ground, NaN where they do not.
             is_in_range: bool (H, W), whether that is within range; somewhere it is.
+
+        Raises:
+            NoGroundError: so little ground is in sight that it lies between all bearings.
         """
         self._model, self._pose, self._mask_size, self._settings = model, pose, mask_size, settings
         self._height = pose.translation[2] - settings.ground_z
@@ -102,11 +122,15 @@ class BearingTable:
         along = _largest_step(pixels[:, 1:] - pixels[:, :-1], axis=0) / np.abs(np.diff(levels))
         across = _largest_step(pixels[1:] - pixels[:-1], axis=1) / np.diff(bearings)
         reach = min(farthest, height / math.tan(highest))
-        wanted = np.maximum(across, max(1.0 / settings.scan_angle_increment, reach / settings.grid_resolution))
-        self._bearings = _spread(bearings, wanted, 1.0)
+        needed = np.maximum(across, 1.0 / settings.scan_angle_increment)
+        wanted = np.maximum(needed, reach / settings.grid_resolution)
+        along = np.maximum(along, 1.0)
+        share = _MOST_SAMPLES / (_count(bearings, needed, 1.0) * _count(levels, along, _STEP))
+        coarser = max(1.0, 1.0 / math.sqrt(share))
+        self._levels = _spread(levels, along, _STEP * coarser)
+        self._bearings = _spread(bearings, wanted, 1.0, min(_MOST, _MOST_SAMPLES // len(self._levels)))
         per_pixel = len(self._bearings) / max(1.0, float((across * np.diff(bearings)).sum()))
         self.neighbours = math.ceil(per_pixel + 0.5)
-        self._levels = _spread(levels, np.maximum(along, 1.0), _STEP)
         self.directions = np.stack([np.cos(self._bearings), np.sin(self._bearings)], axis=-1).astype(np.float32)
         self.foot = self._foot.astype(np.float32)
 
@@ -133,7 +157,35 @@ class BearingTable:
     # -- which pixels they cross ---------------------------------------------------------------------------------------
 
     def _walk(self) -> None:
-        exact, ranges, points = self._project(self._bearings, self._levels)
+        at_once = max(1, _SAMPLES_AT_ONCE // len(self._levels))
+        chunks = [slice(first, first + at_once) for first in range(0, len(self._bearings), at_once)]
+        crossed = [self._cross(chunk) for chunk in chunks]
+        count = max(found.pixels.shape[1] for found in crossed)
+        shape = (len(self._bearings), count)
+        self.pixels = np.full((*shape, 2), OUTSIDE, np.int16)
+        self.foot_ranges = np.full(shape, np.inf, np.float32)
+        self.points = np.full((*shape, 2), np.nan, np.float32)
+        for chunk, found in zip(chunks, crossed, strict=True):
+            width = found.pixels.shape[1]
+            self.pixels[chunk, :width] = found.pixels
+            self.foot_ranges[chunk, :width] = found.foot_ranges
+            outward = (
+                self.directions[chunk, None]
+                * np.where(np.isinf(found.foot_ranges), np.float32(np.nan), found.foot_ranges)[..., None]
+            )
+            self.points[chunk, :width] = self.foot + outward
+        self.is_seen = self.pixels[..., 0] != OUTSIDE
+        if not self.is_seen.any():
+            raise NoGroundError(
+                "the camera sees too little ground within range for one pixel of a bearing: correct its pose or "
+                "calibration, range_min or range_max"
+            )
+        self.reach = np.concatenate([found.reach for found in crossed])
+
+    def _cross(self, chunk: slice) -> _Crossed:
+        """Find the pixels that some of the bearings cross."""
+        bearings = self._bearings[chunk]
+        exact, ranges, points = self._project(bearings, self._levels)
         is_seen = ~np.isnan(exact[..., 0])
         pixels = np.where(is_seen[..., None], np.floor(exact + 0.5), OUTSIDE).astype(np.int16)
         joined = pixels.view(np.int32)[..., 0]  # both coordinates as one number, to compare them at once
@@ -141,26 +193,20 @@ class BearingTable:
         is_new[:, 0] = is_seen[:, 0]
         is_new[:, 1:] = joined[:, 1:] != joined[:, :-1]
         place = np.cumsum(is_new, axis=1) - 1
-        count = int(place[:, -1].max()) + 1
         rows, columns = np.nonzero(is_new)
         to = rows, place[rows, columns]
-        shape = (len(self._bearings), count)
-        self.pixels = np.full((*shape, 2), OUTSIDE, np.int16)
-        self.pixels[to] = pixels[rows, columns]
+        shape = (len(bearings), int(place[:, -1].max()) + 1)
+        crossed = np.full((*shape, 2), OUTSIDE, np.int16)
+        crossed[to] = pixels[rows, columns]
         # a pixel was entered somewhere between the sample before and its first one
         middles = np.concatenate([ranges[:1], (ranges[1:] + ranges[:-1]) / 2])
-        self.foot_ranges = np.full(shape, np.inf, np.float32)
-        self.foot_ranges[to] = middles[columns]
-        self.points = np.full((*shape, 2), np.nan, np.float32)
-        directions = np.stack([np.cos(self._bearings), np.sin(self._bearings)], axis=-1)
-        self.points[to] = self._foot + directions[rows] * middles[columns, None]
-        self.is_seen = np.zeros(shape, bool)
-        self.is_seen[to] = is_seen[rows, columns]
-        self.reach = self._reaches(is_seen, points)
-
-    def _reaches(self, is_seen: NDArray[np.bool_], points: Floats) -> NDArray[np.float32]:
-        """How far each bearing sees (bearings,): range_max where the image would have shown more; 0 for nothing."""
+        foot_ranges = np.full(shape, np.inf, np.float32)
+        foot_ranges[to] = middles[columns]
         base_ranges = np.hypot(points[..., 0], points[..., 1])
+        return _Crossed(crossed, foot_ranges, self._reaches(is_seen, base_ranges))
+
+    def _reaches(self, is_seen: NDArray[np.bool_], base_ranges: Floats) -> NDArray[np.float32]:
+        """How far each bearing sees (bearings,): range_max where the image would have shown more; 0 for nothing."""
         end = is_seen.shape[1] - 1
         last = end - is_seen[:, ::-1].argmax(axis=1)
         rows = np.arange(len(last))
@@ -176,16 +222,26 @@ def _largest_step(differences: Floats, axis: int) -> Floats:
     return largest
 
 
-def _spread(ends: Floats, density: Floats, step: float) -> Floats:
+def _cumulated(ends: Floats, density: Floats) -> Floats:
+    """Units from the first end to each (N,); as density varies within, a little more than the denser neighbour's."""
+    padded = np.maximum(density, np.maximum(np.append(density[1:], 0), np.insert(density[:-1], 0, 0))) * 1.05
+    return np.concatenate([[0.0], np.cumsum(padded * np.abs(np.diff(ends)))])
+
+
+def _count(ends: Floats, density: Floats, step: float) -> int:
+    """How many positions `_spread` returns when it may."""
+    return max(2, math.ceil(_cumulated(ends, density)[-1] / step) + 1)
+
+
+def _spread(ends: Floats, density: Floats, step: float, most: int = _MOST) -> Floats:
     """Return positions from the first end to the last, with no two neighbours more than `step` apart.
 
     Args:
         ends: (N,) of N - 1 intervals, rising or falling.
-        density: (N - 1,) units per radian in each; as it varies within, a little more than the denser neighbour's is
-            taken.
+        density: (N - 1,) units per radian in each.
         step: in units.
+        most: positions; where there would be more, all of them are farther apart.
     """
-    padded = np.maximum(density, np.maximum(np.append(density[1:], 0), np.insert(density[:-1], 0, 0))) * 1.05
-    cumulated = np.concatenate([[0.0], np.cumsum(padded * np.abs(np.diff(ends)))])
-    count = min(_MOST, max(2, math.ceil(cumulated[-1] / step) + 1))
+    cumulated = _cumulated(ends, density)
+    count = min(most, _count(ends, density, step))
     return np.interp(np.linspace(0.0, cumulated[-1], count), cumulated, ends)

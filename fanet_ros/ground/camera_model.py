@@ -15,6 +15,15 @@ from fanet_ros.settings import MAX_SIDE, Size
 _MAX_ERROR = 0.02
 """Rays that do not come back to their pixel of the image within this many pixels are refused."""
 
+_FOCAL_LENGTHS = (0.05, 1000.0)
+"""In sides of the image: from a fisheye that sees three turns to a telescope."""
+
+_MOST_SIDES_AWAY = 10.0
+"""Of the optical axis from the image's middle; a region of interest is far from it, but on the sensor."""
+
+_LARGEST_COEFFICIENT = 1e6
+"""Of distortion. Calibrated ones are below 100, but those of a rational model may cancel each other."""
+
 
 @dataclass(frozen=True)
 class RegionOfInterest:
@@ -116,7 +125,7 @@ class CameraModel:
             float32 (H, W, 3) unit directions in the optical frame; NaN where the lens model cannot be inverted.
 
         Raises:
-            CalibrationError: a side of the mask is less than 2 pixels.
+            CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
         """
         scale = self._scale(mask_size)
         if mask_size not in self._rays:
@@ -142,7 +151,7 @@ class CameraModel:
             behind the camera or beyond the range of the lens model.
 
         Raises:
-            CalibrationError: a side of the mask is less than 2 pixels.
+            CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
         """
         return self._pixels(np.asarray(points, np.float64)) / self._scale(mask_size)
 
@@ -167,8 +176,11 @@ class CameraModel:
 
     def _scale(self, mask_size: Size) -> NDArray[np.float64]:
         """Pixels of the image for one of the mask, along x and y."""
-        if min(mask_size) < 2:
-            raise CalibrationError(f"camera model: received a mask of {mask_size} pixels, expected at least 2x2")
+        if not all(2 <= side <= MAX_SIDE for side in mask_size):
+            raise CalibrationError(
+                f"camera model: received a mask of {mask_size} pixels, expected at least 2x2 and at most {MAX_SIDE} a "
+                "side"
+            )
         image = self.calibration.image_size
         return np.array([(image.width - 1) / (mask_size.width - 1), (image.height - 1) / (mask_size.height - 1)])
 
@@ -187,14 +199,11 @@ def _check(calibration: Calibration, rectified: bool) -> None:
             "the camera is not calibrated (K is zero in its CameraInfo): calibrate it, for example with "
             "camera_calibration, and have its driver load the result"
         )
-    focal = (calibration.p[0], calibration.p[5]) if rectified else (calibration.k[0], calibration.k[4])
-    if min(focal) <= 0:
-        matrix = "P" if rectified else "K"
-        raise CalibrationError(f"camera calibration: the focal lengths in {matrix} are {focal}, expected more than 0")
-    if rectified:
-        rotation = np.array(calibration.r).reshape(3, 3)
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
-            raise CalibrationError(f"camera calibration: R is {calibration.r}, expected a rotation")
+    if max(map(abs, calibration.d), default=0.0) > _LARGEST_COEFFICIENT:
+        raise CalibrationError(
+            f"camera calibration: d is {calibration.d}, expected distortion coefficients of {_LARGEST_COEFFICIENT:g} "
+            "at most; calibrate the camera again"
+        )
     x, y, width, height = calibration.region
     image = calibration.image_size
     is_inside = x >= 0 and y >= 0 and x + width <= calibration.width and y + height <= calibration.height
@@ -203,4 +212,31 @@ def _check(calibration: Calibration, rectified: bool) -> None:
             f"camera calibration: an image of {calibration.width}x{calibration.height} pixels with the region "
             f"of interest {width}x{height} at ({x}, {y}) and binning {calibration.binning} is impossible: its sides "
             f"must be from 2 to {MAX_SIDE} pixels after binning, and the region inside the image"
+        )
+    _check_matrix(calibration, rectified)
+    if rectified:
+        rotation = np.array(calibration.r).reshape(3, 3)
+        if np.abs(rotation).max() > 2 or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+            raise CalibrationError(f"camera calibration: R is {calibration.r}, expected a rotation")
+
+
+def _check_matrix(calibration: Calibration, rectified: bool) -> None:
+    """Refuse focal lengths and an optical axis that no camera with such an image has; they make tables without end."""
+    name, matrix, width = ("P", calibration.p, 4) if rectified else ("K", calibration.k, 3)
+    focal, centre, skew = (matrix[0], matrix[width + 1]), (matrix[2], matrix[width + 2]), matrix[1]
+    size = (calibration.width, calibration.height)
+    if min(focal) <= 0:
+        raise CalibrationError(f"camera calibration: the focal lengths in {name} are {focal}, expected more than 0")
+    image = f"for an image of {calibration.width}x{calibration.height} pixels"
+    least, most = _FOCAL_LENGTHS
+    if not all(least * side <= length <= most * side for length, side in zip(focal, size, strict=True)):
+        raise CalibrationError(
+            f"camera calibration: the focal lengths in {name} are {focal} {image}, expected from {least:g} to {most:g} "
+            "times its sides; are width, height and the matrix of the same calibration?"
+        )
+    away = [abs(at - side / 2) / side for at, side in zip(centre, size, strict=True)]
+    if max(away) > _MOST_SIDES_AWAY or abs(skew) > focal[0]:
+        raise CalibrationError(
+            f"camera calibration: the optical axis in {name} is at {centre} with a skew of {skew:g} {image}, expected "
+            f"it at most {_MOST_SIDES_AWAY:g} of its sides from its middle, and a skew below the focal length"
         )

@@ -16,6 +16,8 @@ from fanet_ros.settings import Size
 FREE, OCCUPIED, UNSEEN = 0, 100, -1
 """As nav_msgs/OccupancyGrid has them."""
 
+_CELLS_AT_ONCE = 200_000  # projecting takes some 150 bytes a cell
+
 # an obstacle's pixels above its foot do not lie on the ground; its foot is stamped afterwards
 _OCCUPANCY_OF = np.full(256, UNSEEN, np.int8)
 _OCCUPANCY_OF[Kind.FREE] = FREE
@@ -29,15 +31,18 @@ class GridTable:
         self, model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings, bearings: BearingTable
     ) -> None:
         self._shape = (settings.grid_height, settings.grid_width)
-        x = settings.grid_x_min + (np.arange(settings.grid_width) + 0.5) * settings.grid_resolution
-        y = settings.grid_y_min + (np.arange(settings.grid_height) + 0.5) * settings.grid_resolution
-        columns, rows = np.meshgrid(x, y)
-        centres = np.column_stack([columns.ravel(), rows.ravel(), np.full(columns.size, settings.ground_z)])
-        self._pixels = _pixels_of(centres, model, pose, mask_size, settings).reshape(*self._shape, 2)
-        flat = centres[:, :2].astype(np.float32)
-        self._bearings = bearings.nearest(flat).astype(np.intp)
-        foot = pose.position[:2].astype(np.float32)
-        self._foot_ranges = np.hypot(flat[:, 0] - foot[0], flat[:, 1] - foot[1]).reshape(self._shape)
+        self._pixels = np.empty((*self._shape, 2), np.int16)
+        self._bearings = np.empty(self._shape, np.intp)
+        self._foot_ranges = np.empty(self._shape, np.float32)
+        at_once = max(1, _CELLS_AT_ONCE // settings.grid_width)
+        for first in range(0, settings.grid_height, at_once):
+            rows = slice(first, first + at_once)
+            centres = _centres(settings, rows)
+            shape = self._bearings[rows].shape
+            self._pixels[rows] = _pixels_of(centres, model, pose, mask_size, settings).reshape(*shape, 2)
+            flat = centres[:, :2].astype(np.float32)
+            self._bearings[rows] = bearings.nearest(flat).reshape(shape)
+            self._foot_ranges[rows] = np.hypot(*(flat - bearings.foot).T).reshape(shape)
         self._corner = np.array([settings.grid_x_min, settings.grid_y_min], np.float32)
         self._resolution = np.float32(settings.grid_resolution)
         self._grid = np.empty(self._shape, np.int8)
@@ -68,7 +73,7 @@ class GridTable:
             borderValue=int(Kind.UNKNOWN),
         )
         cv2.LUT(self._kinds, _OCCUPANCY_OF.view(np.uint8), dst=self._grid.view(np.uint8))
-        np.take(contact_ranges, self._bearings, out=self._contacts.reshape(-1), mode="clip")
+        np.take(contact_ranges, self._bearings, out=self._contacts, mode="clip")
         np.greater(self._foot_ranges, self._contacts, out=self._is_hidden)
         np.putmask(self._grid, self._is_hidden, UNSEEN)
         columns, rows = np.floor((contacts - self._corner) / self._resolution).astype(np.intp).T
@@ -76,6 +81,14 @@ class GridTable:
         is_in_grid = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         self._grid[rows[is_in_grid], columns[is_in_grid]] = OCCUPIED
         return self._grid
+
+
+def _centres(settings: GroundSettings, rows: slice) -> NDArray[np.float64]:
+    """Middles of the cells of some rows in the base frame, float64 (N, 3), metres."""
+    x = settings.grid_x_min + (np.arange(settings.grid_width) + 0.5) * settings.grid_resolution
+    y = settings.grid_y_min + (np.arange(settings.grid_height)[rows] + 0.5) * settings.grid_resolution
+    columns, lines = np.meshgrid(x, y)
+    return np.column_stack([columns.ravel(), lines.ravel(), np.full(columns.size, settings.ground_z)])
 
 
 def _pixels_of(

@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 
 _EYE = np.eye(3)
 _ITERATIONS = (6, 24, 120)  # one after the other for those pixels that the last number was not enough for
+_NOTHING = 1e-30  # a leading coefficient below it changes no root that matters, but overflows on the way there
 _PINHOLE_LENGTHS = (4, 5, 8, 12, 14)
 
 
@@ -56,12 +57,13 @@ class PinholeLens(Lens):
         with np.errstate(divide="ignore", invalid="ignore"):
             flat = np.where(in_front[:, None], points[:, :2] / z[:, None], np.nan)
         if not self._is_ideal:
-            usable = flat[:, 0] ** 2 + flat[:, 1] ** 2 < self._largest_r2
-            safe = np.zeros((len(points), 3))
-            safe[:, 2] = 1.0
-            safe[usable, :2] = flat[usable]
-            projected, _ = cv2.projectPoints(safe, np.zeros(3), np.zeros(3), _EYE, self._coefficients)
-            flat = np.where(usable[:, None], projected.reshape(-1, 2), np.nan)
+            with np.errstate(over="ignore"):  # where the inverse diverged
+                usable = flat[:, 0] ** 2 + flat[:, 1] ** 2 < self._largest_r2
+            inside = _with_one(flat[usable])
+            flat[~usable] = np.nan
+            if len(inside):
+                projected, _ = cv2.projectPoints(inside, np.zeros(3), np.zeros(3), _EYE, self._coefficients)
+                flat[usable] = projected.reshape(-1, 2)
         return flat
 
     def directions(self, distorted: Array, tolerance: float) -> Array:
@@ -173,7 +175,7 @@ def _largest_monotonic_r2(coefficients: Array) -> float:
 
 
 def _smallest_positive_root(polynomial: Polynomial) -> float:
-    trimmed = polynomial.trim()
+    trimmed = polynomial.trim(_NOTHING)
     if trimmed.degree() == 0:
         return math.inf
     roots = trimmed.roots()

@@ -14,6 +14,9 @@ from fanet_ros.ground.errors import PoseError
 
 Row = tuple[float, float, float]
 
+_MOST_METRES = 10_000.0
+"""Along each axis from the base frame's origin; farther away no camera is on a robot."""
+
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # REP 103, suffix _optical
 
 
@@ -45,11 +48,12 @@ class CameraPose:
             yaw: radians; positive looks to the left.
 
         Raises:
-            PoseError: one of them is not finite.
+            PoseError: one of them is not finite, or a length more than 10 km.
         """
         values = (x, y, height, roll, pitch, yaw)
         if not all(map(math.isfinite, values)):
             raise PoseError(f"camera pose: received x, y, height, roll, pitch, yaw = {values}, expected finite numbers")
+        _check_translation((x, y, height))
         sr, cr, sp, cp, sy, cy = (f(angle) for angle in (roll, pitch, yaw) for f in (math.sin, math.cos))
         about_x = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
         about_y = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
@@ -65,7 +69,7 @@ class CameraPose:
             quaternion: x, y, z, w; of any length but zero.
 
         Raises:
-            PoseError: a number is not finite, or the quaternion's length is zero.
+            PoseError: a number is not finite, the quaternion's length is zero, or the translation is over 10 km.
         """
         x, y, z, w = (float(value) for value in quaternion)
         norm = math.sqrt(x * x + y * y + z * z + w * w)
@@ -74,6 +78,7 @@ class CameraPose:
                 f"camera pose: received translation {tuple(translation)} and quaternion {tuple(quaternion)}, expected "
                 "finite numbers and a quaternion (x, y, z, w) of length 1"
             )
+        _check_translation(translation)
         x, y, z, w = x / norm, y / norm, z / norm, w / norm
         matrix = np.array(
             [
@@ -105,6 +110,14 @@ class CameraPose:
         chord = float(np.linalg.norm(self.base_from_optical - other.base_from_optical)) / math.sqrt(8.0)
         angle = 2.0 * math.asin(min(1.0, chord))  # of the rotation between the two; |R1 - R2| = sqrt(8) sin(angle / 2)
         return angle <= radians and math.dist(self.translation, other.translation) <= metres
+
+
+def _check_translation(translation: Sequence[float]) -> None:
+    if max(map(abs, translation)) > _MOST_METRES:
+        raise PoseError(
+            f"camera pose: received the position ({', '.join(f'{value:g}' for value in translation)}) m in the base "
+            f"frame, expected at most {_MOST_METRES:g} m along each axis"
+        )
 
 
 def _rows(matrix: NDArray[np.float64]) -> tuple[Row, Row, Row]:

@@ -18,6 +18,9 @@ from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.ground.view import GroundTables, GroundView
 from fanet_ros.settings import Size
 
+_LOWEST = 0.001
+"""A camera nearer to the ground than this lies on it, metres."""
+
 _FARTHEST = 10_000.0
 """Ground points farther away than this are none, metres: there a thousandth of a pixel is many metres."""
 
@@ -30,6 +33,10 @@ class GroundProjector:
             the horizon, farther than 10 km, and where the lens model says nothing.
         points_in_range: the same with NaN also nearer than range_min and farther than range_max: for SemanticCloud.
         mask_size: as given.
+        blind_range: metres from the base frame's origin, within which ground may be unseen though it lies in the
+            camera's field of view; on every free ray of the scan it is seen from here to the scan's range_max. The
+            pixel that sees the nearest ground is often much nearer, as the lower corners of the image see it farther
+            away than its middle. Nav2's raytrace_min_range should be this, so that no unseen ground is cleared.
         pose: as given.
         settings: as given.
     """
@@ -45,13 +52,14 @@ class GroundProjector:
 
         Raises:
             NoGroundError: no pixel sees ground within range; says why.
-            CalibrationError: a side of the mask is less than 2 pixels.
+            CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
         """
         self.mask_size, self.pose, self.settings = mask_size, pose, settings
         height = pose.translation[2] - settings.ground_z
-        if height <= 0:
+        if height < _LOWEST:
+            where = f"{-height:.2f} m below the ground" if height <= -_LOWEST else "on the ground"
             raise NoGroundError(
-                f"the camera is {abs(height):.2f} m below the ground (its height is {pose.translation[2]:.2f} m in the "
+                f"the camera is {where} (its height is {pose.translation[2]:.2f} m in the "
                 f"base frame, ground_z {settings.ground_z:.2f} m): correct the camera's pose or ground_z"
             )
         self.points = _ground_points(model.rays(mask_size), pose, height, settings.ground_z)
@@ -63,7 +71,9 @@ class GroundProjector:
         self.points_in_range = np.where(is_in_range[..., None], self.points, np.float32(np.nan))
         bearings = BearingTable(model, pose, mask_size, settings, self.points, is_in_range)
         grid = GridTable(model, pose, mask_size, settings, bearings)
-        self._tables = GroundTables(bearings, grid, ScanTable(settings, bearings), mask_size, settings)
+        scan = ScanTable(settings, bearings)
+        self.blind_range = scan.blind_range
+        self._tables = GroundTables(bearings, grid, scan, mask_size, settings)
 
     def view(self, mask: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> GroundView:
         """Return one frame's results, which share their work and are computed when they are asked for.

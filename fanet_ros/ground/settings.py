@@ -13,6 +13,9 @@ MAX_CELLS, MAX_CELLS_A_SIDE = 4_000_000, 32_000
 
 MAX_OBSTACLE_PIXELS = 100
 
+MAX_METRES = 10_000.0
+"""No height and no edge of the grid is farther than this from the base frame's origin."""
+
 
 @dataclass(frozen=True)
 class GroundSettings:
@@ -51,11 +54,15 @@ class GroundSettings:
             value = getattr(self, field.name)
             if not math.isfinite(value):
                 raise SettingError(f"{field.name}: received {value}, expected a finite number")
+        for name in ("ground_z", "grid_x_min", "grid_x_max", "grid_y_min", "grid_y_max"):
+            self._check(name, abs(getattr(self, name)) <= MAX_METRES, f"from {-MAX_METRES:g} to {MAX_METRES:g} m")
         self._check("range_min", self.range_min >= 0, "0 or more")
-        self._check("range_max", self.range_min < self.range_max <= 1000, f"from range_min ({self.range_min}) to 1000")
+        self._check(
+            "range_max", self.range_min < self.range_max <= 1000, f"from range_min ({self.range_min:g}) to 1000"
+        )
         self._check("grid_resolution", 0.001 <= self.grid_resolution <= 10, "from 0.001 to 10")
-        self._check("grid_x_max", self.grid_x_max > self.grid_x_min, f"more than grid_x_min ({self.grid_x_min})")
-        self._check("grid_y_max", self.grid_y_max > self.grid_y_min, f"more than grid_y_min ({self.grid_y_min})")
+        self._check("grid_x_max", self.grid_x_max > self.grid_x_min, f"more than grid_x_min ({self.grid_x_min:g})")
+        self._check("grid_y_max", self.grid_y_max > self.grid_y_min, f"more than grid_y_min ({self.grid_y_min:g})")
         self._check("scan_angle_increment", 0.0005 <= self.scan_angle_increment <= 0.5, "from 0.0005 to 0.5")
         self._check(
             "min_obstacle_pixels",
@@ -65,7 +72,7 @@ class GroundSettings:
         cells = self.grid_width, self.grid_height
         if cells[0] * cells[1] > MAX_CELLS or max(cells) > MAX_CELLS_A_SIDE:
             raise SettingError(
-                f"grid_resolution: {self.grid_resolution} makes {self.grid_width} x {self.grid_height} cells of "
+                f"grid_resolution: {self.grid_resolution:g} makes {self.grid_width} x {self.grid_height} cells of "
                 f"{self.grid_x_max - self.grid_x_min:g} m x {self.grid_y_max - self.grid_y_min:g} m, expected at most "
                 f"{MAX_CELLS}, and {MAX_CELLS_A_SIDE} a side; make the grid smaller or its cells larger"
             )
@@ -82,7 +89,7 @@ class GroundSettings:
 
     def _check(self, name: str, is_allowed: bool, allowed: str) -> None:
         if not is_allowed:
-            raise SettingError(f"{name}: received {getattr(self, name)}, expected {allowed}")
+            raise SettingError(f"{name}: received {getattr(self, name):g}, expected {allowed}")
 
 
 def _cells(length: float, resolution: float) -> int:

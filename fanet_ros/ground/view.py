@@ -111,7 +111,7 @@ class GroundView:
         tables = self._tables
         not_free = tables.runs.first(np.not_equal(self._along, Kind.FREE, out=tables.flags))
         hit = tables.runs.first(np.greater_equal(self._along, Kind.FLAT, out=tables.flags))
-        return tables.scan.fill(not_free, hit)
+        return tables.scan.fill(not_free, hit, self._contacts if tables.scan.needs_contacts else None)
 
     @cached_property
     def _obstacle_points(self) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from time import perf_counter
 from typing import Any
 
@@ -18,15 +18,16 @@ from vision_msgs.msg import LabelInfo
 from fanet_ros.errors import FanetError
 from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.ros import qos
-from fanet_ros.ros.conversions import UnusableImageError, frame_from_image
+from fanet_ros.ros.conversions import UnusableImageError
 from fanet_ros.ros.free_space import FreeSpace
 from fanet_ros.ros.ground_diagnostics import GroundDiagnostics, GroundState, GroundStatistics
-from fanet_ros.ros.ground_messages import SemanticCloudMessage
+from fanet_ros.ros.ground_messages import ids_from_image
 from fanet_ros.ros.ground_model import GroundModel, NotReadyError
 from fanet_ros.ros.ground_outputs import SEMANTIC_POINTS, GroundOutputs
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node
-from fanet_ros.ros.transforms import Transforms
+from fanet_ros.ros.semantic_points import SemanticPairs, WaitingMask
+from fanet_ros.ros.transforms import TransformError, Transforms
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
 
@@ -34,17 +35,6 @@ _GEOMETRIC = frozenset({"free_space", "obstacle_scan", "obstacle_points", SEMANT
 _IMAGE_TYPE = "sensor_msgs/msg/Image"
 _FOLLOW_INTERVAL_S = 0.2
 _REPORT_INTERVAL_S = 1.0
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A mask whose semantic points wait for its confidence."""
-
-    header: Header  # of the mask
-    ground_header: Header
-    mask: NDArray[np.uint8]
-    cloud: SemanticCloudMessage
-    spent_ms: float
 
 
 class DrivableAreaNode(Node):
@@ -58,8 +48,9 @@ class DrivableAreaNode(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("drivable_area", **kwargs)
         RosLogHandler.install(self.get_logger())
-        self._parameter_server = ParameterServer(self, DrivableAreaParameters)
         self._transforms = Transforms(self)
+        self._parameter_server = ParameterServer(self, DrivableAreaParameters, on_change=self._listen_to_tf)
+        self._listen_to_tf()
         self._model = GroundModel(self._transforms)
         self._free_space = FreeSpace(self._transforms)
         self._outputs = GroundOutputs(self)
@@ -68,8 +59,7 @@ class DrivableAreaNode(Node):
         self._logged_fault = ""
         self._mask_subscription: Any = None
         self._confidence_subscription: Any = None
-        self._pending: _Pending | None = None
-        self._confidence: Image | None = None
+        self._pairs = SemanticPairs(lambda: bool(self.count_publishers(self.resolve_topic_name("confidence"))))
         full_name = f"{self.get_namespace()}/{self.get_name()}".lstrip("/")
         self._diagnostics = GroundDiagnostics(full_name)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -92,15 +82,13 @@ class DrivableAreaNode(Node):
         if not wanted:
             return
         try:
-            mask = _mask_from(message)
+            self._work(message.header, ids_from_image(message), wanted, started)
         except UnusableImageError as error:
-            self._statistics.count_refused(str(error))
-            self.get_logger().error(f"mask refused: {error}", throttle_duration_sec=1.0)
-            return
-        try:
-            self._work(message.header, mask, wanted, started)
+            self._refuse("mask", error)
         except FanetError as error:
             self._fail(error)
+        except Exception as error:  # numbers that nobody thought of: told, and survived, like the others
+            self._fail(FanetError(f"{type(error).__name__}: {error}"))
 
     def _work(self, header: Header, mask: NDArray[np.uint8], wanted: frozenset[str], started: float) -> None:
         if self._parameter_server.faults:
@@ -109,76 +97,77 @@ class DrivableAreaNode(Node):
         kinds = self._model.kinds(settings)
         if "drivable_mask" in wanted:
             self._outputs.publish_drivable_mask(mask, kinds, header)
-        if not wanted & _GEOMETRIC:
-            self._statistics.count_processed((perf_counter() - started) * 1e3)
-            return
-        projector = self._model.projector(header, Size(mask.shape[1], mask.shape[0]), settings)
-        view = projector.view(mask, kinds)
-        ground_header = Header(stamp=header.stamp, frame_id=settings.base_frame)
-        self._outputs.publish_obstacles(wanted, view, ground_header)
-        note = ""
-        if "free_space" in wanted:
-            free_space = self._free_space.observe(view.occupancy(), ground_header, settings)
-            self._outputs.publish_free_space(free_space, settings)
-            note = free_space.note
-        self._succeed(note)
-        spent_ms = (perf_counter() - started) * 1e3
-        if SEMANTIC_POINTS in wanted:
-            cloud = self._model.cloud(projector)
-            self._pending = _Pending(header, ground_header, mask, cloud, spent_ms)
-            self._publish_semantic_points()
+        notes: list[str] = []
+        waiting = None
+        if wanted & _GEOMETRIC:
+            projector = self._model.projector(header, Size(mask.shape[1], mask.shape[0]), settings)
+            view = projector.view(mask, kinds)
+            ground_header = Header(stamp=header.stamp, frame_id=settings.base_frame)
+            self._outputs.publish_obstacles(wanted, view, ground_header)
+            if "free_space" in wanted:
+                grid = self._free_space.observe(view.occupancy(), ground_header, settings)
+                if grid is not None:
+                    self._outputs.publish_free_space(grid)
+                notes += [self._free_space.note] if self._free_space.note else []
+            notes += self._model.notes(header, mask)
+            if SEMANTIC_POINTS in wanted:
+                waiting = WaitingMask(header, ground_header, mask, self._model.cloud(projector), _since(started))
+        self._succeed(notes)
+        if waiting is None:
+            self._statistics.count_processed(_since(started))
         else:
-            self._statistics.count_processed(spent_ms)
+            self._pairs.add_mask(waiting)
+            self._publish_semantic_points()
 
     def _on_confidence(self, message: Image) -> None:
-        self._confidence = message
+        self._pairs.add_confidence(message)
         self._publish_semantic_points()
 
     def _publish_semantic_points(self) -> None:
-        """Publish the points of the mask that waits, if its confidence is there or there will be none."""
-        pending, message = self._pending, self._confidence
-        if pending is None:
-            return
         started = perf_counter()
-        confidence = None
-        if self.count_publishers(self.resolve_topic_name("confidence")):
-            if message is None or message.header.stamp != pending.header.stamp:
-                return  # it comes after its mask; a newer mask takes the place of one whose confidence was lost
-            try:
-                confidence = _mask_from(message)
-                if confidence.shape != pending.mask.shape:
-                    raise UnusableImageError(
-                        "size",
-                        f"confidence of {confidence.shape[::-1]} pixels for a mask of {pending.mask.shape[::-1]}",
-                    )
-            except UnusableImageError as error:
-                self._statistics.count_refused(str(error))
-                self._pending = None
-                return
-        else:
-            self._statistics.without_confidence += 1
-        self._pending = None
-        self._outputs.publish_semantic_points(pending.cloud, pending.ground_header, pending.mask, confidence)
-        self._statistics.count_processed(pending.spent_ms + (perf_counter() - started) * 1e3)
+        try:
+            pair = self._pairs.take()
+        except UnusableImageError as error:
+            self._refuse("confidence", error)
+            return
+        if pair is not None:
+            waiting, points = pair
+            self._outputs.publish_semantic_points(points)
+            self._statistics.count_processed(waiting.spent_ms + _since(started))
 
-    def _succeed(self, note: str) -> None:
-        self._state = GroundState(note=note, facts=self._model.facts())
+    def _refuse(self, what: str, error: UnusableImageError) -> None:
+        self._statistics.count_refused(str(error))
+        self.get_logger().error(f"{what} refused: {error}", throttle_duration_sec=1.0)
+
+    def _succeed(self, notes: list[str]) -> None:
+        self._state = GroundState(note="; ".join(notes))
         if self._logged_fault:
             self.get_logger().info("the ground is known again")
             self._logged_fault = ""
 
     def _fail(self, error: FanetError) -> None:
-        fault, is_waiting = str(error), isinstance(error, NotReadyError)
-        self._state = GroundState(fault, is_waiting, facts=self._model.facts())
+        fault = str(error)
+        self._state = GroundState(fault, isinstance(error, NotReadyError) or getattr(error, "is_early", False))
         if isinstance(error, NotReadyError):
             subscription, message_type = self._beside_masks[error.topic]
             topic = subscription.topic_name
             why = explain_silence(self, topic, message_type, subscription.qos_profile)
             self._state.fault = f"{fault}, on {topic}: {why}"
-        if fault != self._logged_fault:
-            self._logged_fault = fault
-            log = self.get_logger().info if is_waiting else self.get_logger().error
-            log(f"nothing is published: {self._state.fault}")
+        self._forget_free_space()
+        without_numbers = re.sub(r"[\d.]+", "", fault)  # times in it differ from mask to mask
+        if without_numbers != self._logged_fault:
+            self._logged_fault = without_numbers
+            text = f"nothing is published: {self._state.fault}"
+            if self._state.is_waiting:  # one call for each: rclpy ties a place in the code to a severity
+                self.get_logger().info(text)
+            else:
+                self.get_logger().error(text)
+
+    def _forget_free_space(self) -> None:
+        """Take back the last grid, which the topic would keep for all that subscribe later."""
+        grid = self._free_space.forget()
+        if grid is not None:
+            self._outputs.publish_free_space(grid)
 
     # the rest --------------------------------------------------------------------------------------------------------
 
@@ -190,20 +179,37 @@ class DrivableAreaNode(Node):
             self._mask_subscription = self._listen(Image, "mask", self._on_mask, qos.newest())
         elif not wanted and self._mask_subscription is not None:
             self.destroy_subscription(self._mask_subscription)
-            self._mask_subscription = self._pending = None
+            self._mask_subscription = None
+        if "free_space" not in wanted:
+            self._forget_free_space()
         if SEMANTIC_POINTS in wanted and self._confidence_subscription is None:
             self._confidence_subscription = self._listen(Image, "confidence", self._on_confidence, qos.newest())
         elif SEMANTIC_POINTS not in wanted and self._confidence_subscription is not None:
             self.destroy_subscription(self._confidence_subscription)
-            self._confidence_subscription = self._confidence = self._pending = None
+            self._confidence_subscription = None
+            self._pairs.forget()
+
+    def _listen_to_tf(self) -> None:
+        """Begin early, where TF will be needed: what it has told before it was listened to comes a moment later."""
+        settings = self._parameter_server.values
+        if not settings.camera_height or settings.accumulate:
+            try:
+                self._transforms.listen()
+            except TransformError:
+                return  # told with the first mask
 
     def _publish_diagnostics(self) -> None:
+        silence = self._silence()
+        if silence:
+            self._forget_free_space()
+        self._state.facts = self._model.facts()
         report = self._diagnostics.report(
             self.get_clock().now(),
             self._state,
             self._statistics,
+            self._pairs,
             wanted=self._outputs.wanted(),
-            silence=self._silence(),
+            silence=silence,
             parameter_faults=self._parameter_server.faults,
         )
         self._diagnostics_publisher.publish(report)
@@ -223,19 +229,9 @@ class DrivableAreaNode(Node):
             )
 
 
-def _mask_from(message: Image) -> NDArray[np.uint8]:
-    """Return the ids of a mono8 image, uint8 (H, W), contiguous.
-
-    Raises:
-        UnusableImageError: it is no such image.
-    """
-    if message.encoding not in ("mono8", "8UC1"):
-        raise UnusableImageError(
-            "encoding", f"encoding '{message.encoding}', expected mono8: class ids, as the segmentation node's ~/mask"
-        )
-    message.encoding = "mono8"
-    frame, _ = frame_from_image(message)
-    return np.ascontiguousarray(frame[..., 0])
+def _since(started: float) -> float:
+    """Return the milliseconds since a `perf_counter`."""
+    return (perf_counter() - started) * 1e3
 
 
 def main() -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from builtin_interfaces.msg import Time as TimeMessage
+from geometry_msgs.msg import Transform
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from fanet_ros.ground.accumulate import OccupancyAccumulator
+from fanet_ros.ground.grid import UNSEEN
 from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.ros.transforms import TransformError, Transforms
+
+_PATIENCE_S = 1.0  # without odometry: what was summed up is kept, and nothing goes out meanwhile
+_ODOMETRY_HINT = "is odometry running, and odom_frame its frame?"
 
 
 @dataclass(frozen=True)
@@ -23,48 +29,98 @@ class FreeSpaceGrid:
         occupancy: int8, (cells along y, cells along x): 0 free, 100 not drivable, -1 unseen.
         header: with the frame of the grid.
         origin: x and y of the corner of the first cell, metres.
-        note: why it is not what was asked for; empty if it is.
+        resolution: side of a cell, metres.
+        ground_z: height of the grid, metres.
     """
 
     occupancy: NDArray[np.int8]
     header: Header
     origin: tuple[float, float]
-    note: str = ""
+    resolution: float
+    ground_z: float
 
 
 class FreeSpace:
-    """Hands grids on as they are, or sums them up."""
+    """Hands grids on as they are, or sums them up.
+
+    Attributes:
+        note: why the last grid is not what was asked for; empty if it is.
+    """
 
     def __init__(self, transforms: Transforms) -> None:
         self._transforms = transforms
         self._accumulator: OccupancyAccumulator | None = None
         self._made_of: tuple[GroundSettings, str, str, float] | None = None
+        self._last_s = -math.inf
+        self._last_grid: FreeSpaceGrid | None = None
+        self.note = ""
 
-    def observe(self, occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters) -> FreeSpaceGrid:
-        """Return the grid to publish after one more frame.
+    def observe(
+        self, occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters
+    ) -> FreeSpaceGrid | None:
+        """Return the grid to publish after one more frame; None where this frame adds none.
 
         Args:
             occupancy: of the frame, in the base frame, as GroundView.occupancy returns it.
             header: the mask's stamp and the base frame.
             settings: say whether to sum up, where and for how long.
+
+        Raises:
+            SettingError: the grid is too large to be summed up.
         """
-        ground = settings.ground_settings()
-        single = FreeSpaceGrid(occupancy, header, (ground.grid_x_min, ground.grid_y_min))
-        if not settings.accumulate:
+        self.note = ""
+        if settings.accumulate:
+            grid = self._sum_up(occupancy, header, settings)
+        else:
             self._accumulator = None
-            return single
+            grid = _single(occupancy, header, settings)
+        self._last_grid = grid or self._last_grid
+        return grid
+
+    def forget(self) -> FreeSpaceGrid | None:
+        """Return a grid of nothing but unseen cells in place of the last one; None where nothing went out before.
+
+        The topic keeps its last message for whoever subscribes later, and Nav2's static layer keeps it for ever: what
+        is no longer known must not stay there.
+        """
+        self._accumulator = None
+        last, self._last_grid = self._last_grid, None
+        return None if last is None else replace(last, occupancy=np.full_like(last.occupancy, UNSEEN))
+
+    def _sum_up(
+        self, occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters
+    ) -> FreeSpaceGrid | None:
+        now_s = _seconds(header.stamp)
         try:
-            base = self._transforms.lookup(settings.odom_frame, header.frame_id, header.stamp)
+            base = self._transforms.lookup(settings.odom_frame, header.frame_id, header.stamp, hint=_ODOMETRY_HINT)
         except TransformError as error:
-            self._accumulator = None  # it would be somewhere else when TF comes back
-            return FreeSpaceGrid(occupancy, header, single.origin, f"~/free_space is not accumulated: {error}")
+            if self._accumulator is not None and 0 <= now_s - self._last_s <= _PATIENCE_S:
+                return None
+            self._accumulator = None
+            self.note = f"~/free_space is not accumulated: {error}"
+            return _single(occupancy, header, settings)
+        ground = settings.ground_settings()
         made_of = (ground, settings.odom_frame, header.frame_id, settings.memory_s)
         if self._accumulator is None or self._made_of != made_of:
             self._accumulator = OccupancyAccumulator(memory_s=settings.memory_s)
             self._made_of = made_of
-        q = base.rotation
-        yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
-        stamp_s = header.stamp.sec + header.stamp.nanosec / 1e9
-        pose = (base.translation.x, base.translation.y, yaw)
-        summed, x, y = self._accumulator.update(occupancy, ground, pose, stamp_s)
-        return FreeSpaceGrid(summed, Header(stamp=header.stamp, frame_id=settings.odom_frame), (x, y))
+        pose = (base.translation.x, base.translation.y, _yaw(base))
+        summed, x, y = self._accumulator.update(occupancy, ground, pose, now_s)
+        self._last_s = now_s
+        in_odom = Header(stamp=header.stamp, frame_id=settings.odom_frame)
+        height = base.translation.z + settings.ground_z
+        return FreeSpaceGrid(summed, in_odom, (x, y), settings.grid_resolution, height)
+
+
+def _single(occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters) -> FreeSpaceGrid:
+    origin = (settings.grid_x_min, settings.grid_y_min)
+    return FreeSpaceGrid(occupancy, header, origin, settings.grid_resolution, settings.ground_z)
+
+
+def _seconds(stamp: TimeMessage) -> float:
+    return stamp.sec + stamp.nanosec / 1e9
+
+
+def _yaw(transform: Transform) -> float:
+    q = transform.rotation
+    return math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))

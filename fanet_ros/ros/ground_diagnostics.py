@@ -10,7 +10,10 @@ from time import monotonic
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.time import Time
 
+from fanet_ros.ros.semantic_points import SemanticPairs
+
 _WINDOW = 100
+_FEW = 2  # masks between two reports whose confidence may get lost without a warning
 
 
 @dataclass
@@ -38,7 +41,6 @@ class GroundStatistics:
         self.processed = 0
         self.refused = 0
         self.last_refusal = ""
-        self.without_confidence = 0
         self._last_arrival: float | None = None
         self._began = monotonic()
         self._times_ms: deque[float] = deque(maxlen=_WINDOW)
@@ -79,6 +81,7 @@ class GroundDiagnostics:
         self._node_name = node_name
         self._last_received = 0
         self._last_refused = 0
+        self._last_unmatched = 0
         self._last_time = monotonic()
 
     def report(
@@ -86,6 +89,7 @@ class GroundDiagnostics:
         now: Time,
         state: GroundState,
         statistics: GroundStatistics,
+        pairs: SemanticPairs,
         *,
         wanted: frozenset[str],
         silence: str,
@@ -97,6 +101,7 @@ class GroundDiagnostics:
             now: on the node's clock.
             state: of the ground model.
             statistics: since the start.
+            pairs: of masks and confidences.
             wanted: topics that somebody subscribes to.
             silence: why no mask has come for too long; empty while masks come or none is wanted.
             parameter_faults: values given at start that were refused; defaults hold in their place.
@@ -104,16 +109,20 @@ class GroundDiagnostics:
         array = DiagnosticArray()
         array.header.stamp = now.to_msg()
         array.status = [
-            self._input(statistics, wanted, silence),
+            self._input(statistics, pairs, wanted, silence),
             self._ground(state, wanted, parameter_faults),
         ]
         return array
 
-    def _input(self, statistics: GroundStatistics, wanted: frozenset[str], silence: str) -> DiagnosticStatus:
+    def _input(
+        self, statistics: GroundStatistics, pairs: SemanticPairs, wanted: frozenset[str], silence: str
+    ) -> DiagnosticStatus:
         now = monotonic()
         rate = (statistics.received - self._last_received) / max(now - self._last_time, 1e-3)
         refused = statistics.refused - self._last_refused
+        unmatched = pairs.unmatched - self._last_unmatched
         self._last_received, self._last_refused, self._last_time = statistics.received, statistics.refused, now
+        self._last_unmatched = pairs.unmatched
         level, message = DiagnosticStatus.OK, "masks arrive"
         if not wanted:
             message = "idle: nobody subscribes"
@@ -121,6 +130,9 @@ class GroundDiagnostics:
             level, message = DiagnosticStatus.ERROR, silence
         elif refused:
             level, message = DiagnosticStatus.WARN, f"{refused} unusable masks: {statistics.last_refusal}"
+        elif unmatched > _FEW:
+            level = DiagnosticStatus.WARN
+            message = f"{unmatched} masks found no confidence of their stamp: ~/semantic_points wait for it in vain"
         elif statistics.received == 0:
             message = "waiting for the first mask"
         middle = statistics.median_ms()
@@ -129,7 +141,8 @@ class GroundDiagnostics:
             "received": str(statistics.received),
             "processed": str(statistics.processed),
             "refused": str(statistics.refused),
-            "semantic points without confidence": str(statistics.without_confidence),
+            "masks without their confidence": str(pairs.unmatched),
+            "semantic points without confidence": str(pairs.without_confidence),
             "median time (ms)": "unknown yet" if middle is None else f"{middle:.1f}",
             "subscribed": ", ".join(sorted(wanted)) or "nothing",
         }

@@ -8,12 +8,14 @@ import numpy as np
 from geometry_msgs.msg import Pose, Quaternion
 from nav_msgs.msg import MapMetaData, OccupancyGrid
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from fanet_ros.ground.camera_model import Calibration, RegionOfInterest
 from fanet_ros.ground.semantic_cloud import POINT_STEP, SemanticCloud
 from fanet_ros.ground.view import ScanResult
+from fanet_ros.ros.conversions import UnusableImageError, frame_from_image
+from fanet_ros.ros.free_space import FreeSpaceGrid
 
 _XYZ = [PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate("xyz")]
 
@@ -35,27 +37,32 @@ def calibration_from(message: CameraInfo) -> Calibration:
     )
 
 
-def grid_message(
-    header: Header, occupancy: NDArray[np.int8], resolution: float, origin: tuple[float, float], ground_z: float
-) -> OccupancyGrid:
-    """Return an occupancy grid.
+def ids_from_image(message: Image) -> NDArray[np.uint8]:
+    """Return the pixels of a mono8 image, uint8 (H, W), contiguous.
 
-    Args:
-        header: with the frame of the grid.
-        occupancy: int8, (cells along y, cells along x): 0 free, 100 occupied, -1 unknown.
-        resolution: side of a cell, metres.
-        origin: x and y of the corner of the first cell, metres.
-        ground_z: height of the grid, metres.
+    Raises:
+        UnusableImageError: it is no such image.
     """
+    if message.encoding not in ("mono8", "8UC1"):
+        raise UnusableImageError(
+            "encoding", f"encoding '{message.encoding}', expected mono8, as the segmentation node publishes it"
+        )
+    message.encoding = "mono8"
+    frame, _ = frame_from_image(message)
+    return np.ascontiguousarray(frame[..., 0])
+
+
+def grid_message(grid: FreeSpaceGrid) -> OccupancyGrid:
+    """Return an occupancy grid as a message."""
     info = MapMetaData(
-        map_load_time=header.stamp,
-        resolution=resolution,
-        width=occupancy.shape[1],
-        height=occupancy.shape[0],
+        map_load_time=grid.header.stamp,
+        resolution=grid.resolution,
+        width=grid.occupancy.shape[1],
+        height=grid.occupancy.shape[0],
         origin=Pose(orientation=Quaternion(w=1.0)),
     )
-    info.origin.position.x, info.origin.position.y, info.origin.position.z = *origin, ground_z
-    return OccupancyGrid(header=header, info=info, data=array.array("b", occupancy.tobytes()))
+    info.origin.position.x, info.origin.position.y, info.origin.position.z = *grid.origin, grid.ground_z
+    return OccupancyGrid(header=grid.header, info=info, data=array.array("b", grid.occupancy.tobytes()))
 
 
 def scan_message(header: Header, scan: ScanResult) -> LaserScan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
@@ -13,7 +14,8 @@ from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError, LabelSetError
 from fanet_ros.ground.camera_model import Calibration, CameraModel
-from fanet_ros.ground.classes import kinds_of
+from fanet_ros.ground.classes import Kind, kinds_of
+from fanet_ros.ground.errors import NoGroundError
 from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
@@ -24,6 +26,11 @@ from fanet_ros.settings import Size
 
 _POSE_TOLERANCE_RAD = 0.0005  # at 1.5 m height and 20 m ahead this moves the ground by 0.13 m
 _POSE_TOLERANCE_M = 0.002
+_BLIND_SHARE = 0.9
+_POSE_HINT = (
+    "is the robot's URDF or a static transform published? Else give the camera's pose by parameters "
+    "(camera_height and so on)"
+)
 
 
 class NotReadyError(FanetError):
@@ -64,7 +71,7 @@ class GroundModel:
         self._projector_of: _Inputs | None = None
         self._pose: CameraPose | None = None
         self._cloud: SemanticCloudMessage | None = None
-        self._nearest_m = math.nan  # ground in sight, from the base frame's origin
+        self._on_ground: NDArray[np.uint8] | None = None  # 255 where a pixel shows ground in range
         self.tables_built = 0
 
     def set_camera_info(self, message: CameraInfo) -> None:
@@ -113,7 +120,7 @@ class GroundModel:
         """
         if self._camera_info is None:
             raise NotReadyError("camera_info", "the camera's calibration")
-        calibration = calibration_from(self._camera_info)
+        calibration = self._calibration()
         ground = settings.ground_settings()
         pose = self._find_pose(header, settings)
         inputs = _Inputs(calibration, settings.rectified, mask_size, ground)
@@ -123,10 +130,15 @@ class GroundModel:
             if self._camera is None or self._camera_of != (calibration, settings.rectified):
                 self._camera = CameraModel(calibration, rectified=settings.rectified)
                 self._camera_of = (calibration, settings.rectified)
-            self._projector = GroundProjector(self._camera, pose, mask_size, ground)
+            try:
+                self._projector = GroundProjector(self._camera, pose, mask_size, ground)
+            except NoGroundError as error:
+                if settings.camera_height > 0:
+                    raise
+                frame = header.frame_id or self.camera_frame
+                raise NoGroundError(f"{error}; or is '{frame}' no optical frame (z forward, REP 103)?") from None
             self._projector_of, self._pose = inputs, pose
-            ground_points = self._projector.points_in_range
-            self._nearest_m = float(np.nanmin(np.hypot(ground_points[..., 0], ground_points[..., 1])))
+            self._on_ground = np.isfinite(self._projector.points_in_range[..., 2]) * np.uint8(255)
             self.tables_built += 1
         return self._projector
 
@@ -138,9 +150,34 @@ class GroundModel:
         return {
             "camera position (m)": f"{x:.3f} {y:.3f} {z:.3f}",
             "camera pitch (deg)": f"{math.degrees(self._pose.pitch):.2f}",
-            "ground seen from (m)": f"{self._nearest_m:.2f}",
+            "ground seen from (m)": f"{self._projector.blind_range:.2f}",
+            "mask size": str(self._projector.mask_size),
+            "image size by calibration": str(self._calibration().image_size),
             "tables built": str(self.tables_built),
         }
+
+    def notes(self, mask_header: Header, mask: NDArray[np.uint8]) -> list[str]:
+        """Return what looks wrong with the input that `projector` was made for, though it can be computed with.
+
+        Args:
+            mask_header: of the mask.
+            mask: uint8 (H, W), class ids.
+        """
+        notes = []
+        if self.camera_frame and mask_header.frame_id and self.camera_frame != mask_header.frame_id:
+            notes.append(
+                f"camera_info is of frame '{self.camera_frame}', but the masks are of '{mask_header.frame_id}': is it "
+                "another camera's?"
+            )
+        assert self._on_ground is not None and self._kinds is not None
+        unknown = cv2.LUT(mask, (self._kinds == Kind.UNKNOWN) * np.uint8(255))
+        share = cv2.countNonZero(cv2.bitwise_and(unknown, self._on_ground)) / cv2.countNonZero(self._on_ground)
+        if share > _BLIND_SHARE:
+            notes.append(
+                f"{share:.0%} of the ground in sight is unlabelled: scan and grid say next to nothing (is "
+                "confidence_threshold too high, or the camera blind?)"
+            )
+        return notes
 
     def cloud(self, projector: GroundProjector) -> SemanticCloudMessage:
         """Return the cloud message of the projector that was asked for last, after `kinds`."""
@@ -148,6 +185,10 @@ class GroundModel:
             assert self._label_set is not None
             self._cloud = SemanticCloudMessage(projector.points_in_range, self._label_set.palette)
         return self._cloud
+
+    def _calibration(self) -> Calibration:
+        assert self._camera_info is not None
+        return calibration_from(self._camera_info)
 
     def _find_pose(self, header: Header, settings: DrivableAreaParameters) -> CameraPose:
         if settings.camera_height > 0:
@@ -165,7 +206,7 @@ class GroundModel:
                 "masks and camera_info carry no frame_id, so TF cannot be asked where the camera is; set the camera "
                 "driver's frame_id, or give the pose by parameters (camera_height, ...)"
             )
-        found = self._transforms.lookup(settings.base_frame, frame, header.stamp)
+        found = self._transforms.lookup(settings.base_frame, frame, header.stamp, hint=_POSE_HINT)
         t, q = found.translation, found.rotation
         return CameraPose.from_transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 

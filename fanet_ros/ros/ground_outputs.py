@@ -13,12 +13,11 @@ from sensor_msgs.msg import Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from fanet_ros.ground.classes import Kind
-from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.ground.view import GroundView
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.free_space import FreeSpaceGrid
-from fanet_ros.ros.ground_messages import SemanticCloudMessage, grid_message, points_message, scan_message
+from fanet_ros.ros.ground_messages import grid_message, points_message, scan_message
 
 SEMANTIC_POINTS = "semantic_points"
 """The topic that needs the confidence, too."""
@@ -46,11 +45,9 @@ class GroundOutputs:
         pixels = cv2.LUT(mask, (kinds == Kind.FREE) * np.uint8(255), dst=self._mask_writer.pixels(mask.shape))
         self._publishers["drivable_mask"].publish(self._mask_writer.write(header, pixels, "mono8"))
 
-    def publish_free_space(self, grid: FreeSpaceGrid, settings: DrivableAreaParameters) -> None:
-        """Publish a grid of cells of the settings' resolution."""
-        self._publishers["free_space"].publish(
-            grid_message(grid.header, grid.occupancy, settings.grid_resolution, grid.origin, settings.ground_z)
-        )
+    def publish_free_space(self, grid: FreeSpaceGrid) -> None:
+        """Publish a grid, which stays for subscribers that come later."""
+        self._publishers["free_space"].publish(grid_message(grid))
 
     def publish_obstacles(self, wanted: frozenset[str], view: GroundView, header: Header) -> None:
         """Publish where each direction first meets something, as scan and as points."""
@@ -59,15 +56,9 @@ class GroundOutputs:
         if "obstacle_points" in wanted:
             self._publishers["obstacle_points"].publish(points_message(header, view.obstacle_points()))
 
-    def publish_semantic_points(
-        self,
-        cloud: SemanticCloudMessage,
-        header: Header,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-    ) -> None:
+    def publish_semantic_points(self, message: PointCloud2) -> None:
         """Publish the ground point, class and confidence of every pixel."""
-        self._publishers[SEMANTIC_POINTS].publish(cloud.write(header, mask, confidence))
+        self._publishers[SEMANTIC_POINTS].publish(message)
 
     def _create(self, message_type: type, name: str, profile: QoSProfile) -> None:
         with qos.explained(f"~/{name}"):
