@@ -49,6 +49,7 @@ class ArtefactKey:
         input_size: of the network; None for an artefact that serves every size.
         device: kind of device for which it was built: `cpu`, or the GPU's model.
         graph_version: of the exported graph.
+        temporal_frames: that its attention sees; 1 for single frames.
     """
 
     weights: str
@@ -58,18 +59,24 @@ class ArtefactKey:
     input_size: Size | None
     device: str
     graph_version: int = GRAPH_VERSION
+    temporal_frames: int = 1
 
     @property
     def folder_name(self) -> str:
         """The name of the artefact's folder: readable, and different for different keys."""
         size = "any-size" if self.input_size is None else str(self.input_size)
-        parts = (self.backend, self.version, self.precision, size, self.device, f"graph{self.graph_version}")
+        parts = [self.backend, self.version, self.precision, size, self.device, f"graph{self.graph_version}"]
+        if self.temporal_frames > 1:
+            parts.append(f"{self.temporal_frames}-frames")
         return "_".join(re.sub(r"[^A-Za-z0-9.+-]+", "-", part) for part in parts)
 
     def as_json(self) -> dict[str, Any]:
         """Return what the manifest says of the key."""
         size = None if self.input_size is None else str(self.input_size)
-        return {**asdict(self), "input_size": size}
+        entries = {**asdict(self), "input_size": size}
+        if self.temporal_frames == 1:  # as in manifests from before there was anything else
+            del entries["temporal_frames"]
+        return entries
 
 
 def weights_digest(path: Path) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fanet_ros.errors import BackendError
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 
 if TYPE_CHECKING:
     from fanet_ros.backends.base import Backend
@@ -36,6 +37,7 @@ class FrameRequest:
         output_size: of labels and confidence; None for the frame's own.
         confidence: whether the confidence is wanted, too.
         out: arrays to write to; None for new ones.
+        memory: of the video whose next frame this is; None for a frame on its own.
     """
 
     frame: NDArray[np.uint8]
@@ -43,6 +45,7 @@ class FrameRequest:
     output_size: Size | None = None
     confidence: bool = False
     out: LabelBuffers | None = None
+    memory: VideoMemory | None = None
 
     @property
     def frame_size(self) -> Size:

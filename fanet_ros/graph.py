@@ -22,8 +22,10 @@ from fanet_ros.settings import Size
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB scaled to 0..1, as the encoder was trained
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-INPUT_NAME = "frame"  # the exported graph's only input
-OUTPUT_NAME = "logits"  # and its only output
+INPUT_NAME = "frame"  # the exported graph's input, and its only one for single frames
+OUTPUT_NAME = "logits"  # and its output
+STATE_INPUT_NAME = "state"  # what a graph for video remembers of the frames before ...
+STATE_OUTPUT_NAME = "next_state"  # ... and with the frame itself
 OPSET = 17  # pinned, so that a newer torch does not change what inference engines must be able to read
 
 # Divides K^T V of the stages, deepest last; see scale_attention.
@@ -49,21 +51,27 @@ class FrameToLogits(nn.Module):
         self.network = network
         self._set_normalisation(network.clslayer.conv_out.weight.device)
 
-    def forward(self, frame: Tensor) -> Tensor:
-        """Turn frames into logits.
+    def forward(self, frame: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Turn frames into logits, and on video look back at the frames before.
 
         Args:
             frame: uint8 (N, H, W, 3), RGB.
+            state: of the videos, float32 (N, T - 1, network.state_size), see `FANet.forward_video`; None for single
+                frames.
 
         Returns:
-            Logits, float32 (N, classes, ceil(H/8), ceil(W/8)).
+            Logits, float32 (N, classes, ceil(H/8), ceil(W/8)); with a state also the next one.
         """
         # a cast before all else: TensorRT can do nothing else with uint8
         image = self.normalise(frame.float().permute(0, 3, 1, 2))  # (N, 3, H, W)
         dtype = self.network.clslayer.conv_out.weight.dtype
-        if dtype == torch.float32:  # exporters write down even casts that change nothing
-            return self.network(image)  # (N, classes, H/8, W/8)
-        return self.network(image.to(dtype)).float()
+        if dtype != torch.float32:  # exporters write down even casts that change nothing
+            image = image.to(dtype)
+        if state is None:
+            logits = self.network(image)  # (N, classes, H/8, W/8)
+            return logits if dtype == torch.float32 else logits.float()
+        logits, state = self.network.forward_video(image, state)
+        return (logits if dtype == torch.float32 else logits.float()), state
 
     def normalise(self, image: Tensor) -> Tensor:
         """Normalise RGB of 0..255 as the encoder expects it, float32 (N, 3, H, W)."""
@@ -145,37 +153,48 @@ def prepare_for_inference(model: ModuleT) -> ModuleT:
     return scale_attention(fold_batch_norm(model))
 
 
-def export_onnx(graph: FrameToLogits, path: str | Path, size: Size | None, *, batch: int = 1) -> None:
+def export_onnx(
+    graph: FrameToLogits, path: str | Path, size: Size | None, *, batch: int = 1, temporal_frames: int = 1
+) -> None:
     """Write the graph to an ONNX file.
 
     The file has the input `frame`, uint8 (batch, height, width, 3) RGB, and the output `logits`, float32
     (batch, classes, ceil(height/8), ceil(width/8)), whatever precision the network computes in between (that of
-    `graph.network`). It appears complete or not at all: a reader never meets half of it.
+    `graph.network`). For video it also has the input `state` and the output `next_state`, float32
+    (batch, temporal_frames - 1, graph.network.state_size). It appears complete or not at all: a reader never meets half
+    of it.
 
     Args:
         graph: The graph; it is exported as in eval mode whatever mode it is in.
         path: The file to write or replace, in a folder that exists.
         size: Of the frames, at least 1x1 pixels; None leaves height and width open.
         batch: Frames at a time, at least 1.
+        temporal_frames: T, how many frames attention sees, the present one included; 1 for single frames.
 
     Raises:
-        SettingError: A size below 1, or a path that cannot be written.
+        SettingError: A size or number below 1, or a path that cannot be written.
     """
     width, height = size or _EXAMPLE_SIZE
-    if min(batch, height, width) < 1:
-        raise SettingError(f"batch, height and width must be at least 1, got {batch} x {height} x {width}")
+    if min(batch, height, width, temporal_frames) < 1:
+        raise SettingError(
+            f"batch, height, width and temporal frames must be at least 1, got {batch} x {height} x {width} and "
+            f"{temporal_frames}"
+        )
     path = Path(path)
-    frame = torch.zeros(batch, height, width, 3, dtype=torch.uint8, device=graph.scale.device)
+    device = graph.scale.device
+    inputs = {INPUT_NAME: torch.zeros(batch, height, width, 3, dtype=torch.uint8, device=device)}
+    if temporal_frames > 1:
+        inputs[STATE_INPUT_NAME] = torch.zeros(batch, temporal_frames - 1, graph.network.state_size, device=device)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             unfinished = Path(folder) / path.name
-            _export(graph, frame, unfinished, dynamic=size is None)
+            _export(graph, inputs, unfinished, dynamic=size is None)
             os.replace(unfinished, path)
     except OSError as error:
         raise SettingError(f"cannot write the ONNX file {path}: {error.strerror}") from error
 
 
-def _export(graph: FrameToLogits, frame: Tensor, path: Path, *, dynamic: bool) -> None:
+def _export(graph: FrameToLogits, inputs: dict[str, Tensor], path: Path, *, dynamic: bool) -> None:
     axes = {INPUT_NAME: {1: "height", 2: "width"}, OUTPUT_NAME: {2: "logits_height", 3: "logits_width"}}
     # older than torch 2.5 (some Jetsons) there is one exporter and no such argument
     knows_both = "dynamo" in inspect.signature(torch.onnx.export).parameters
@@ -187,11 +206,11 @@ def _export(graph: FrameToLogits, frame: Tensor, path: Path, *, dynamic: bool) -
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
         torch.onnx.export(
             graph,
-            (frame,),
+            tuple(inputs.values()),
             path,
             opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
+            input_names=list(inputs),
+            output_names=[OUTPUT_NAME, *([STATE_OUTPUT_NAME] if STATE_INPUT_NAME in inputs else [])],
             dynamic_axes=axes if dynamic else None,
             **exporter,
         )

@@ -5,7 +5,10 @@ Module names follow the published checkpoints (`resnet`, `fam_32` ... `fam_4`, `
 The numbers in them name the strides of an ordinary ResNet; because the first stage has stride 2 as well (the paper's
 "additional spatial reduction"), the true strides of the four features are 8, 16, 32 and 64.
 
-Shape comments: N images, H x W pixels, C channels of the stage at hand, h x w its map, n = h * w its pixels.
+On video the fast attention of a frame also looks at earlier ones: Y_t = Q_t (1/T) sum_i K_i^T V_i over
+the last T frames. All that is kept of a frame are its four matrices K^T V, the contexts; see `state_size`.
+
+Shape comments: N images, H x W pixels, C channels of the stage at hand, h x w its map, n = h * w its pixels, T frames.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanet_ros.errors import SettingError
+from fanet_ros.temporal import ContextMemory
 
 ATTENTION_CHANNELS = 32  # of queries and keys, in every stage
 SMOOTH_CHANNELS = 128  # of each `smooth` branch; the head sees two of them
@@ -170,6 +174,12 @@ class _Bottleneck(nn.Module):
         return F.relu(x + shortcut, inplace=True)
 
 
+def _channels(backbone: _Backbone) -> tuple[int, ...]:
+    """Channels of the four stages' features."""
+    expansion = _Bottleneck.expansion if backbone.bottleneck else _BasicBlock.expansion
+    return tuple(width * expansion for width in (64, 128, 256, 512))
+
+
 class _Encoder(nn.Module):
     """A ResNet whose four stages all start with stride 2; the attributes are torchvision's names."""
 
@@ -182,7 +192,7 @@ class _Encoder(nn.Module):
             rest = (block(width * expansion, width, 1) for _ in range(blocks - 1))
             return nn.Sequential(block(inputs, width, 2), *rest)
 
-        self.channels = tuple(width * expansion for width in (64, 128, 256, 512))
+        self.channels = _channels(backbone)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = stage(64, 64, backbone.blocks[0])
@@ -233,15 +243,25 @@ class FastAttention(nn.Module):
         attention = torch.bmm(context.transpose(1, 2), queries)  # (N, C, n)
         return self.latlayer3(attention.view_as(feature)) + feature  # (N, C, h, w)
 
-    def forward(self, feature: Tensor, deeper: Tensor | None = None) -> Tensor:
+    def fuse(self, feature: Tensor, context: Tensor, deeper: Tensor | None = None) -> Tensor:
         """Attention, plus what comes up from the deeper stage: (N, C, h, w).
 
         Args:
             feature: The encoder's feature, (N, C, h, w).
+            context: What it attends to, (N, 32, C): its own `context`, or the mean of those of several frames.
             deeper: `up` of the deeper stage, (N, C, any height, any width); None for the deepest.
         """
-        fused = self.attend(feature, self.context(feature))
+        fused = self.attend(feature, context)
         return fused if deeper is None else fused + _resize_like(deeper, fused)
+
+
+def state_size(config: FANetConfig) -> int:
+    """Numbers that are kept of one past frame of one video: whether there is one (1 or 0), and its four contexts.
+
+    They lie one after the other, contexts from the shallowest stage to the deepest, each (32, C) row by row: 30 721 for
+    FANet-18 and -34 (120 kB), 122 881 for FANet-50.
+    """
+    return 1 + ATTENTION_CHANNELS * sum(_channels(_BACKBONES[config.backbone]))
 
 
 class _Head(nn.Module):
@@ -266,6 +286,7 @@ class FANet(nn.Module):
     def __init__(self, config: FANetConfig) -> None:
         super().__init__()
         self.config = config
+        self.state_size = state_size(config)
         self.resnet = _Encoder(_BACKBONES[config.backbone])
         self.fam_4, self.fam_8, self.fam_16, self.fam_32 = (FastAttention(c) for c in self.resnet.channels)
         self.clslayer = _Head(2 * SMOOTH_CHANNELS, 256, config.classes)
@@ -282,8 +303,23 @@ class FANet(nn.Module):
         Returns:
             Logits (N, classes, ceil(H/8), ceil(W/8)), without the published bilinear x8 upsampling.
         """
-        _, smooth_16, smooth_4 = self._decode(image)
+        _, smooth_16, smooth_4 = self._decode(image, ContextMemory(None))
         return self._classify(smooth_16, smooth_4)
+
+    def forward_video(self, image: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Segment the next frames of N videos, looking back at up to T - 1 frames of each.
+
+        Args:
+            image: As for `forward`.
+            state: Float32 (N, T - 1, state_size), what was returned for the frames before, newest first; zeros at the
+                start of a video, and for as many frames as were not seen yet. T may be anything from 2.
+
+        Returns:
+            Logits as `forward` returns them, and the state for the next frames.
+        """
+        memory = ContextMemory(state)
+        _, smooth_16, smooth_4 = self._decode(image, memory)
+        return self._classify(smooth_16, smooth_4), memory.next_state()
 
     def forward_with_auxiliary(self, image: Tensor) -> AuxiliaryLogits:
         """Logits of the main and of both auxiliary heads, for training; arguments as in `forward`.
@@ -293,20 +329,38 @@ class FANet(nn.Module):
         """
         if not self.config.auxiliary:
             raise SettingError("this network has no auxiliary heads: build it with FANetConfig(auxiliary=True)")
-        fused_32, smooth_16, smooth_4 = self._decode(image)
+        return self._all_heads(image, ContextMemory(None))
+
+    def forward_video_with_auxiliary(self, image: Tensor, state: Tensor) -> tuple[AuxiliaryLogits, Tensor]:
+        """Logits of all heads and the next state, for training on clips; arguments as in `forward_video`.
+
+        Raises:
+            SettingError: The network was built without auxiliary heads.
+        """
+        memory = ContextMemory(state)
+        return self._all_heads(image, memory), memory.next_state()
+
+    def _all_heads(self, image: Tensor, memory: ContextMemory) -> AuxiliaryLogits:
+        if not self.config.auxiliary:
+            raise SettingError("this network has no auxiliary heads: build it with FANetConfig(auxiliary=True)")
+        fused_32, smooth_16, smooth_4 = self._decode(image, memory)
         return AuxiliaryLogits(
             main=self._classify(smooth_16, smooth_4),
             stage_32=self.clslayer_32(self.fam_32.smooth(fused_32)),  # (N, classes, H/64, W/64)
             stage_16=self.clslayer_16(smooth_16),  # (N, classes, H/32, W/32)
         )
 
-    def _decode(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _decode(self, image: Tensor, memory: ContextMemory) -> tuple[Tensor, Tensor, Tensor]:
         """The deepest stage's fused map and the two smooth maps of the main head."""
-        stage_4, stage_8, stage_16, stage_32 = self.resnet(image)
-        fused_32 = self.fam_32(stage_32)  # (N, 512, H/64, W/64)
-        fused_16 = self.fam_16(stage_16, self.fam_32.up(fused_32))  # (N, 256, H/32, W/32)
-        fused_8 = self.fam_8(stage_8, self.fam_16.up(fused_16))  # (N, 128, H/16, W/16)
-        fused_4 = self.fam_4(stage_4, self.fam_8.up(fused_8))  # (N, 64, H/8, W/8)
+        stages = self.resnet(image)
+        attentions = (self.fam_4, self.fam_8, self.fam_16, self.fam_32)
+        own = [attention.context(stage) for attention, stage in zip(attentions, stages, strict=True)]
+        context_4, context_8, context_16, context_32 = memory.mean_with(own)
+        stage_4, stage_8, stage_16, stage_32 = stages
+        fused_32 = self.fam_32.fuse(stage_32, context_32)  # (N, 512, H/64, W/64)
+        fused_16 = self.fam_16.fuse(stage_16, context_16, self.fam_32.up(fused_32))  # (N, 256, H/32, W/32)
+        fused_8 = self.fam_8.fuse(stage_8, context_8, self.fam_16.up(fused_16))  # (N, 128, H/16, W/16)
+        fused_4 = self.fam_4.fuse(stage_4, context_4, self.fam_8.up(fused_8))  # (N, 64, H/8, W/8)
         smooth_16 = self.fam_16.smooth(fused_16)  # (N, 128, H/32, W/32)
         smooth_4 = self.fam_4.smooth(fused_4)  # (N, 128, H/8, W/8)
         return fused_32, smooth_16, smooth_4

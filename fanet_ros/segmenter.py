@@ -23,8 +23,9 @@ from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.scaled_size import scaled_size
 from fanet_ros.settings import Size, check_input_size
+from fanet_ros.video_memory import VideoMemory
 
-__all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter"]
+__all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMemory"]
 
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
@@ -73,6 +74,7 @@ class Segmenter:
         progress: Progress = no_progress,
         kept_sizes: int = 1,
         scales: Sequence[float] = (1.0,),
+        temporal_frames: int = 1,
     ) -> None:
         """Load weights and prepare the backend.
 
@@ -90,6 +92,8 @@ class Segmenter:
                 one aspect ratio have one, a data set may have several.
             scales: of the input size's sides, in (0, 1], among which `segment` may choose. All are prepared by
                 `warm_up` and at the first frame of another shape, and kept.
+            temporal_frames: T, how many frames of a video attention sees, the present one included, 1 to
+                video_memory.MAX_TEMPORAL_FRAMES; the others are those of a `memory`. 1 for single frames.
 
         Raises:
             FanetError: WeightsError, LabelSetError, BackendError or SettingError, each with what to do.
@@ -113,6 +117,7 @@ class Segmenter:
             input_size=None if input_size == "camera" else self.input_size_for(_USUAL_FRAME),
             progress=progress,
             kept_sizes=kept_sizes * len(scales),
+            temporal_frames=temporal_frames,
         )
         try:
             self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
@@ -130,6 +135,10 @@ class Segmenter:
         """What runs the network, and why."""
         return self._backend.info
 
+    def new_memory(self) -> VideoMemory:
+        """Return an empty memory for one camera or video; with `temporal_frames` 1 it stays empty."""
+        return self._backend.new_memory()
+
     def segment(
         self,
         frame: NDArray[np.uint8],
@@ -140,6 +149,7 @@ class Segmenter:
         confidence_threshold: float = 0.0,
         out: LabelBuffers | None = None,
         scale: float = 1.0,
+        memory: VideoMemory | None = None,
     ) -> Segmentation:
         """Segment one frame.
 
@@ -153,15 +163,19 @@ class Segmenter:
             out: arrays to write labels and confidence to, uint8 (output_size.height, output_size.width), contiguous:
                 with them no memory of that size is allocated. None for new ones.
             scale: of the network's input, one of `scales`; smaller is faster and sees less.
+            memory: of the video whose next frame this is (`new_memory`): attention sees the frames in it, and this one
+                is put into it. A memory is reset when the network's input size changes. None for a frame on its own.
 
         Raises:
-            FrameError: the frame is not what the encoding says.
-            BackendError: the network cannot be built for the size that this frame asks for.
-            InferenceError: the network's logits are not finite.
-            SettingError: the scale is none of `scales`.
+            FrameError: the frame is not what the encoding says; the memory stays as it was.
+            BackendError: the network cannot be built for the size that this frame asks for; likewise.
+            InferenceError: the network's logits are not finite; the memory is reset.
+            SettingError: the scale is none of `scales`, or the memory was made by another segmenter.
         """
         check_frame(frame, encoding)
-        request = FrameRequest(frame, encoding, output_size, confidence, out)
+        if memory is not None:
+            memory.check(self._backend.info)
+        request = FrameRequest(frame, encoding, output_size, confidence, out, memory)
         input_size = self._prepare(request.frame_size, scale)
         return self._segment(request, input_size, confidence_threshold)
 
@@ -174,7 +188,8 @@ class Segmenter:
         batch is faster (`batching`); the others one after the other.
 
         Args:
-            requests: the frames and what is wanted of each; their `out` arrays must not overlap.
+            requests: the frames and what is wanted of each; their `out` arrays must not overlap, and no two may have
+                the same memory: the frames of one video come one after the other.
             confidence_threshold: as for `segment`.
             scale: as for `segment`.
 
@@ -182,8 +197,14 @@ class Segmenter:
             For each request its result, or the error that `segment` would have raised.
 
         Raises:
-            SettingError: the scale is none of `scales`.
+            SettingError: the scale is none of `scales`, two requests have the same memory, or one was made by another
+                segmenter.
         """
+        memories = [request.memory for request in requests if request.memory is not None]
+        if len({id(memory) for memory in memories}) < len(memories):
+            raise SettingError("two frames of a batch have the same memory: segment frames of one video one by one")
+        for memory in memories:
+            memory.check(self._backend.info)
         results: dict[int, Segmentation | FanetError] = {}
         input_sizes: list[Size | None] = []
         for index, request in enumerate(requests):
@@ -289,6 +310,7 @@ class Segmenter:
             order.result_size,
             confidence=order.confidence,
             out=order.out,
+            memory=order.memory,
         )
         return self._result(request, buffers, input_size, threshold)
 

@@ -60,6 +60,7 @@ def test_built_once_and_found_again(notes: Path, cache: Path) -> None:
         {"input_size": None},
         {"device": "NVIDIA Thor"},
         {"graph_version": artefacts.GRAPH_VERSION + 1},
+        {"temporal_frames": 2},
     ],
 )
 def test_everything_it_depends_on_is_in_the_key(change: dict[str, object]) -> None:
@@ -96,6 +97,14 @@ def test_a_renamed_folder_does_not_pass_for_another(cache: Path, caplog: pytest.
     folder.rename(folder.with_name(other.folder_name))
     assert find(other) is None
     assert "made for precision fp16, not int8" in caplog.text
+
+
+def test_what_was_made_before_there_were_videos_still_serves() -> None:
+    folder = store(KEY, lambda folder: (folder / "model.bin").write_text("old") and None)
+    assert "temporal_frames" not in (folder / artefacts.MANIFEST).read_text()
+    several = store(replace(KEY, temporal_frames=2), lambda folder: (folder / "model.bin").write_text("new") and None)
+    assert several.name == folder.name + "_2-frames"
+    assert find(KEY) == folder and find(replace(KEY, temporal_frames=2)) == several
 
 
 def test_the_old_one_stays_until_the_new_one_is_whole() -> None:

@@ -1,5 +1,7 @@
 """What runs as one batch, and the measurement that decides it: with a backend whose time is made up."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from fanet_ros.batching import BatchReport, BatchTiming, FrameRequest, group_run
 from fanet_ros.errors import BackendError
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 
 LARGE, SMALL = Size(128, 96), Size(64, 64)
 SIZES = {1.0: LARGE, 0.5: SMALL}
@@ -49,10 +52,10 @@ class MadeUpBackend(HostBackend):
     def drop_batch(self, input_size: Size, batch: int) -> None:
         self.kept.remove((input_size, batch))
 
-    def infer(self, image: np.ndarray) -> np.ndarray:
+    def infer(self, image: np.ndarray, memory: VideoMemory | None = None) -> np.ndarray:
         return self.infer_batch(image[None])[0]
 
-    def infer_batch(self, images: np.ndarray) -> np.ndarray:
+    def infer_batch(self, images: np.ndarray, memories: Sequence[VideoMemory | None] | None = None) -> np.ndarray:
         batch, height, width, _ = images.shape
         size = Size(width, height)
         self.runs.append((size, batch))

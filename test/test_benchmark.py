@@ -97,6 +97,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
     contenders = ["--backend", "openvino", "--backend", "tensorrt", "--precision", "fp32", "--device", "cpu"]
     # the reference's threads wait actively, which takes ages on a machine that does other things, too
     limits = ["--quick", "--size", "96x64", "--rounds", "2", "--threads", "1", "--level", "network", "--level", "frame"]
+    limits += ["--level", "temporal"]
     result = command(*contenders, *limits, "--json", str(folder / "results.json"))
     assert result.returncode == 0, result.stdout + result.stderr
     return result
@@ -112,7 +113,7 @@ def measured(folder: Path, run: subprocess.CompletedProcess[str]) -> dict[str, A
 def test_the_file_holds_what_was_measured(measured: dict[str, Any], folder: Path) -> None:
     assert [file.name for file in folder.iterdir()] == ["results.json"], "no temporary file is left"
     assert set(measured) == {"machine", *TABLES, "not_run"}
-    assert [len(measured[table]) for table in TABLES] == [3, 3, *(0 for _ in TABLES[2:])]
+    assert [len(measured[table]) for table in TABLES] == [3, 3, 2, *(0 for _ in TABLES[3:])]
 
 
 def test_network_rows(measured: dict[str, Any]) -> None:
@@ -146,6 +147,17 @@ def test_frame_rows(measured: dict[str, Any]) -> None:
         assert row["speedup_vs_reference"] > 0
 
 
+def test_temporal_rows(measured: dict[str, Any]) -> None:
+    row, failed = measured["temporal"]
+    assert (row["backend"], row["device"], row["temporal_frames"], row["error"]) == ("openvino", "cpu", 2, None)
+    assert (row["width"], row["height"], row["camera_width"], row["camera_height"]) == (96, 64, 1280, 720)
+    assert row["single_ms"] > 0 and row["temporal_ms"] > 0 and row["runs"] >= 4
+    assert row["over_single"] == pytest.approx(row["temporal_ms"] / row["single_ms"], rel=0.02)
+    assert row["over_single_p25"] <= row["over_single_p75"]
+    assert set(failed) == set(row), "a failed one has the same entries"
+    assert "tensorrt" in failed["error"].lower() and failed["over_single"] is None
+
+
 def test_what_cannot_start_is_listed_with_its_reason(measured: dict[str, Any]) -> None:
     for table in ("network", "frame"):
         row = measured[table][2]
@@ -172,7 +184,14 @@ def test_the_fastest_is_what_the_node_shall_run(measured: dict[str, Any]) -> Non
 
 
 def test_tables(run: subprocess.CompletedProcess[str]) -> None:
-    for expected in ("Network: FANet-18", "openvino fp32", "Frame to labels", "1280x720", "peak of cpu"):
+    for expected in (
+        "Network: FANet-18",
+        "openvino fp32",
+        "Frame to labels",
+        "Attention to 2 frames",
+        "1280x720",
+        "peak of cpu",
+    ):
         assert expected in run.stdout
     assert "not measured: tensorrt fp32" in run.stdout
 
@@ -325,7 +344,7 @@ def test_frames_are_filmed_once(tmp_path: Path) -> None:
 def test_a_wrong_option_is_one_clear_line() -> None:
     result = command("--level", "everything")
     assert result.returncode == 2
-    expected = "error: level: received 'everything', expected one of network, frame, node, batch, ground"
+    expected = "error: level: received 'everything', expected one of network, frame, temporal, node, batch, ground"
     assert result.stderr.strip() == expected
 
 

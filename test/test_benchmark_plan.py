@@ -14,7 +14,7 @@ WEIGHTS = [Path("weights.safetensors")]
 
 def test_everything_is_measured_unless_said_otherwise() -> None:
     plan = make_plan(WEIGHTS)
-    assert plan.levels == ("network", "frame", "node", "batch", "ground")
+    assert plan.levels == ("network", "frame", "temporal", "node", "batch", "ground")
     assert plan.sizes == (Size(1024, 512), Size(640, 360))
     assert plan.cameras == (Size(1280, 720), Size(1920, 1080))
     names = {str(contender) for contender in plan.contenders}
@@ -58,7 +58,7 @@ def test_only_a_backend_that_can_choose_is_told_the_device() -> None:
     [
         ({"backends": ["onnx"]}, "backend: received 'onnx', expected one of torch, openvino, tensorrt"),
         ({"precisions": ["auto"]}, "precision: received 'auto'"),
-        ({"levels": ["all"]}, "level: received 'all', expected one of network, frame, node, batch, ground"),
+        ({"levels": ["all"]}, "level: received 'all', expected one of network, frame, temporal, node, batch, ground"),
         ({"sizes": ["1024"]}, "size: received '1024', expected WIDTHxHEIGHT"),
         ({"device": "tpu"}, "device: received 'tpu'"),
         ({"backends": ["openvino"], "precisions": ["fp16"]}, "openvino has no precision fp16; it knows fp32, bf16"),

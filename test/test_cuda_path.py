@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fanet_ros.backends.cuda_path import CudaPath, as_tensor
+from fanet_ros.backends.cuda_path import CudaPath
+from fanet_ros.backends.device_function import as_tensor
+from fanet_ros.backends.device_memory import DeviceMemory, VideoStates
 from fanet_ros.batching import FrameRequest
 from fanet_ros.errors import InferenceError
 from fanet_ros.frame import CHANNELS
@@ -83,6 +85,64 @@ def test_a_batch_gives_what_its_frames_give_alone(device: str, confidence: bool)
         if result.confidence is not None and alone.confidence is not None:
             assert np.abs(result.confidence.astype(int) - alone.confidence).max() <= 1
     assert not np.array_equal(results[0].labels, results[1].labels)  # type: ignore[union-attr]
+    path.close()
+
+
+def counting_network(images: Tensor, state: Tensor) -> Tensor:
+    """Logits that tell what the state was, which then counts one more; a white image spoils it."""
+    logits = network(images)
+    logits[:, 3] = state[:, 0, :1, None]
+    state.copy_(state + 1)
+    state[images.amin((1, 2, 3)) == 255] = float("inf")
+    return logits
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_each_video_has_a_state_of_its_own(device: str) -> None:
+    maker = object()
+    path = CudaPath(lambda size: counting_network, torch.device(device), states=VideoStates(maker, 2, 5))
+    image = np.zeros((40, 64, 3), np.uint8)
+    first, second = path.new_memory(), path.new_memory()
+
+    def seen(memory: DeviceMemory | None) -> float:
+        return float(path.infer(image, memory)[3, 0, 0])
+
+    assert [seen(memory) for memory in (first, first, second, None, first, second)] == [0, 1, 0, 0, 2, 1]
+    batch = path.infer_batch(np.stack([image] * 3), [second, None, first])
+    assert batch[:, 3, 0, 0].tolist() == [2, 0, 3]
+    assert first.state.device.type == device and first.state.shape == (2, 5)
+    path.segment_batch([FrameRequest(image, "rgb8", memory=memory) for memory in (first, None)], INPUT)
+    assert [seen(first), seen(second)] == [5, 3] and (first.frames, second.frames) == (2, 2)
+    first.reset()
+    assert first.frames == 0 and seen(first) == 0
+    path.infer(np.zeros((48, 64, 3), np.uint8), first)  # another input size
+    assert first.frames == 1 and float(first.state[0, 0]) == 1
+    path.close()
+
+
+def settle(device: str) -> None:
+    """Let the stream of the path end before the test looks at a memory on its own, and the other way round."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_state_that_is_not_finite_is_forgotten(device: str) -> None:
+    path = CudaPath(lambda size: counting_network, torch.device(device), states=VideoStates(object(), 2, 5))
+    black = np.zeros((40, 64, 3), np.uint8)
+    good, spoilt = path.new_memory(), path.new_memory()
+    requests = [FrameRequest(black, "rgb8", memory=good), FrameRequest(255 - black, "rgb8", memory=spoilt)]
+    for frames in (1, 2):
+        assert all(isinstance(result, LabelBuffers) for result in path.segment_batch(requests, INPUT))
+        assert (good.frames, spoilt.frames) == (frames, 0)
+        settle(device)
+        assert not spoilt.state.any() and float(good.state[0, 0]) == frames
+    good.state[0, 0] = float("nan")
+    settle(device)
+    with pytest.raises(InferenceError):
+        path.segment(black, "rgb8", INPUT, OUTPUT, confidence=False, memory=good)
+    settle(device)
+    assert good.frames == 0 and not good.state.any()
     path.close()
 
 

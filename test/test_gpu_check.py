@@ -63,6 +63,9 @@ def test_whole_check_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for how in ("reference: torch eager fp32", "torch, one CUDA graph, fp32"):
         assert rows[how]["agreement"] > 99.9 and rows[how]["frame"]["median"] > 0, rows[how]
     assert "0 of 6144 labels differ" in result["checks"][0]["result"]
+    checks = {check["what"]: check["result"] for check in result["checks"]}
+    video = checks["attention to 2 frames, video of 20, torch fp32 against eager torch fp32"]
+    assert re.match(r"(100.00|99.9\d) % of the labels agree, at least .* ms without memory", video), video
     assert rows["reference: torch eager fp32"]["how"] in document.read_text()
     assert (tmp_path / "gpu.md").read_text() == document.read_text()
 

@@ -13,6 +13,8 @@ from fanet_ros.errors import SettingError
 from fanet_ros.graph import (
     INPUT_NAME,
     OUTPUT_NAME,
+    STATE_INPUT_NAME,
+    STATE_OUTPUT_NAME,
     FrameToLogits,
     export_onnx,
     fold_batch_norm,
@@ -184,6 +186,26 @@ def test_onnx_of_folded_batch_and_training_mode(graph, tmp_path):
     assert training.training
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_onnx_for_videos_carries_their_state(graph, tmp_path, half):
+    path = tmp_path / "fanet.onnx"
+    exported = prepare_for_inference(graph)
+    export_onnx(exported.half() if half else exported, path, None if half else Size(131, 97), temporal_frames=3)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [node.name for node in session.get_inputs()] == [INPUT_NAME, STATE_INPUT_NAME]
+    state, expected_state = np.zeros((2, 1, 2, graph.network.state_size), np.float32)
+    for frame in random_frames(3, 1, 97, 131):
+        logits, state = session.run(
+            [OUTPUT_NAME, STATE_OUTPUT_NAME], {INPUT_NAME: frame.numpy(), STATE_INPUT_NAME: state}
+        )
+        with torch.inference_mode():
+            expected, following = graph(frame, torch.from_numpy(expected_state))
+        expected_state = following.numpy()
+        assert logits.dtype == state.dtype == np.float32 and state.shape == expected_state.shape
+        np.testing.assert_allclose(logits, expected, atol=0.1 if half else 1e-3)
+    assert state[0, :, 0].tolist() == [1, 1]
+
+
 def test_failed_export_leaves_the_old_file_and_no_rest(graph, tmp_path):
     class BrokenNetwork(FANet):
         def forward(self, image):
@@ -200,6 +222,8 @@ def test_failed_export_leaves_the_old_file_and_no_rest(graph, tmp_path):
 def test_unusable_arguments_are_refused(graph, tmp_path):
     with pytest.raises(SettingError, match="at least 1, got 1 x 0 x 64"):
         export_onnx(graph, tmp_path / "fanet.onnx", Size(64, 0))
+    with pytest.raises(SettingError, match="at least 1, got 1 x 64 x 64 and 0"):
+        export_onnx(graph, tmp_path / "fanet.onnx", Size(64, 64), temporal_frames=0)
     with pytest.raises(SettingError, match="cannot write the ONNX file .*No such file or directory"):
         export_onnx(graph, tmp_path / "absent" / "fanet.onnx", Size(64, 64))
     (tmp_path / "folder").mkdir()

@@ -1,5 +1,6 @@
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from fanet_ros.labels import UNLABELLED
 from fanet_ros.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.segmenter import FrameRequest, Segmentation, Segmenter
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 
 RNG = np.random.default_rng(3)
 FRAME = cv2.GaussianBlur(RNG.integers(0, 256, (90, 160, 3), np.uint8), (0, 0), 5)
@@ -53,7 +55,7 @@ class BrightnessBackend(HostBackend):
     def prepare(self, input_size: Size, batch: int = 1) -> None:
         """Nothing to build."""
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(self, image: NDArray[np.uint8], memory: VideoMemory | None = None) -> NDArray[np.float32]:
         grey = torch.from_numpy(image).float().mean(2)[None, None]
         size = (-(-image.shape[0] // 8), -(-image.shape[1] // 8))
         grid = torch.nn.functional.interpolate(grey, size, mode="bilinear", align_corners=True)[0, 0].numpy()
@@ -253,9 +255,9 @@ def note_runs(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> list[int
     runs: list[int] = []
     infer_batch = segmenter._backend.infer_batch
 
-    def noted(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def noted(images: NDArray[np.uint8], memories: Any) -> NDArray[np.float32]:
         runs.append(len(images))
-        return infer_batch(images)
+        return infer_batch(images, memories)
 
     monkeypatch.setattr(segmenter._backend, "infer_batch", noted)
     return runs
@@ -310,8 +312,8 @@ def test_unusable_logits_cost_no_other_frame_its_labels(
 ) -> None:
     infer_batch = batching_segmenter._backend.infer_batch
 
-    def spoil_the_last(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits = infer_batch(images).copy()
+    def spoil_the_last(images: NDArray[np.uint8], memories: Any) -> NDArray[np.float32]:
+        logits = infer_batch(images, memories).copy()
         logits[-1, 0, 0, 0] = np.nan
         return logits
 

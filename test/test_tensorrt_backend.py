@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from fanet_ros import artefacts
 from fanet_ros.artefacts import ArtefactKey
 from fanet_ros.backends import nvidia, tensorrt_api
 from fanet_ros.backends.base import BackendRequest
-from fanet_ros.backends.tensorrt_backend import TensorrtBackend, engine_key
+from fanet_ros.backends.tensorrt_backend import TensorrtBackend, _EngineOnDevice, engine_key
 from fanet_ros.backends.tensorrt_build import ENGINE
 from fanet_ros.errors import BackendError
 from fanet_ros.graph import FrameToLogits
@@ -84,7 +85,7 @@ def test_engine_that_cannot_be_loaded_is_built_once_more(
             key, lambda folder: (folder / ENGINE).write_bytes(contents.pop(0))
         )
 
-    def load(backend: TensorrtBackend, folder: Path, size: Size) -> object:
+    def load(backend: TensorrtBackend, folder: Path) -> object:
         if (folder / ENGINE).read_bytes() != b"good":
             raise tensorrt_api.EngineError("another version")
         return lambda frame: torch.zeros(1, 11, 9, 15)
@@ -103,6 +104,53 @@ def test_engine_that_cannot_be_loaded_is_built_once_more(
     contents[:] = [b"bad", b"still bad"]
     with pytest.raises(BackendError, match="another version"):
         TensorrtBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", "fp16")).prepare(SIZE)
+
+
+def test_state_of_a_video_goes_through_the_engine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With CPU tensors, and an engine that counts the frames it has seen."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+
+    def count(network: _EngineOnDevice) -> None:
+        network._tensors["logits"][0, 0] = network._tensors["state"][0, 0, 0]
+        network._tensors["next_state"][:] = network._tensors["state"] + 1
+
+    monkeypatch.setattr(_EngineOnDevice, "_enqueue", count)
+
+    class Counts:
+        shapes = MappingProxyType(
+            {"frame": (1, 72, 120, 3), "state": (1, 2, 30721), "logits": (1, 11, 9, 15), "next_state": (1, 2, 30721)}
+        )
+
+        def bind(self, addresses: dict[str, int]) -> None:
+            assert set(addresses) == set(self.shapes) and all(addresses.values())
+
+    network = _EngineOnDevice(Counts(), torch.device("cpu"))  # type: ignore[arg-type]
+    monkeypatch.setattr(TensorrtBackend, "_load", lambda backend, size: network)
+    backend = TensorrtBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", "fp16", temporal_frames=3))
+    first, second = backend.new_memory(), backend.new_memory()
+    seen = [backend.infer(IMAGE, memory)[0, 0, 0] for memory in (first, first, second, first, None, second)]
+    assert seen == [0, 1, 0, 2, 0, 1]
+    assert (first.frames, second.frames) == (2, 2)
+    assert not backend.segment(IMAGE, "rgb8", SIZE, Size(50, 40), confidence=False, memory=first).labels.any()
+    assert backend.infer(IMAGE, first)[0, 0, 0] == 4
+
+
+def test_int8_on_videos_is_refused(cache: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    with pytest.raises(BackendError, match="no int8 with a memory"):
+        TensorrtBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", "int8", temporal_frames=2))
+
+
+def test_engines_for_videos_have_keys_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    monkeypatch.setattr("fanet_ros.backends.tensorrt_backend.gpu_name", lambda index: "a GPU")
+    keys = [
+        engine_key(BackendRequest(DEFAULT_WEIGHTS, "cuda:0", "fp16", temporal_frames=frames), SIZE)
+        for frames in (1, 2, 3)
+    ]
+    assert len({key.folder_name for key in keys}) == 3
+    assert [key.as_json().get("temporal_frames") for key in keys] == [None, 2, 3]
 
 
 @pytest.mark.gpu

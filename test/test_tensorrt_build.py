@@ -71,10 +71,16 @@ def store_quantised(quantised: Path) -> None:
     assert find_quantised(digest) is not None
 
 
-def build(folder: Path, precision: str) -> None:
+def build(folder: Path, precision: str, **options: int) -> None:
     folder.mkdir()
     tensorrt_build.build(
-        folder, weights=str(DEFAULT_WEIGHTS), precision=precision, width=WIDTH, height=HEIGHT, device="cuda:0"
+        folder,
+        weights=str(DEFAULT_WEIGHTS),
+        precision=precision,
+        width=WIDTH,
+        height=HEIGHT,
+        device="cuda:0",
+        **options,
     )
 
 
@@ -123,6 +129,23 @@ def test_engine_is_built(
     share = {"fp32": 1.0, "fp16": 0.5, "int8": 0.25}[precision]
     assert 0.9 * share < len(engine) / parameters < 1.6 * share  # the weights really are of that precision
     assert not (tmp_path / "engine" / "model.onnx").exists()
+
+
+@builds
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_engine_for_videos_is_built(
+    precision: str, tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        build(tmp_path / "engine", precision, temporal_frames=3)
+    engine = (tmp_path / "engine" / tensorrt_build.ENGINE).read_bytes()
+    assert b"next_state" in engine
+
+
+@builds
+def test_int8_for_videos_is_refused(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(BackendError, match="no int8 with a memory, but temporal_frames 2 was asked for; use precision"):
+        build(tmp_path / "engine", "int8", temporal_frames=2)
 
 
 @builds

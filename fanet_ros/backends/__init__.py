@@ -16,6 +16,7 @@ from fanet_ros.backends.nvidia import gpu_count
 from fanet_ros.errors import BackendError, SettingError
 from fanet_ros.gate import choose_precision
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device
+from fanet_ros.video_memory import check_temporal_frames
 
 __all__ = ["Backend", "BackendInfo", "Progress", "backend_class", "create_backend"]
 
@@ -40,6 +41,7 @@ def create_backend(
     input_size: Size | None = None,
     progress: Progress = no_progress,
     kept_sizes: int = 1,
+    temporal_frames: int = 1,
 ) -> Backend:
     """Load weights into the backend asked for, or into the fastest that works here.
 
@@ -55,6 +57,7 @@ def create_backend(
         input_size: to prepare for, so that a backend that cannot build it is passed over, too; None to prepare nothing.
         progress: told what a long build is doing.
         kept_sizes: as in `BackendRequest`.
+        temporal_frames: likewise.
 
     Raises:
         SettingError: an unknown value.
@@ -69,6 +72,7 @@ def create_backend(
         check_device(device)
     except SettingError as error:
         raise SettingError(f"device: {error}") from None
+    check_temporal_frames(temporal_frames)
 
     # OpenMP threads that spin while they wait starve every other process of the robot (and ten-fold slow this one
     # on a busy machine); the variable is read once, when torch loads.
@@ -78,7 +82,16 @@ def create_backend(
     for name, candidate_device in _candidates(backend, device):
         try:
             chosen = _start(
-                name, candidate_device, precision, passed_over, weights, threads, input_size, progress, kept_sizes
+                name,
+                candidate_device,
+                precision,
+                passed_over,
+                weights,
+                threads,
+                input_size,
+                progress,
+                kept_sizes,
+                temporal_frames,
             )
         except BackendError as error:
             if backend != "auto":
@@ -126,6 +139,7 @@ def _start(
     input_size: Size | None,
     progress: Progress,
     kept_sizes: int,
+    temporal_frames: int,
 ) -> Backend:
     """Start one backend, in the precision asked for or the best one that can."""
     kind = backend_class(name)
@@ -141,7 +155,8 @@ def _start(
             tried, why = choose_precision(weights, name, device, supported, kind.int8_network(weights))
         else:
             tried, why = precision, f"precision {precision} was asked for"
-        request = BackendRequest(weights, device, tried, threads, "; ".join([why, *reasons]), progress, kept_sizes)
+        why = "; ".join([why, *reasons])
+        request = BackendRequest(weights, device, tried, threads, why, progress, kept_sizes, temporal_frames)
         try:
             return _prepared(kind(request), input_size)
         except BackendError as error:

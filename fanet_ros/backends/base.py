@@ -16,6 +16,7 @@ from fanet_ros.errors import InferenceError
 from fanet_ros.frame import FrameResizer
 from fanet_ros.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory, check_temporal_frames
 
 Progress = Callable[[str], None]
 """Told every few seconds what a long build is doing, in words; may raise to give the build up."""
@@ -54,6 +55,11 @@ class BackendRequest:
         kept_sizes: for how many input sizes a backend that compiles for each keeps what it compiled, at least 1, and
             for as many what it compiled for batches. A camera has one, and should not pay memory for the guess that
             was made before its first frame.
+        temporal_frames: T, how many frames of a video attention sees, the present one included, 1 to
+            video_memory.MAX_TEMPORAL_FRAMES; 1 for single frames.
+
+    Raises:
+        SettingError: `temporal_frames` is out of range.
     """
 
     weights: Path
@@ -63,6 +69,10 @@ class BackendRequest:
     reason: str = "asked for"
     progress: Progress = no_progress
     kept_sizes: int = 1
+    temporal_frames: int = 1
+
+    def __post_init__(self) -> None:
+        check_temporal_frames(self.temporal_frames)
 
 
 class Backend(ABC):
@@ -72,12 +82,14 @@ class Backend(ABC):
         info: what runs it.
         classes: number of classes of the network.
         max_batch: frames of one input size that it can run as one batch at most; 1 for one after the other.
+        temporal_frames: T, how many frames of a video attention sees, the present one included; 1 for single frames.
     """
 
     name: str  # of the backend, one of settings.BACKENDS
     info: BackendInfo
     classes: int
     max_batch = 1
+    temporal_frames: int
 
     @abstractmethod
     def __init__(self, request: BackendRequest) -> None:
@@ -88,6 +100,7 @@ class Backend(ABC):
             BackendError: the backend cannot start as requested; says why.
         """
         self.info = BackendInfo(self.name, request.device, request.precision, request.reason)
+        self.temporal_frames = request.temporal_frames
 
     @classmethod
     @abstractmethod
@@ -134,27 +147,42 @@ class Backend(ABC):
     def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: B027 (where nothing is kept, nothing is freed)
         """Free what `prepare` made for a batch of more than one, which turned out not to be worth its memory."""
 
+    def new_memory(self) -> VideoMemory:
+        """Return an empty memory for one video; with single frames (T = 1) it stays empty."""
+        return VideoMemory(self.info)
+
     @abstractmethod
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(self, image: NDArray[np.uint8], memory: VideoMemory | None = None) -> NDArray[np.float32]:
         """Run the network alone, for comparing backends output by output.
 
         Args:
             image: uint8, (H, W, 3), RGB, contiguous, at the network's input size.
+            memory: of the video whose next frame this is: read, and the frame put into it. None for a frame on its own.
 
         Returns:
             Logits, float32, (classes, ceil(H / 8), ceil(W / 8)); valid until the next call.
+
+        Raises:
+            SettingError: the memory was made by another backend.
         """
 
-    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer_batch(
+        self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None
+    ) -> NDArray[np.float32]:
         """Run the network alone on several images: as one batch where `max_batch` allows, else one after the other.
 
         Args:
             images: uint8, (N, H, W, 3), as for `infer`.
+            memories: N as for `infer`, each of another video; None for none.
 
         Returns:
             Logits, float32, (N, classes, ceil(H / 8), ceil(W / 8)); valid until the next call.
+
+        Raises:
+            SettingError: a memory was made by another backend.
         """
-        return np.stack([self.infer(image).copy() for image in images])
+        pairs = zip(images, memories or [None] * len(images), strict=True)
+        return np.stack([self.infer(image, memory).copy() for image, memory in pairs])
 
     @abstractmethod
     def segment(
@@ -166,6 +194,7 @@ class Backend(ABC):
         *,
         confidence: bool,
         out: LabelBuffers | None = None,
+        memory: VideoMemory | None = None,
     ) -> LabelBuffers:
         """Resize a frame, run the network and decide every pixel (fanet_ros.postprocess).
 
@@ -176,19 +205,21 @@ class Backend(ABC):
             output_size: of the result in pixels.
             confidence: whether to compute the confidence, too.
             out: where to write the result; None for new arrays.
+            memory: as for `infer`.
 
         Returns:
             Labels and confidence (or None), both uint8, (output_size.height, output_size.width).
 
         Raises:
-            InferenceError: the network's logits are not finite.
+            InferenceError: the network's logits are not finite; the memory is reset.
+            SettingError: the memory was made by another backend.
         """
 
     def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
         """Do for several checked frames what `segment` does for one: as one batch where that can be done.
 
         Args:
-            requests: at most `max_batch` where that is more than 1.
+            requests: at most `max_batch` where that is more than 1; no two with the same memory.
             input_size: at which the network sees each of them.
 
         Returns:
@@ -205,6 +236,7 @@ class Backend(ABC):
                         request.result_size,
                         confidence=request.confidence,
                         out=request.out,
+                        memory=request.memory,
                     )
                 )
             except InferenceError as error:
@@ -234,9 +266,11 @@ class HostBackend(Backend):
         *,
         confidence: bool,
         out: LabelBuffers | None = None,
+        memory: VideoMemory | None = None,
     ) -> LabelBuffers:
         image = self._resizer.to_network_input(frame, encoding, input_size)
-        return labels_from_logits(self.infer(image), output_size, confidence=confidence, threads=self._threads, out=out)
+        logits = self.infer(image, memory)
+        return self._labels(logits, FrameRequest(frame, encoding, output_size, confidence, out, memory))
 
     def segment_batch(  # noqa: D102 (documented by Backend)
         self, requests: Sequence[FrameRequest], input_size: Size
@@ -246,18 +280,22 @@ class HostBackend(Backend):
             self._images = np.empty(shape, np.uint8)
         for image, request in zip(self._images, requests, strict=True):
             image[:] = self._resizer.to_network_input(request.frame, request.encoding, input_size)
+        batch = self.infer_batch(self._images, [request.memory for request in requests])
         results: list[LabelBuffers | InferenceError] = []
-        for logits, request in zip(self.infer_batch(self._images), requests, strict=True):
+        for logits, request in zip(batch, requests, strict=True):
             try:
-                results.append(
-                    labels_from_logits(
-                        logits,
-                        request.result_size,
-                        confidence=request.confidence,
-                        threads=self._threads,
-                        out=request.out,
-                    )
-                )
+                results.append(self._labels(logits, request))
             except InferenceError as error:
                 results.append(error)
         return results
+
+    def _labels(self, logits: NDArray[np.float32], request: FrameRequest) -> LabelBuffers:
+        """Decide every pixel; a frame without usable logits is not remembered, nor what may have spoilt it."""
+        try:
+            return labels_from_logits(
+                logits, request.result_size, confidence=request.confidence, threads=self._threads, out=request.out
+            )
+        except InferenceError:
+            if request.memory is not None:
+                request.memory.reset()
+            raise

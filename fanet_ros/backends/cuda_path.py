@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fanet_ros.backends.device_function import DeviceFunction, DeviceWork
+from fanet_ros.backends.device_memory import DeviceMemory, VideoStates
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.batching import FrameRequest
 from fanet_ros.errors import BackendError, InferenceError
@@ -19,16 +20,16 @@ from fanet_ros.frame_torch import TorchFrameResizer
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.postprocess_torch import labels_from_logits
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 
-Network = Callable[[Tensor], Tensor]
-"""uint8 (N, h, w, 3) RGB -> logits (N, classes, ceil(h/8), ceil(w/8)), on the device and its current stream."""
+Network = Callable[..., Tensor]
+"""uint8 (N, h, w, 3) RGB -> logits (N, classes, ceil(h/8), ceil(w/8)), on the device and its current stream.
+
+For videos it is also given their state, float32 (N, T - 1, state size), and puts the next one into its place."""
 
 # functions with buffers and graph of their own that are kept: for each input size with and without confidence, ...
 _KEPT_PER_SIZE = 2
 _KEPT_BESIDES = 2  # ... and for one change of size
-_WARM_UPS = 3  # runs before the capture: kernels are compiled or chosen, and memory is allocated
-
-_log = logging.getLogger(__name__)
 
 
 class _Key(NamedTuple):
@@ -60,30 +61,45 @@ class CudaPath:
         network_for: returns the network for an input size.
     """
 
-    def __init__(self, network_for: Callable[[Size], Network], device: torch.device, kept_sizes: int = 1) -> None:
+    def __init__(
+        self,
+        network_for: Callable[[Size], Network],
+        device: torch.device,
+        kept_sizes: int = 1,
+        states: VideoStates | None = None,
+    ) -> None:
         """Use the networks that `network_for` returns for each input size, on `device`.
 
         Args:
             network_for: told the size.
             device: where all of it runs.
             kept_sizes: for how many input sizes buffers and graphs are kept, and for as many those of batches.
+            states: what the network is given of videos; None for single frames.
         """
         self.network_for = network_for
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._states = states
         room = _KEPT_PER_SIZE * kept_sizes + _KEPT_BESIDES
         self._functions: KeptLast[_Key, DeviceFunction] = KeptLast(room)
         self._batch_functions: KeptLast[_Key, DeviceFunction] = KeptLast(room)
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def new_memory(self) -> DeviceMemory:
+        """Return an empty memory for one video; there are none for single frames."""
+        assert self._states is not None, "a network of single frames remembers nothing"
+        return DeviceMemory(self._states, self._device, self._stream)
+
+    def infer(self, image: NDArray[np.uint8], memory: VideoMemory | None = None) -> NDArray[np.float32]:
         """Run the network alone, as fanet_ros.backends.base.Backend.infer says.
 
         Raises:
             BackendError: the GPU's memory does not suffice.
         """
-        return self.infer_batch(image[None])[0]
+        return self.infer_batch(image[None], [memory])[0]
 
-    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer_batch(
+        self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None
+    ) -> NDArray[np.float32]:
         """Run the network alone on several images, as fanet_ros.backends.base.Backend.infer_batch says.
 
         Raises:
@@ -91,7 +107,11 @@ class CudaPath:
         """
         size = Size(images.shape[2], images.shape[1])
         key = _Key(len(images), images.shape[1:], "rgb8", size, None, confidence=False)
-        (logits,) = self._function(key, self._images_to_logits)(images)
+        memories = memories or [None] * len(images)
+        states = self._enter(memories, size)
+        logits, *checksums = self._function(key, self._images_to_logits)(images, states)
+        for sums in checksums:  # which there are for videos only
+            self._remember(memories, sums)
         return logits.numpy()
 
     def segment(
@@ -103,6 +123,7 @@ class CudaPath:
         *,
         confidence: bool,
         out: LabelBuffers | None = None,
+        memory: VideoMemory | None = None,
     ) -> LabelBuffers:
         """Do what fanet_ros.backends.base.Backend.segment says.
 
@@ -110,7 +131,8 @@ class CudaPath:
             InferenceError: the network's logits are not finite.
             BackendError: the GPU's memory does not suffice.
         """
-        (result,) = self.segment_batch([FrameRequest(frame, encoding, output_size, confidence, out)], input_size)
+        request = FrameRequest(frame, encoding, output_size, confidence, out, memory)
+        (result,) = self.segment_batch([request], input_size)
         if isinstance(result, InferenceError):
             raise result
         return result
@@ -130,10 +152,13 @@ class CudaPath:
         shape = _shape(first.frame)
         key = _Key(len(requests), shape, first.encoding, input_size, first.result_size, first.confidence)
         frames = [request.frame.reshape(shape) for request in requests]  # no copy
-        checksums, labels, *sureness = self._function(key, self._frames_to_labels)(frames)
+        memories = [request.memory for request in requests]
+        states = self._enter(memories, input_size)
+        checksums, labels, *sureness = self._function(key, self._frames_to_labels)(frames, states)
+        self._remember(memories, checksums)
         results: list[LabelBuffers | InferenceError] = []
         for index, request in enumerate(requests):
-            if not checksums[index].isfinite():
+            if not checksums[index, 0].isfinite():
                 results.append(
                     InferenceError(
                         "the network's logits are not all finite numbers, so its mask would be wrong: is the precision "
@@ -165,21 +190,44 @@ class CudaPath:
             gc.collect()  # graphs and closures refer to each other
             torch.cuda.empty_cache()
 
-    def _images_to_logits(self, key: _Key) -> Callable[[Tensor], tuple[Tensor, ...]]:
-        network = self.network_for(key.input_size)
-        return lambda images: (network(images).float().contiguous(),)
+    def _enter(self, memories: Sequence[VideoMemory | None], input_size: Size) -> list[Tensor | None] | None:
+        """Return the states of the videos whose next frames come; None where the network has none."""
+        if self._states is None:
+            return None
+        states: list[Tensor | None] = []
+        for memory in memories:
+            if memory is not None:
+                memory.enter(self._states.maker, input_size)
+                assert isinstance(memory, DeviceMemory)
+            states.append(None if memory is None else memory.state)
+        return states
 
-    def _frames_to_labels(self, key: _Key) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    def _remember(self, memories: Sequence[VideoMemory | None], checksums: Tensor) -> None:
+        """Count the frames that have come; what is spoilt by numbers that are not finite is forgotten."""
+        if self._states is not None:
+            for memory, sums in zip(memories, checksums, strict=True):
+                if memory is not None:
+                    memory.remember(is_finite=bool(sums.isfinite().all()))
+
+    def _images_to_logits(self, key: _Key) -> DeviceWork:
+        network = self.network_for(key.input_size)
+
+        def run(images: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            logits = network(images, *state).float().contiguous()
+            return (logits, _checksums(logits, *state)) if state else (logits,)
+
+        return run
+
+    def _frames_to_labels(self, key: _Key) -> DeviceWork:
         assert key.output_size is not None, "labels have a size"
         output_size = key.output_size
         frame_size = Size(key.frame_shape[1], key.frame_shape[0])
         resize = TorchFrameResizer(frame_size, key.encoding, key.input_size, self._device)
         network = self.network_for(key.input_size)
 
-        def run(frames: Tensor) -> tuple[Tensor, ...]:
-            logits = network(_stacked([resize(frame) for frame in frames]))
-            # a sum is finite where all its terms are, and costs one small kernel
-            checksums = logits.sum(dim=(1, 2, 3), dtype=torch.float32)
+        def run(frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            logits = network(_stacked([resize(frame) for frame in frames]), *state)
+            checksums = _checksums(logits, *state)
             results = [labels_from_logits(each, output_size, confidence=key.confidence) for each in logits]
             labels = _stacked([labels for labels, _ in results])
             if not key.confidence:
@@ -188,12 +236,14 @@ class CudaPath:
 
         return run
 
-    def _function(self, key: _Key, make: Callable[[_Key], Callable[[Tensor], tuple[Tensor, ...]]]) -> DeviceFunction:
+    def _function(self, key: _Key, make: Callable[[_Key], DeviceWork]) -> DeviceFunction:
         """Return the function kept under `key`, made anew if need be."""
 
         def new_function() -> DeviceFunction:
             with torch.inference_mode(), torch.cuda.stream(self._stream):
-                return DeviceFunction(make(key), (key.batch, *key.frame_shape), self._device, self._stream)
+                shape = (key.batch, *key.frame_shape)
+                state_shape = None if self._states is None else (key.batch, *self._states[1:])
+                return DeviceFunction(make(key), shape, self._device, self._stream, state_shape)
 
         kept = self._functions if key.batch == 1 else self._batch_functions
         try:
@@ -206,107 +256,20 @@ class CudaPath:
             ) from None
 
 
-class DeviceFunction:
-    """A function of stacked uint8 arrays on a device, with buffers of its own; on a GPU captured as one CUDA graph."""
-
-    def __init__(
-        self,
-        function: Callable[[Tensor], tuple[Tensor, ...]],
-        shape: tuple[int, ...],
-        device: torch.device,
-        stream: torch.cuda.Stream | None,
-    ) -> None:
-        """Allocate the buffers, run the function a few times and capture it.
-
-        Args:
-            function: device tensors of uint8 -> device tensors; always the same work for the same shape.
-            shape: of the stack.
-            device: where it runs.
-            stream: on which, and which is the current one now; None on the CPU.
-        """
-        self._function = function
-        self._stream = stream
-        on_gpu = stream is not None
-        # only copies from and to page-locked memory run beside the program, and at full speed
-        self._host_input = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)
-        self._input = torch.zeros(shape, dtype=torch.uint8, device=device)
-        outputs = self._function(self._input)
-        self._host_outputs = tuple(torch.empty(t.shape, dtype=t.dtype, pin_memory=on_gpu) for t in outputs)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        if stream is not None:
-            for _ in range(_WARM_UPS - 1):
-                self._function(self._input)
-            stream.synchronize()
-            self._capture(stream)
-
-    @torch.inference_mode()
-    def __call__(self, arrays: Iterable[NDArray[np.uint8]]) -> tuple[Tensor, ...]:
-        """Run the function.
-
-        Args:
-            arrays: uint8, what the stack is made of; rows may be padded, and they are only read.
-
-        Returns:
-            The function's results on the host, valid until the next call.
-        """
-        for host, array in zip(self._host_input, arrays, strict=True):
-            host.copy_(as_tensor(array))
-        with torch.cuda.stream(self._stream):
-            self._input.copy_(self._host_input, non_blocking=True)
-            if self._graph is None:
-                outputs = self._function(self._input)
-            else:
-                self._graph.replay()
-                outputs = self._outputs
-            for host, output in zip(self._host_outputs, outputs, strict=True):
-                host.copy_(output, non_blocking=True)
-        if self._stream is not None:
-            self._stream.synchronize()
-        return self._host_outputs
-
-    def _capture(self, stream: torch.cuda.Stream) -> None:
-        graph = torch.cuda.CUDAGraph()
-        try:
-            # thread_local: what other threads of the program ask of the driver meanwhile cannot spoil the capture
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                self._outputs = self._function(self._input)
-            graph.replay()
-            stream.synchronize()
-        except (RuntimeError, InferenceError) as error:  # torch's, and TensorRT's refusal to be captured
-            _log.warning(
-                "the GPU's work cannot be captured as one CUDA graph, so every frame takes longer: %s",
-                str(error).splitlines()[0],
-            )
-            return
-        self._graph = graph
-
-
 def _shape(frame: NDArray[np.uint8]) -> tuple[int, ...]:
     """Height, width and channels; mono frames may lack the axis of channels."""
     return (*frame.shape, 1)[:3]
 
 
+def _checksums(logits: Tensor, *state: Tensor) -> Tensor:
+    """Return for each frame a number that is finite where its logits are, and for videos one more for their states.
+
+    A sum is finite where all its terms are, and costs one small kernel.
+    """
+    sums = [each.sum(dim=tuple(range(1, each.dim())), dtype=torch.float32) for each in (logits, *state)]
+    return sums[0][:, None] if len(sums) == 1 else torch.stack(sums, dim=1)
+
+
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     """Stack tensors, without a copy where there is only one."""
     return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))
-
-
-def as_tensor(array: NDArray[np.uint8]) -> Tensor:
-    """Return a tensor that shares an array's memory where it can, for reading only.
-
-    torch warns of memory that is read-only, and cannot run through an array backwards: such an array is copied.
-    """
-    if min(array.strides) < 0:
-        return torch.from_numpy(array.copy())
-    if array.flags.writeable:
-        return torch.from_numpy(array)
-    return torch.from_numpy(np.asarray(_Writable(array)))
-
-
-class _Writable:
-    """Claims that an array's memory may be written to, and keeps it alive."""
-
-    def __init__(self, array: NDArray[np.uint8]) -> None:
-        self._array = array
-        address, _ = array.__array_interface__["data"]
-        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from fanet_ros import artefacts
 from fanet_ros.artefacts import ArtefactKey
 from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend
+from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.openvino_import import import_openvino
+from fanet_ros.backends.openvino_video import STATE_OUTPUT, add_state, state_size
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 
 MODEL = "model.xml"
 """The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
@@ -35,13 +39,18 @@ class OpenvinoBackend(HostBackend):
 
         Raises:
             WeightsError: the checkpoint cannot be used.
-            BackendError: the network cannot be built, or was never calibrated for int8.
+            BackendError: the network cannot be built, was never calibrated for int8, or cannot look back at earlier
+                frames.
         """
         super().__init__(request)
         self._request = request
         self._core = import_openvino().Core()
         self._folder = self._find_model()
-        self.classes = self._read_model().output(0).partial_shape[1].get_length()
+        model = self._read_model()
+        self.classes = model.output(0).partial_shape[1].get_length()
+        self._states: HostStates | None = None
+        if request.temporal_frames > 1:
+            self._states = HostStates(self.info, request.temporal_frames - 1, state_size(model))
         # apart, so that batches never cost a single frame what was compiled for it
         self._infer_requests: KeptLast[Size, Any] = KeptLast(request.kept_sizes)
         self._batch_requests: KeptLast[tuple[Size, int], Any] = KeptLast(request.kept_sizes)
@@ -68,13 +77,28 @@ class OpenvinoBackend(HostBackend):
     def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: D102 (documented by Backend)
         self._batch_requests.drop((input_size, batch))
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
-        return self.infer_batch(image[None])[0]
+    def new_memory(self) -> VideoMemory:  # noqa: D102 (documented by Backend)
+        return super().new_memory() if self._states is None else self._states.new_memory()
 
-    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+    def infer(  # noqa: D102 (documented by Backend)
+        self, image: NDArray[np.uint8], memory: VideoMemory | None = None
+    ) -> NDArray[np.float32]:
+        return self.infer_batch(image[None], [memory])[0]
+
+    def infer_batch(  # noqa: D102 (documented by Backend)
+        self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None
+    ) -> NDArray[np.float32]:
         batch, height, width, _ = images.shape
-        infer_request = self._infer_request_for(Size(width, height), batch)
-        infer_request.infer([images], share_inputs=True, share_outputs=True)
+        size = Size(width, height)
+        infer_request = self._infer_request_for(size, batch)
+        if self._states is None:
+            infer_request.infer([images], share_inputs=True, share_outputs=True)
+        else:
+            memories = memories or [None] * batch
+            before, after = self._states.gather(memories, size)
+            infer_request.set_tensor(STATE_OUTPUT, import_openvino().Tensor(after, shared_memory=True))
+            infer_request.infer([images, before], share_inputs=True, share_outputs=True)
+            self._states.keep(memories)
         return infer_request.get_output_tensor(0).data
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
@@ -89,6 +113,8 @@ class OpenvinoBackend(HostBackend):
     def _compile(self, input_size: Size, batch: int) -> Any:
         model = self._read_model()
         model.reshape([batch, input_size.height, input_size.width, 3])
+        if self.temporal_frames > 1:
+            add_state(model, self.temporal_frames)
         hints = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.info.precision],
             "PERFORMANCE_HINT": "LATENCY",

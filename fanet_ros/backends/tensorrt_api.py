@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import deque
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,8 +77,8 @@ class Library:
         """Build an engine for the current GPU, or without one where the library can (tensorrt_rtx).
 
         Args:
-            onnx: the exported graph (fanet_ros.graph), for frames of this or of every size: in float32 for fp32, in
-                float16 for fp16, with QuantizeLinear and DequantizeLinear for int8.
+            onnx: the exported graph (fanet_ros.graph), for frames of this or of every size, single or of videos: in
+                float32 for fp32, in float16 for fp16, with QuantizeLinear and DequantizeLinear for int8.
             size: of the frames.
             precision: fp32 (never TF32), fp16 or int8.
             timing_cache: of an earlier build; ignored where it does not fit.
@@ -102,7 +103,7 @@ class Library:
         if not parser.parse_from_file(str(onnx)):
             problems = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
             raise BackendError(f"{self.name} {self.version} cannot read the network: {problems}")
-        network.get_input(0).shape = (1, size.height, size.width, 3)
+        network.get_input(0).shape = (1, size.height, size.width, 3)  # that of a state is fixed in the file
 
         config = builder.create_builder_config()
         if not typed and precision != "fp32":
@@ -152,20 +153,24 @@ class Engine:
     """A network on a GPU, with device memory of its own for what lies between its input and output.
 
     Attributes:
-        output_shape: of the logits, (1, classes, ceil(H/8), ceil(W/8)).
+        shapes: of its inputs and outputs by their names in the exported graph (fanet_ros.graph): `frame` and `logits`,
+            for videos also `state` and `next_state`.
     """
 
     def __init__(self, runtime: Any, engine: Any, context: Any, cache: Any) -> None:
         self._runtime, self._engine = runtime, engine  # must outlive the context
         self._context = context
         self._cache = cache
-        # the graph has one input and one output, in this order
-        self._input, self._output = (engine.get_tensor_name(index) for index in range(2))
-        self.output_shape = tuple(engine.get_tensor_shape(self._output))
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        self.shapes = {name: tuple(engine.get_tensor_shape(name)) for name in names}
 
-    def bind(self, frame: int, logits: int) -> None:
-        """Say where on the device the frame (uint8) lies and the logits (float32) go; both addresses stay."""
-        for name, address in ((self._input, frame), (self._output, logits)):
+    def bind(self, addresses: Mapping[str, int]) -> None:
+        """Say where on the device each input lies and each output goes; the frame is uint8, all else float32.
+
+        Args:
+            addresses: one for each of `shapes`; they stay.
+        """
+        for name, address in addresses.items():
             if not self._context.set_tensor_address(name, address):
                 raise BackendError(f"TensorRT refuses the address of {name}")
 

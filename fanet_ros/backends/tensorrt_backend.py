@@ -17,14 +17,18 @@ from fanet_ros import artefacts
 from fanet_ros.artefacts import ArtefactKey
 from fanet_ros.backends.base import Backend, BackendInfo, BackendRequest
 from fanet_ros.backends.cuda_path import CudaPath
+from fanet_ros.backends.device_memory import VideoStates
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.nvidia import gpu_name, require_gpu
 from fanet_ros.backends.tensorrt_api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt_build import ENGINE, require_quantised
 from fanet_ros.backends.tensorrt_quantise import find_quantised
 from fanet_ros.errors import BackendError
+from fanet_ros.graph import INPUT_NAME, OUTPUT_NAME, STATE_INPUT_NAME, STATE_OUTPUT_NAME
+from fanet_ros.network import state_size
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 from fanet_ros.weights import load_weights
 
 _BUILDER = "fanet_ros.backends.tensorrt_build"
@@ -51,18 +55,23 @@ class TensorrtBackend(Backend):
 
         Raises:
             WeightsError: the checkpoint cannot be used.
-            BackendError: there is no TensorRT, or int8 was not calibrated.
+            BackendError: there is no TensorRT, or int8 was not calibrated or is asked for on videos.
         """
         self._request = request
         self._device = torch.device(request.device)
+        self.temporal_frames = request.temporal_frames
         if request.precision == "int8":
-            require_quantised(request.weights)
-        self.classes = load_weights(request.weights).config.classes
+            require_quantised(request.weights, request.temporal_frames)
+        config = load_weights(request.weights).config
+        self.classes = config.classes
         self.info = BackendInfo(
             self.name, request.device, request.precision, f"{library().name} {library().version}; {request.reason}"
         )
         self._networks: KeptLast[Size, _EngineOnDevice] = KeptLast(max(_KEPT_SIZES, request.kept_sizes))
-        self.path = CudaPath(self._network_for, self._device, request.kept_sizes)
+        self._states: VideoStates | None = None
+        if request.temporal_frames > 1:
+            self._states = VideoStates(self.info, request.temporal_frames - 1, state_size(config))
+        self.path = CudaPath(self._network_for, self._device, request.kept_sizes, self._states)
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -93,8 +102,13 @@ class TensorrtBackend(Backend):
     def prepare(self, input_size: Size, batch: int = 1) -> None:  # noqa: D102 (documented by Backend)
         self._network_for(input_size)
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
-        return self.path.infer(image)
+    def new_memory(self) -> VideoMemory:  # noqa: D102 (documented by Backend)
+        return super().new_memory() if self._states is None else self.path.new_memory()
+
+    def infer(  # noqa: D102 (documented by Backend)
+        self, image: NDArray[np.uint8], memory: VideoMemory | None = None
+    ) -> NDArray[np.float32]:
+        return self.path.infer(image, memory)
 
     def segment(  # noqa: D102 (documented by Backend)
         self,
@@ -105,8 +119,11 @@ class TensorrtBackend(Backend):
         *,
         confidence: bool,
         out: LabelBuffers | None = None,
+        memory: VideoMemory | None = None,
     ) -> LabelBuffers:
-        return self.path.segment(frame, encoding, input_size, output_size, confidence=confidence, out=out)
+        return self.path.segment(
+            frame, encoding, input_size, output_size, confidence=confidence, out=out, memory=memory
+        )
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
         self._networks.clear()
@@ -119,11 +136,11 @@ class TensorrtBackend(Backend):
         """Load the engine from the cache, building it if need be; a second time if it cannot be loaded."""
         folder = self._obtain(size)
         try:
-            return self._load_from(folder, size)
+            return self._load_from(folder)
         except EngineError as error:
             _log.warning("%s cannot be used and is built anew: %s", folder, error)
             artefacts.discard(folder)
-        return self._load_from(self._obtain(size), size)
+        return self._load_from(self._obtain(size))
 
     def _obtain(self, size: Size) -> Path:
         arguments = {
@@ -132,16 +149,17 @@ class TensorrtBackend(Backend):
             "width": size.width,
             "height": size.height,
             "device": self._request.device,
+            "temporal_frames": self._request.temporal_frames,
         }
         key = engine_key(self._request, size)
         return artefacts.obtain(key, builder=_BUILDER, arguments=arguments, progress=self._request.progress)
 
-    def _load_from(self, folder: Path, size: Size) -> _EngineOnDevice:
+    def _load_from(self, folder: Path) -> _EngineOnDevice:
         cache_file = folder / _RUNTIME_CACHE
         known = cache_file.read_bytes() if cache_file.is_file() else b""
         with torch.cuda.stream(torch.cuda.Stream(self._device)):  # TensorRT is slow on the default stream
             engine = library().load((folder / ENGINE).read_bytes(), known)
-            network = _EngineOnDevice(engine, size, self._device)
+            network = _EngineOnDevice(engine, self._device)
         compiled = engine.runtime_cache()
         if compiled != known:
             _replace(cache_file, compiled)
@@ -156,28 +174,43 @@ def engine_key(request: BackendRequest, size: Size) -> ArtefactKey:
     """
     version = f"{library().name} {library().version}"
     if request.precision == "int8":
-        version += f" {hashlib.sha256(require_quantised(request.weights).read_bytes()).hexdigest()[:8]}"
+        quantised = require_quantised(request.weights, request.temporal_frames)
+        version += f" {hashlib.sha256(quantised.read_bytes()).hexdigest()[:8]}"
     digest = artefacts.weights_digest(request.weights)
-    return ArtefactKey(digest, "tensorrt", version, request.precision, size, gpu_name(int(request.device[5:])))
+    gpu = gpu_name(int(request.device[5:]))
+    return ArtefactKey(
+        digest, "tensorrt", version, request.precision, size, gpu, temporal_frames=request.temporal_frames
+    )
 
 
 class _EngineOnDevice:
-    """An engine with its input and output as CUDA tensors, at addresses that stay, as CUDA graphs need it."""
+    """An engine with its inputs and outputs as CUDA tensors, at addresses that stay, as CUDA graphs need it."""
 
-    def __init__(self, engine: Engine, size: Size, device: torch.device) -> None:
+    def __init__(self, engine: Engine, device: torch.device) -> None:
         self._engine = engine
         self._device = device
-        self._frame = torch.zeros((1, size.height, size.width, 3), dtype=torch.uint8, device=device)
-        self._logits = torch.zeros(engine.output_shape, dtype=torch.float32, device=device)
-        engine.bind(self._frame.data_ptr(), self._logits.data_ptr())
+        self._tensors = {
+            name: torch.zeros(shape, dtype=torch.uint8 if name == INPUT_NAME else torch.float32, device=device)
+            for name, shape in engine.shapes.items()
+        }
+        engine.bind({name: tensor.data_ptr() for name, tensor in self._tensors.items()})
         self._enqueue()  # what is compiled or allocated at first use must not be met in a capture
         torch.cuda.synchronize(device)
 
-    def __call__(self, frame: Tensor) -> Tensor:
-        """Run the network on the current stream: uint8 (1, h, w, 3) -> logits, valid until the next call."""
-        self._frame.copy_(frame)
-        self._enqueue()
-        return self._logits
+    def __call__(self, frame: Tensor, state: Tensor | None = None) -> Tensor:
+        """Run the network on the current stream: uint8 (1, h, w, 3) -> logits, valid until the next call.
+
+        The state of a video, float32 (1, T - 1, state size), is replaced by the next one. The engine has buffers of its
+        own for both: nothing says that it has read the one before it writes the other.
+        """
+        self._tensors[INPUT_NAME].copy_(frame)
+        if state is None:
+            self._enqueue()
+        else:
+            self._tensors[STATE_INPUT_NAME].copy_(state)
+            self._enqueue()
+            state.copy_(self._tensors[STATE_OUTPUT_NAME])
+        return self._tensors[OUTPUT_NAME]
 
     def _enqueue(self) -> None:
         self._engine.enqueue(torch.cuda.current_stream(self._device).cuda_stream)

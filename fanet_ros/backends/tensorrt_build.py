@@ -18,7 +18,9 @@ ENGINE = "engine.plan"
 _TIMING_CACHE = "timing.cache"
 
 
-def build(folder: Path, *, weights: str, precision: str, width: int, height: int, device: str) -> None:
+def build(
+    folder: Path, *, weights: str, precision: str, width: int, height: int, device: str, temporal_frames: int = 1
+) -> None:
     """Write engine.plan, and what the library learned of the GPU's speed, into an existing folder.
 
     Args:
@@ -28,23 +30,24 @@ def build(folder: Path, *, weights: str, precision: str, width: int, height: int
         width: of the network's input.
         height: of the network's input.
         device: `cuda:<index>`. Without any GPU the engine is built for the GPUs that tensorrt_rtx supports.
+        temporal_frames: T, how many frames of a video attention sees; 1 for single frames.
 
     Raises:
         WeightsError: the checkpoint cannot be used.
-        BackendError: the library cannot build it here, or int8 was not calibrated.
+        BackendError: the library cannot build it here, or int8 was not calibrated or is asked for on videos.
     """
     path, size = Path(weights), Size(width, height)
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(device)
     if precision == "int8":
-        onnx = require_quantised(path)
+        onnx = require_quantised(path, temporal_frames)
     else:
         onnx = folder / "model.onnx"
         graph = prepare_for_inference(FrameToLogits(load_network(path)))
         if precision == "fp16":
             graph = graph.half().to(device if on_gpu else "cpu")  # to export is to run, and CPUs are slow in fp16
-        export_onnx(graph, onnx, size)
+        export_onnx(graph, onnx, size, temporal_frames=temporal_frames)
     plan = library().build(onnx, size, precision, _earlier_timing_cache(folder.parent))
     (folder / ENGINE).write_bytes(plan.engine)
     if plan.timing_cache:
@@ -53,12 +56,17 @@ def build(folder: Path, *, weights: str, precision: str, width: int, height: int
         onnx.unlink()
 
 
-def require_quantised(weights: Path) -> Path:
+def require_quantised(weights: Path, temporal_frames: int = 1) -> Path:
     """Return the quantised network's ONNX file.
 
     Raises:
-        BackendError: int8 was not calibrated for these weights; says how to.
+        BackendError: int8 was not calibrated for these weights, or is asked for on videos; says what to do.
     """
+    if temporal_frames > 1:
+        raise BackendError(
+            f"backend tensorrt has no int8 with a memory, but temporal_frames {temporal_frames} was asked for; use "
+            "precision fp16, or temporal_frames 1"
+        )
     onnx = find_quantised(artefacts.weights_digest(weights))
     if onnx is None:
         raise BackendError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.backends.base import MAX_BATCH, Backend, BackendRequest, HostBackend
-from fanet_ros.backends.cuda_path import CudaPath, as_tensor
+from fanet_ros.backends.cuda_path import CudaPath
+from fanet_ros.backends.device_function import as_tensor
+from fanet_ros.backends.device_memory import VideoStates
+from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.nvidia import require_gpu
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.batching import FrameRequest
@@ -18,6 +22,7 @@ from fanet_ros.errors import BackendError, InferenceError
 from fanet_ros.graph import FrameToLogits, prepare_for_inference
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 from fanet_ros.weights import load_network
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -30,7 +35,7 @@ class TorchBackend(HostBackend):
     """The graph with batch norm folded and channels last; on a GPU the whole way from frame to labels as well.
 
     Attributes:
-        graph: uint8 (N, h, w, 3) -> logits, on the device.
+        graph: uint8 (N, h, w, 3) -> logits, on the device; with the state of N videos also their next one.
         path: from frame to labels on a GPU; None on the CPU.
     """
 
@@ -62,11 +67,16 @@ class TorchBackend(HostBackend):
         device = torch.device(request.device)
         graph = prepare_for_inference(FrameToLogits(network)).to(device=device, dtype=_DTYPES[request.precision])
         graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-        self.graph: Callable[[Tensor], Tensor] = torch.compile(graph, dynamic=False) if compiled else graph
+        self.graph: Callable[..., Any] = torch.compile(graph, dynamic=False) if compiled else graph
         self.path: CudaPath | None = None
+        self._states: HostStates | None = None
+        past_frames = request.temporal_frames - 1
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # the weights are there before another stream reads them
-            self.path = CudaPath(lambda _: self._run_on_gpu, device, request.kept_sizes)
+            states = VideoStates(self.info, past_frames, network.state_size) if past_frames else None
+            self.path = CudaPath(lambda _: self._run_on_gpu, device, request.kept_sizes, states)
+        elif past_frames:
+            self._states = HostStates(self.info, past_frames, network.state_size)
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -103,14 +113,32 @@ class TorchBackend(HostBackend):
         if self.path is not None:
             self.path.drop_batch(input_size, batch)
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
-        return self.infer_batch(image[None])[0]
+    def new_memory(self) -> VideoMemory:  # noqa: D102 (documented by Backend)
+        if self.temporal_frames == 1:
+            return super().new_memory()
+        makes = self._states or self.path
+        assert makes is not None
+        return makes.new_memory()
+
+    def infer(  # noqa: D102 (documented by Backend)
+        self, image: NDArray[np.uint8], memory: VideoMemory | None = None
+    ) -> NDArray[np.float32]:
+        return self.infer_batch(image[None], [memory])[0]
 
     @torch.inference_mode()
-    def infer_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Backend)
+    def infer_batch(  # noqa: D102 (documented by Backend)
+        self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None
+    ) -> NDArray[np.float32]:
         if self.path is not None:
-            return self.path.infer_batch(images)
-        return self.graph(as_tensor(images)).contiguous().numpy()
+            return self.path.infer_batch(images, memories)
+        if self._states is None or memories is None or all(memory is None for memory in memories):
+            logits = self.graph(as_tensor(images))
+        else:
+            before, after = self._states.gather(memories, Size(images.shape[2], images.shape[1]))
+            logits, state = self.graph(as_tensor(images), torch.from_numpy(before))
+            torch.from_numpy(after).copy_(state)
+            self._states.keep(memories)
+        return logits.contiguous().numpy()
 
     def segment(  # noqa: D102 (documented by Backend)
         self,
@@ -121,9 +149,10 @@ class TorchBackend(HostBackend):
         *,
         confidence: bool,
         out: LabelBuffers | None = None,
+        memory: VideoMemory | None = None,
     ) -> LabelBuffers:
         segment = super().segment if self.path is None else self.path.segment
-        return segment(frame, encoding, input_size, output_size, confidence=confidence, out=out)
+        return segment(frame, encoding, input_size, output_size, confidence=confidence, out=out, memory=memory)
 
     def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
         """Do what Backend.segment_batch says; on a GPU only frames that are alike in all run as one batch.
@@ -141,7 +170,12 @@ class TorchBackend(HostBackend):
         if self.path is not None:
             self.path.close()
 
-    def _run_on_gpu(self, image: Tensor) -> Tensor:
+    def _run_on_gpu(self, images: Tensor, state: Tensor | None = None) -> Tensor:
         # cuDNN times its algorithms for every size, and fp32 means fp32: its default is the less exact TF32
         with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=False):
-            return self.graph(image)
+            if state is None:
+                logits: Tensor = self.graph(images)
+            else:
+                logits, following = self.graph(images, state)
+                state.copy_(following)
+        return logits

@@ -28,7 +28,7 @@ def benchmark(
         typer.Option(metavar="WIDTHxHEIGHT", help="Input of the network; may be repeated."),
     ] = None,
     level: Annotated[
-        list[str] | None, typer.Option(help="network, frame, node, batch or ground; may be repeated.")
+        list[str] | None, typer.Option(help="network, frame, node, batch, ground or temporal; may be repeated.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Turns of every contender; 0: 10, or 3 with --quick.")] = 0,
     threads: Annotated[int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are.")] = 0,

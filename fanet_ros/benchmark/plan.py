@@ -9,7 +9,7 @@ from pathlib import Path
 from fanet_ros.errors import SettingError
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device, read_size
 
-LEVELS = ("network", "frame", "node", "batch", "ground")
+LEVELS = ("network", "frame", "temporal", "node", "batch", "ground")
 REFERENCE = "reference"
 """The name of official-style eager PyTorch among backends."""
 
@@ -68,7 +68,7 @@ class Plan:
         threads: CPU threads of every contender; 0 for as many as the process may use.
         rounds: turns of every contender.
         turn_s: how long one turn takes about; a slow contender makes two runs of everything in any case.
-        cameras: sizes of the frames at the frame level, the first also at the batch level.
+        cameras: sizes of the frames at the frame level, the first also at the temporal and batch levels.
         node_cases: cameras at the node level.
         node_contender: what runs at the node level where no network was measured; `auto` if nothing was asked for.
         starts: how often the start of the node is timed.

@@ -12,7 +12,7 @@ from fanet_ros.errors import SettingError
 
 Row = dict[str, Any]
 
-TABLES = ("network", "frame", "node", "startup", "batch", "ground")
+TABLES = ("network", "frame", "temporal", "node", "startup", "batch", "ground")
 
 
 class Results:

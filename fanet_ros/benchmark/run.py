@@ -15,6 +15,7 @@ from fanet_ros.benchmark.node_level import run_node_level
 from fanet_ros.benchmark.plan import Plan
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results
+from fanet_ros.benchmark.temporal_level import run_temporal_level
 from fanet_ros.errors import WeightsError
 
 
@@ -42,6 +43,9 @@ def run_plan(plan: Plan, results: Results, console: Console) -> bool:
                 if set(plan.levels) & {"network", "frame"}:
                     for size in plan.sizes:
                         Contest(plan, weights, size, store, progress).run(results)
+                if "temporal" in plan.levels:
+                    for size in plan.sizes:
+                        run_temporal_level(plan, weights, size, store, results, progress)
                 if "node" in plan.levels:
                     run_node_level(plan, weights, store, results, progress)
                 if "batch" in plan.levels:

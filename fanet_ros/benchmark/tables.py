@@ -24,6 +24,7 @@ def print_results(data: dict[str, Any], console: Console) -> None:
         _print_network(title, rows, console)
     for title, rows in _by_size(data["frame"]).items():
         _print_frame(title, rows, console)
+    _print_temporal([row for row in data["temporal"] if not row["error"]], console)
     _print_node([row for row in data["node"] if not row.get("error")], console)
     _print_startup(data["startup"], console)
     _print_batch([row for row in data["batch"] if not row["error"]], console)
@@ -90,6 +91,25 @@ def _print_frame(title: str, rows: list[Row], console: Console) -> None:
             _number(row["over_network"], 2),
             _range(row, "over_network_p25", "over_network_p75", 2),
             _number(row["speedup_vs_reference"], 2),
+        )
+    console.print(table)
+
+
+def _print_temporal(rows: list[Row], console: Console) -> None:
+    if not rows:
+        return
+    names = ("camera", "input", "backend", "single ms", "video ms", "video over single", "p25 - p75", "runs")
+    table = _table(f"Attention to {rows[0]['temporal_frames']} frames, frame to labels", *names)
+    for row in rows:
+        table.add_row(
+            f"{row['camera_width']}x{row['camera_height']}",
+            f"{row['width']}x{row['height']}",
+            f"{row['backend']} {row['precision']}",
+            _number(row["single_ms"], 2),
+            _number(row["temporal_ms"], 2),
+            _number(row["over_single"], 3),
+            _range(row, "over_single_p25", "over_single_p75", 3),
+            str(row["runs"]),
         )
     console.print(table)
 
@@ -167,7 +187,7 @@ def _print_ground(rows: list[Row], console: Console) -> None:
 def _print_errors(data: dict[str, Any], console: Console) -> None:
     """Name what could not be measured, each reason once."""
     reasons: dict[str, list[str]] = {}
-    for table in ("network", "frame", "node", "batch", "ground"):
+    for table in ("network", "frame", "temporal", "node", "batch", "ground"):
         for row in data[table]:
             if row.get("error"):
                 names = reasons.setdefault(row["error"], [])

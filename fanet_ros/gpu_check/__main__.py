@@ -32,6 +32,7 @@ from fanet_ros.benchmark.machine import describe_machine
 from fanet_ros.errors import BackendError, FanetError
 from fanet_ros.gpu_check.measure import Effort, Reference, agreement_percent, frame_ms, network_ms
 from fanet_ros.gpu_check.table import NOT_MEASURED, Check, Row, as_json, as_markdown, replace_tables
+from fanet_ros.gpu_check.video import TEMPORAL_FRAMES, VIDEO_FRAMES, compare_video
 from fanet_ros.graph import FrameToLogits
 from fanet_ros.network import FANet, FANetConfig
 from fanet_ros.postprocess import LabelBuffers
@@ -50,7 +51,15 @@ TORCH = ("fp32", "fp16", "bf16")
 TENSORRT = ("fp32", "fp16", "int8")
 CALIBRATION_FRAMES = 8
 CLASSES = 19
-GPU_TESTS = ("cuda_path", "frame_torch", "postprocess_torch", "torch_backend", "tensorrt_backend", "nvidia")
+GPU_TESTS = (
+    "cuda_path",
+    "frame_torch",
+    "postprocess_torch",
+    "torch_backend",
+    "tensorrt_backend",
+    "temporal_backends",
+    "nvidia",
+)
 
 TORCH_GRAPH = "torch, one CUDA graph, {}"
 TORCH_COMPILED = "torch.compile, one CUDA graph, fp16"
@@ -165,6 +174,20 @@ class GpuCheck:
         error = float(np.abs(rounded - exact).max())
         return f"{agreement_percent(decided, expected):.2f} % of the labels agree; largest error of a logit {error:.3g}"
 
+    def compare_video(self, size: Size, precision: str, backend: str) -> str:
+        """Return how the shipped weights label a video with a memory in this precision, and what the memory costs."""
+        kind: type[TorchBackend] | type[TensorrtBackend] = TorchBackend if backend == "torch" else TensorrtBackend
+        device = kind.find_device(str(self.device))
+
+        def start(temporal_frames: int) -> TorchBackend | TensorrtBackend:
+            return kind(
+                BackendRequest(
+                    DEFAULT_WEIGHTS, device, precision, progress=self.keep_time, temporal_frames=temporal_frames
+                )
+            )
+
+        return compare_video(start, DEFAULT_WEIGHTS, size, self.device, self.effort)
+
     def _run_path(
         self, row: Row, path: CudaPath, size: Size, frame: NDArray[np.uint8], expected: NDArray[np.uint8]
     ) -> None:
@@ -231,6 +254,10 @@ def _checks(check: GpuCheck, size: Size, *, smoke: bool) -> list[Check]:
         for precision in precisions:
             title = f"shipped weights, {backend} {precision} against torch fp32, {shipped.height}x{shipped.width}"
             runs[title] = partial(check.compare_shipped, shipped, precision, backend)
+    for backend, precisions in (("torch", TORCH), ("tensorrt", TENSORRT[:2])):
+        for precision in precisions:
+            title = f"attention to {TEMPORAL_FRAMES} frames, video of {VIDEO_FRAMES}, {backend} {precision}"
+            runs[f"{title} against eager torch fp32"] = partial(check.compare_video, shipped, precision, backend)
     if not smoke:
         runs["tests marked gpu"] = lambda: _run_tests(check.deadline)
     checks = []
