@@ -4,6 +4,7 @@ Slow on purpose: attention is (Q K^T) V with its n x n matrix, as in the definit
 products. What both implementations agree on is unlikely to be a slip of either.
 """
 
+from collections.abc import Sequence
 from itertools import count
 
 import torch
@@ -13,13 +14,18 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
-def reference_logits(state: State, image: Tensor) -> dict[str, Tensor]:
-    """Logits of every head the state dict has, "main", "stage_32" and "stage_16", of a normalised NCHW image."""
+def reference_logits(state: State, image: Tensor, earlier: Sequence[Tensor] = ()) -> dict[str, Tensor]:
+    """Logits of every head the state dict has, "main", "stage_32" and "stage_16", of a normalised NCHW image.
+
+    With earlier frames of the same video, every pixel looks at all pixels of all frames at once.
+    """
     features = _encoder(state, image)  # of the stages called 4, 8, 16, 32
-    fused = {32: _attention(state, "fam_32.", features[3])}
-    for stage, deeper, feature in ((16, 32, features[2]), (8, 16, features[1]), (4, 8, features[0])):
+    past = [_encoder(state, frame) for frame in earlier]
+    seen = [[own, *others] for own, *others in zip(features, *past, strict=True)]
+    fused = {32: _attention(state, "fam_32.", features[3], seen[3])}
+    for stage, deeper, place in ((16, 32, 2), (8, 16, 1), (4, 8, 0)):
         from_below = _conv_bn_leaky(state, f"fam_{deeper}.up.", fused[deeper], padding=1)
-        attended = _attention(state, f"fam_{stage}.", feature)
+        attended = _attention(state, f"fam_{stage}.", features[place], seen[place])
         fused[stage] = attended + _resize(from_below, *attended.shape[2:])
     smooth = {stage: _conv_bn_leaky(state, f"fam_{stage}.smooth.", fused[stage], padding=1) for stage in fused}
 
@@ -65,14 +71,18 @@ def _residual(state: State, prefix: str, x: Tensor, stride: int) -> Tensor:
     return (x + y).clamp(min=0)
 
 
-def _attention(state: State, prefix: str, feature: Tensor) -> Tensor:
-    def project(name: str) -> Tensor:
-        x = torch.einsum("nchw,oc->nohw", feature, state[f"{prefix}{name}.conv.weight"][:, :, 0, 0])
+def _attention(state: State, prefix: str, feature: Tensor, seen: Sequence[Tensor]) -> Tensor:
+    def project(name: str, x: Tensor) -> Tensor:
+        x = torch.einsum("nchw,oc->nohw", x, state[f"{prefix}{name}.conv.weight"][:, :, 0, 0])
         return _batch_norm(state, f"{prefix}{name}.bn.", x)
 
-    query, key, value = _unit_length(project("w_qs")), _unit_length(project("w_ks")), _leaky(project("w_vs"))
-    affinity = torch.einsum("nahw,naij->nhwij", query, key)  # every pixel with every pixel
-    y = torch.einsum("nhwij,ncij->nchw", affinity, value)
+    frames = torch.stack(list(seen), 1).flatten(0, 1)  # one after the other: (N T, C, h, w)
+    many = (len(feature), len(seen))
+    query = _unit_length(project("w_qs", feature))
+    key = _unit_length(project("w_ks", frames)).unflatten(0, many)
+    value = _leaky(project("w_vs", frames)).unflatten(0, many)
+    affinity = torch.einsum("nahw,ntaij->nhwtij", query, key)  # every pixel with every pixel of every frame
+    y = torch.einsum("nhwtij,ntcij->nchw", affinity, value) / len(seen)
     return feature + _conv_bn_leaky(state, f"{prefix}latlayer3.", y, padding=0)
 
 

@@ -234,3 +234,36 @@ def test_importing_the_command_line_stays_light() -> None:
     code = f"import sys, fanet_ros.commands.evaluate; sys.exit(', '.join(set({heavy}) & set(sys.modules)) or None)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_videos_are_gone_through_with_and_without_disturbances(weights: Path, tmp_path: Path) -> None:
+    json_file, png = tmp_path / "scores.json", tmp_path / "confusion.png"
+    small = ["width=96", "height=64", "streets=1", "moments=1", "length=4"]
+    options = [word for option in small for word in ("--option", option)]
+    what = ["--dataset", "street", "--temporal", "2", "--disturb", "blur,occlusion", "--seed", "3"]
+    files = ["--json", str(json_file), "--confusion", str(png)]
+    result = RUNNER.invoke(APP, ["--weights", str(weights), *FAST, *options, *what, *files], env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    facts = json.loads(json_file.read_text())
+    assert [run["disturbance"] for run in facts["videos"]] == ["none", "blur", "occlusion"]
+    assert facts["videos"][0]["scores"] == facts["scores"] and facts["scores"]["frames"] == 4
+    assert facts["settings"]["temporal_frames"] == 2 and facts["settings"]["seed"] == 3
+    assert facts["videos"][0]["disturbed_frames"] is None
+    assert 0 <= facts["videos"][1]["consistency"]["share"] <= 1
+    assert set(facts["videos"][1]["consistency"]["by_class"]) <= {"road", "pavement", "sky"}
+    assert facts["backend"]["name"] == "torch" and png.stat().st_size > 0
+    for told in ("T = 2", "occlusion", "consistency: of road, pavement and sky pixels", f"written: {json_file}, {png}"):
+        assert told in result.output
+
+
+def test_what_videos_cannot_have_is_told(weights: Path, data: Path, tmp_path: Path) -> None:
+    for words, message in (
+        (["--overlays", str(tmp_path / "o")], "overlays: not together with --temporal"),
+        (["--backend", "openvino"], "backend: received openvino, expected torch"),
+        ([], "no image of camvid's split val has a frame 1 before it"),
+    ):
+        result = RUNNER.invoke(
+            APP,
+            ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST, "--temporal", "2", *words],
+        )
+        assert result.exit_code == 2 and message in " ".join(result.stderr.split())

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from fanet_ros.errors import SettingError
@@ -103,3 +105,36 @@ def test_settings_that_cannot_be() -> None:
         named = {"dataset": "camvid", **settings} if settings else {}
         with pytest.raises(SettingError, match=text):
             make_plan(**named)  # type: ignore[arg-type]
+
+
+def test_videos() -> None:
+    plan = make_plan(dataset="street", temporal_frames=2, step=3, disturb="noise, blur,noise", seed=7)
+    assert (plan.temporal_frames, plan.step, plan.disturb, plan.seed) == (2, 3, ("noise", "blur"), 7)
+    told = plan.as_json()
+    assert {key: told[key] for key in ("temporal_frames", "step", "disturb", "seed")} == {
+        **{"temporal_frames": 2, "step": 3},
+        **{"disturb": ["noise", "blur"], "seed": 7},
+    }
+    published = make_plan(protocol="cityscapes-val-video")
+    assert published.temporal_frames == 2 and not published.differences
+    assert make_plan(protocol="cityscapes-val-video", temporal_frames=4).differences == (
+        "temporal_frames 4 instead of 2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temporal_frames": 2, "flip": True}, "temporal: received scales, flip or windows, too"),
+        ({"temporal_frames": 1, "scales": "1,2"}, "temporal: received scales, flip or windows, too"),
+        ({"disturb": "noise"}, "these are for videos; give --temporal, which may be 1"),
+        ({"step": 2}, "these are for videos; give --temporal"),
+        (
+            {"temporal_frames": 1, "disturb": "rain"},
+            "disturb: received 'rain', expected some of noise,blur,flicker,occ",
+        ),
+    ],
+)
+def test_what_makes_no_sense_for_videos_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        make_plan(dataset="street", **settings)

@@ -113,9 +113,14 @@ def test_a_signal_ends_a_training_after_its_step(tmp_path: Path, data: Path) -> 
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does(tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize(
+    "clips", [[], ["network.temporal_frames=2", "network.through_time=true"]], ids=["images", "clips"]
+)
+def test_two_processes_do_what_one_does(tmp_path: Path, clips: list[str]) -> None:
     """Without what depends on the process (batch norm of its own samples, noise), gradients average to the same."""
+    data = make_tiny_camvid(tmp_path / "camvid", video=bool(clips))
     same = [
+        *clips,
         "network.freeze_batch_norm=true",
         "augmentation.brightness=0",
         "augmentation.saturation=0",

@@ -5,7 +5,7 @@ import torch
 from fanet_ros.datasets import IGNORED
 from fanet_ros.settings import Size
 from fanet_ros.training.augment import Augmentation
-from fanet_ros.training.batches import Batch
+from fanet_ros.training.batches import Batch, Past
 from fanet_ros.training.recipe import AugmentationRecipe
 from fanet_ros.training.sampling import Placer
 
@@ -108,3 +108,48 @@ def test_what_is_erased_is_ignored() -> None:
     assert (erased.float().mean((1, 2)) > 0.005).all() and (erased.float().mean((1, 2)) < 0.2).all()
     assert (crops.images.permute(0, 2, 3, 1)[erased] == 0).all()
     assert torch.equal(crops.labels[~erased], batch.labels[~erased])
+
+
+def clip_of(batch: Batch) -> Batch:
+    """The same image three times over."""
+    images = batch.images[:, None].repeat(1, 2, 1, 1, 1)
+    return batch._replace(past=Past(images, torch.ones(images.shape[:2], dtype=torch.bool)))
+
+
+def test_all_frames_of_a_clip_are_varied_alike() -> None:
+    colors = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2, "gamma": 0.4, "grey": 0.5, "blur": 0.5}
+    augmentation = Augmentation(recipe(**colors, erase=0.5))
+    affines = same(6)
+    affines[:, 0, 2] = range(6)
+    torch.manual_seed(0)
+    crops = augmentation(clip_of(random_batch(affines)))
+    assert crops.past is not None and crops.past.known.all()
+    for frame in crops.past.images.unbind(1):
+        torch.testing.assert_close(frame, crops.images)
+
+
+def test_noise_is_in_all_frames_of_a_clip_or_in_none_and_new_in_each() -> None:
+    batch = clip_of(random_batch(same(8)))
+    torch.manual_seed(0)
+    crops = Augmentation(recipe(noise=0.5))(batch)
+    assert crops.past is not None
+    clean = Augmentation(recipe())(batch).images
+    frames = [crops.images, *crops.past.images.unbind(1)]
+    noisy = [(frame != clean).flatten(1).any(1) for frame in frames]
+    assert 0 < noisy[0].sum() < 8 and torch.equal(noisy[0], noisy[1]) and torch.equal(noisy[0], noisy[2])
+    strengths = [(frame - clean)[noisy[0]].std() for frame in frames]
+    assert max(strengths) < 1.1 * min(strengths)
+    for one, other in ((0, 1), (1, 2)):
+        assert ((frames[one] - frames[other]).flatten(1).abs().mean(1)[noisy[0]] > 1).all()
+
+
+def test_single_images_are_varied_as_the_present_frames_of_clips() -> None:
+    """What is drawn for a clip's present frame does not depend on how many frames came before it."""
+    augmentation = Augmentation(recipe(brightness=0.4, grey=0.5, blur=0.5, erase=0.5))
+    batch = random_batch(same(4))
+    torch.manual_seed(2)
+    alone = augmentation(batch)
+    torch.manual_seed(2)
+    clip = augmentation(clip_of(batch))
+    assert alone.past is None
+    assert torch.equal(alone.images, clip.images) and torch.equal(alone.labels, clip.labels)

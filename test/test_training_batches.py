@@ -8,7 +8,7 @@ from tiny_camvid import make_tiny_camvid
 from fanet_ros.datasets import IGNORED, open_dataset
 from fanet_ros.errors import DatasetError
 from fanet_ros.labels import load_label_set
-from fanet_ros.training.batches import Part, StepDataset, load_steps, translate_ids
+from fanet_ros.training.batches import ClipSettings, Part, StepDataset, load_steps, translate_ids
 from fanet_ros.training.recipe import AugmentationRecipe
 from fanet_ros.training.sampling import Placer, SamplePlan
 
@@ -71,3 +71,44 @@ def test_an_error_of_a_worker_says_what_is_wrong(steps: tuple[Part, SamplePlan, 
         pair.image.write_bytes(b"\x89PNG")
     with pytest.raises(DatasetError, match="no readable image"):
         list(load_steps(StepDataset([part], plan, placer, 0, 1), 0, 1, workers=1, pin=False))
+
+
+def test_clips_are_read_with_the_newest_of_their_earlier_frames_first(tmp_path: Path) -> None:
+    """Frames of the tiny video differ in where their two colours meet, so each tells its number."""
+    dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", video=True), "train")
+    recipe = AugmentationRecipe.model_validate({"crop": "96x72", "scale": [1, 1], "flip": 0})
+    part = Part(dataset, translate_ids(CAMVID, CAMVID, {}), step=2)
+    plan, placer = SamplePlan([6], [], batch=6, seed=0), Placer(recipe, seed=0)
+    steps = StepDataset([part], plan, placer, 0, 1, ClipSettings(frames=3))
+    batch = steps[0]
+    assert batch.past is not None
+    assert batch.past.images.shape == (6, 2, *batch.images.shape[1:]) and batch.past.images.dtype == torch.uint8
+    for slot, choice in enumerate(plan.step(0)):
+        window = placer.place(dataset.size(choice.sample), 0, slot).window
+        expected = [
+            dataset.read_window(index, window).image for index in (choice.sample - 2, choice.sample - 4) if index >= 0
+        ]
+        assert batch.past.known[slot].tolist() == [place < len(expected) for place in range(2)]
+        for place in range(2):
+            image = batch.past.images[slot, place].numpy()
+            np.testing.assert_array_equal(image, expected[place] if place < len(expected) else np.zeros_like(image))
+    (shared,) = load_steps(steps, 0, 1, workers=1, pin=False)
+    assert shared.past is not None and torch.equal(shared.past.images, batch.past.images)
+    alone = StepDataset([part], plan, placer, 0, 1)[0]
+    assert alone.past is None and all(torch.equal(alone[field], batch[field]) for field in range(3))
+
+
+def test_frames_are_disturbed_each_by_itself_and_labels_are_not(tmp_path: Path) -> None:
+    dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", train=24, video=True), "train")
+    recipe = AugmentationRecipe.model_validate({"crop": "96x72", "scale": [1, 1]})
+    part, plan = Part(dataset, translate_ids(CAMVID, CAMVID, {})), SamplePlan([24], [], batch=24, seed=0)
+    clean, disturbed, again = (
+        StepDataset([part], plan, Placer(recipe, seed=0), 0, 1, ClipSettings(2, share, seed=3))[0]
+        for share in (0.0, 0.5, 0.5)
+    )
+    assert clean.past is not None and disturbed.past is not None
+    assert torch.equal(disturbed.labels, clean.labels) and torch.equal(disturbed.images, again.images)
+    present = (disturbed.images != clean.images).flatten(1).any(1)
+    past = (disturbed.past.images != clean.past.images).flatten(1).any(1)
+    for first, second in ((present, past), (present, ~past), (~present, past), (~present, ~past)):
+        assert (first & second).any()

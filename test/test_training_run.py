@@ -232,3 +232,28 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(error, match=message):
         train(task(tmp_path, data, override))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_on_clips_learns_from_the_past_and_resumes_exactly(tmp_path: Path) -> None:
+    clips = make_tiny_camvid(tmp_path / "clips", video=True)
+    overrides = ["network.temporal_frames=2", "augmentation.disturb=0.3", "run.precision=bf16"]
+    assert train(task(tmp_path, clips, *overrides, output="whole")).finished
+    asked = iter([False, False, False, True])
+    assert not train(task(tmp_path, clips, *overrides, output="cut"), lambda: next(asked)).finished
+    assert run.resume(tmp_path / "cut", {}, 0, ALONE, lambda _: None).train(lambda: False).finished
+    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    cards = [(tmp_path / "whole" / f"{name}.md").read_text() for name in ("best", "final")]
+    assert all("\ntemporal_frames: 2\n" in card for card in cards)
+    # images alone lead to other weights, and their card says nothing of memory
+    train(task(tmp_path, clips, *overrides[1:], output="images"))
+    images = weights_of(tmp_path / "images")
+    assert any(not torch.equal(whole[name], images[name]) for name in whole)
+    assert "temporal" not in (tmp_path / "images" / "final.md").read_text()
+
+
+def test_clips_of_what_is_no_video_are_refused(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(
+        DatasetError, match="no image of camvid's split train has a frame 1 before it, so clips of 2 fr"
+    ):
+        run.start(task(tmp_path, data, "network.temporal_frames=2"), ALONE, lambda _: None)

@@ -7,7 +7,11 @@ from random_network import random_network
 from tiny_camvid import make_tiny_camvid
 
 from fanet_ros.datasets import open_dataset
+from fanet_ros.evaluation.scores import Scorer
+from fanet_ros.graph import FrameToLogits
 from fanet_ros.labels import load_label_set
+from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.settings import Size
 from fanet_ros.training.batches import Part, translate_ids
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import ValidationPart
@@ -54,3 +58,19 @@ def test_a_limit_and_pictures_take_images_evenly(part: Part) -> None:
     found = validate(part, pictures=2, limit=3)
     assert found.scores.frames == 3
     assert found.pictures is not None and found.pictures.dtype == np.uint8 and found.pictures.shape[2] == 3
+
+
+def test_a_network_for_video_looks_back_while_it_is_scored(tmp_path: Path) -> None:
+    dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", val=4, video=True), "val")
+    recipe, network = ValidationPart.model_validate({"dataset": "camvid"}), random_network("resnet18", classes=11)
+    part = Part(dataset, translate_ids(CAMVID, CAMVID, {}))
+    found = Validator(recipe, part, CAMVID, ALONE, temporal_frames=3).run(network, torch.float32, 0, lambda _: None)
+    graph, expected, state = FrameToLogits(network), Scorer(11), torch.zeros(1, 2, network.state_size)
+    for index in range(4):
+        sample = dataset.read(index)
+        with torch.no_grad():
+            logits, state = graph(torch.from_numpy(sample.image)[None], state)
+        expected.add(labels_from_logits(logits[0].contiguous().numpy(), Size(96, 72)).labels, sample.labels)
+    np.testing.assert_array_equal(found.scores.confusion, expected.scores().confusion)
+    alone = Validator(recipe, part, CAMVID, ALONE).run(network, torch.float32, 0, lambda _: None)
+    assert not np.array_equal(alone.scores.confusion, found.scores.confusion)

@@ -8,8 +8,13 @@ import numpy as np
 from fanet_ros.labels import load_label_set
 
 
-def make_tiny_camvid(folder: Path, train: int = 6, val: int = 2, width: int = 96, height: int = 72) -> Path:
-    """Write images whose left part is sky and whose right part is another class, in the classes' own colours."""
+def make_tiny_camvid(
+    folder: Path, train: int = 6, val: int = 2, width: int = 96, height: int = 72, video: bool = False
+) -> Path:
+    """Write images whose left part is sky and whose right part is another class, in the classes' own colours.
+
+    As a video, their names are those of frames of one drive, a second apart.
+    """
     colors = load_label_set("camvid11").palette
     for part, count in (("train", train), ("val", val)):
         (folder / part).mkdir(parents=True)
@@ -18,9 +23,10 @@ def make_tiny_camvid(folder: Path, train: int = 6, val: int = 2, width: int = 96
         for index in range(count):
             labels = np.zeros((height, width), np.uint8)
             labels[:, (index + 1) * width // (count + 2) :] = 1 + index % 10
-            cv2.imwrite(str(folder / part / f"{index}.png"), colors[labels][..., ::-1])
-            cv2.imwrite(str(folder / f"{part}annot" / f"{index}.png"), labels)
-            lines.append(f"/SegNet/CamVid/{part}/{index}.png /SegNet/CamVid/{part}annot/{index}.png\n")
+            name = f"0001TP_{30 * index:06d}" if video else f"{index}"
+            cv2.imwrite(str(folder / part / f"{name}.png"), colors[labels][..., ::-1])
+            cv2.imwrite(str(folder / f"{part}annot" / f"{name}.png"), labels)
+            lines.append(f"/SegNet/CamVid/{part}/{name}.png /SegNet/CamVid/{part}annot/{name}.png\n")
         (folder / f"{part}.txt").write_text("".join(lines))
     return folder
 

@@ -62,7 +62,28 @@ def evaluate(
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="CLASS", help="A class that is in no mean; may be repeated. none: none.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many images, evenly spread; 0 for all.")] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, help="At most so many images (with --temporal: videos), evenly spread; 0 for all.")
+    ] = 0,
+    temporal: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            metavar="T",
+            help="Go through videos, looking at T frames at a time; 0: images by themselves.",
+        ),
+    ] = 0,
+    step: Annotated[
+        int, typer.Option(min=1, help="With --temporal: from one of these frames to the next, in frames of the video.")
+    ] = 1,
+    disturb: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND,...", help="With --temporal: a run for each of noise, blur, flicker, occlusion, too."
+        ),
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="With --disturb: of what is disturbed, and how.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
     confusion: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the confusion matrix (needs matplotlib).")
@@ -108,7 +129,13 @@ def evaluate(
             stride=stride,
             leave_out=leave_out or (),
             limit=limit,
+            temporal_frames=temporal,
+            step=step,
+            disturb=disturb,
+            seed=seed,
         )
+        if plan.temporal_frames and overlays is not None:
+            raise SettingError("overlays: not together with --temporal; leave it out for pictures of single images")
         if json_file is not None:
             check_can_write("json", json_file)
         if confusion is not None:
@@ -120,6 +147,22 @@ def evaluate(
         plan = plan.fitted(samples.label_set)
         run.left_out_ids(plan.leave_out, samples.label_set)  # refused before a network is built
         path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
+        if plan.temporal_frames:
+            from fanet_ros.commands.evaluate_video import evaluate_video
+            from fanet_ros.evaluation.video_prediction import VideoPredictor
+
+            video_predictor = VideoPredictor(
+                path,
+                plan.temporal_frames,
+                labels=labels,
+                backend=backend,
+                device=device,
+                precision=precision,
+                threads=threads,
+                input_size=plan.input_size,
+            )
+            evaluate_video(console, video_predictor, samples, plan, path, data, json_file, confusion)
+            return
         segmenter = Segmenter(
             path,
             labels=labels,

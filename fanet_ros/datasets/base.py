@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.errors import DatasetError
 from fanet_ros.labels import LabelSet
 from fanet_ros.settings import Size
 
@@ -39,6 +41,31 @@ class Window(NamedTuple):
     top: int
     width: int
     height: int
+
+
+class Frame(NamedTuple):
+    """A frame of a video, labelled or not.
+
+    Attributes:
+        video: unique within the data set and split.
+        number: of the frame in it; the later, the higher.
+    """
+
+    video: str
+    number: int
+
+
+class ClassMotion(NamedTuple):
+    """Where the pixels of some classes were one frame earlier, as far as that is known exactly.
+
+    Attributes:
+        class_ids: for whose pixels it holds.
+        homography: float64 (3, 3), pixel (x, y, 1) of the frame -> w (x, y, 1) of the frame before, where w is positive
+            for what was in front of the camera.
+    """
+
+    class_ids: tuple[int, ...]
+    homography: NDArray[np.float64]
 
 
 class Dataset(ABC):
@@ -105,6 +132,42 @@ class Dataset(ABC):
         """
         sample = self.read(index)
         return Sample(cut(sample.image, window, 0), cut(sample.labels, window, IGNORED), sample.name)
+
+    # What follows is for data sets whose samples are frames of videos. For all others, each sample is a video of one.
+
+    def frame(self, index: int) -> Frame:
+        """Return which frame of which video a sample is."""
+        return Frame(self.names[index], 0)
+
+    def past(self, index: int, count: int, step: int = 1) -> list[Frame]:
+        """Return the frames before a sample, newest first; fewer than `count` where its video begins later.
+
+        Args:
+            index: of the sample.
+            count: at most so many.
+            step: from one frame to the one before it, at least 1, in frames of the video.
+        """
+        return []
+
+    def missing_frames(self, count: int, step: int = 1) -> list[Path]:
+        """Return the files of all samples' `past` that do not exist.
+
+        Raises:
+            DatasetError: a folder cannot be read.
+        """
+        return []
+
+    def read_frame(self, frame: Frame) -> NDArray[np.uint8]:
+        """Read the image of a frame that `past` named, uint8 (H, W, 3), RGB, of its sample's size.
+
+        Raises:
+            DatasetError: the file is missing or damaged.
+        """
+        raise DatasetError(f"{self.name} has no frame {frame.number} of {frame.video}: it consists of single images")
+
+    def motions(self, index: int) -> Sequence[ClassMotion]:
+        """Return what is known of where a sample's pixels were in the frame before it; nothing for most data sets."""
+        return ()
 
 
 def cut(pixels: NDArray[np.uint8], window: Window, fill: int) -> NDArray[np.uint8]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.datasets.base import IGNORED
+from fanet_ros.datasets.base import IGNORED, Frame
 from fanet_ros.datasets.decoding import read_rgb
 from fanet_ros.datasets.files import Pair, images_in, read_names
 from fanet_ros.datasets.label_formats import Color, ColorIds, GreyIds, identity_table
 from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.videos import LabelledVideos
 from fanet_ros.errors import DatasetError
 from fanet_ros.labels import LabelSet, load_label_set
 from fanet_ros.sources.images import natural_key
@@ -20,6 +21,8 @@ SPLITS = ("train", "val", "test")
 IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"  # folders of the original edition
 
 _SEGNET_VOID = 11
+_NAME = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)")  # drive and number of the frame, 30 a second
+_LONGEST_GAP = 33  # frames: labels are a second apart, give or take a frame, or less
 
 # The colours of the original edition's 32 classes (label_colors.txt), grouped as usual for the 11 of the SegNet paper.
 GROUPS: Mapping[str, Mapping[str, Color]] = {
@@ -89,7 +92,8 @@ def _find_segnet(path: Path, split: str, label_set: LabelSet) -> Found:
         image, labels = (path / Path(*Path(word).parts[-2:]) for word in words)
         pairs.append(Pair(image, labels, image.stem))
     label_format = GreyIds(identity_table(len(label_set)), ignored=(_SEGNET_VOID, IGNORED))
-    return Found(label_set, pairs, label_format, f"the list {listing.name} with lines 'image labels'")
+    expected = f"the list {listing.name} with lines 'image labels'"
+    return Found(label_set, pairs, label_format, expected, videos=_drives)
 
 
 def _find_original(path: Path, split: str, label_set: LabelSet) -> Found:
@@ -107,7 +111,17 @@ def _find_original(path: Path, split: str, label_set: LabelSet) -> Found:
         pairs,
         ColorIds({**colors, _VOID: IGNORED}, read_rgb),
         f"{IMAGES}/*.png and {LABELS}/*_L.png",
+        videos=_drives,
     )
+
+
+def _drives(pairs: Sequence[Pair]) -> LabelledVideos:
+    """The labelled frames of a drive as a video, 1 s apart (in val, 1/15 s); other names are single images."""
+    frames = []
+    for pair in pairs:
+        match = _NAME.fullmatch(pair.name)
+        frames.append(Frame(pair.name, 0) if match is None else Frame(match[1], int(match[2])))
+    return LabelledVideos(frames, [pair.image for pair in pairs], _LONGEST_GAP)
 
 
 def split_of(name: str) -> str:
@@ -119,7 +133,7 @@ def split_of(name: str) -> str:
     Raises:
         DatasetError: the image is of no drive of CamVid.
     """
-    match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", name)
+    match = _NAME.fullmatch(name)
     if match is None:
         raise DatasetError(
             f"the image {name} is of no known drive of CamVid, so its split is unknown; remove it, or write the names "

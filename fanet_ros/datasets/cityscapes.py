@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.datasets.base import IGNORED
+from fanet_ros.datasets.base import IGNORED, Frame
 from fanet_ros.datasets.files import Pair
 from fanet_ros.datasets.label_formats import GreyIds, identity_table, value_table
 from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.videos import Videos
 from fanet_ros.labels import load_label_set
 from fanet_ros.sources.images import natural_key
 
 SPLITS = ("train", "val", "test")
 IMAGES, LABELS = "leftImg8bit", "gtFine"
+SEQUENCES = "leftImg8bit_sequence"  # snippets of 30 frames, 17 a second; the labelled one is the 20th
+FRAMES_BEFORE = 19  # of a snippet, before the labelled one
 
 # Ids of *_labelIds.png in the order of the label set, which is that of *_labelTrainIds.png.
 CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 LAST_ID = 33  # the others up to it are known and not evaluated
 
+_NUMBER = re.compile(r"_(\d+)$")
 _IMAGE_END, _LABEL_IDS_END, _TRAIN_IDS_END = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
 
 
@@ -50,7 +55,32 @@ def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
         pairs.append(Pair(image, path / LABELS / split / city / f"{name}{end}", f"{city}/{name}"))
     strays = sorted(labels - {pair.labels for pair in pairs})
     expected = f"{IMAGES}/{split}/CITY/*{_IMAGE_END} and {LABELS}/{split}/CITY/*{end}"
-    return Found(label_set, pairs, label_format, expected, strays)
+    return Found(label_set, pairs, label_format, expected, strays, videos=_Snippets)
+
+
+class _Snippets(Videos):
+    """The frames before the labelled ones, in a folder of their own; names end with the number of the frame."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        numbers = (_NUMBER.search(pair.name) for pair in pairs)
+        self._frames = [
+            Frame(pair.name, int(number[1]) if number else 0) for pair, number in zip(pairs, numbers, strict=True)
+        ]
+        self._images = {pair.name: pair.image for pair in pairs}
+
+    def frame(self, index: int) -> Frame:  # noqa: D102 (documented by Videos)
+        return self._frames[index]
+
+    def past(self, index: int, count: int, step: int) -> list[Frame]:  # noqa: D102 (documented by Videos)
+        video, number = self._frames[index]
+        most = min(count, FRAMES_BEFORE // step, number // step)
+        return [Frame(video, number - step * back) for back in range(1, most + 1)]
+
+    def path(self, frame: Frame) -> Path:  # noqa: D102 (documented by Videos)
+        city = self._images[frame.video].parent
+        split, root = city.parent, city.parent.parent.parent
+        name = _NUMBER.sub(f"_{frame.number:06d}", Path(frame.video).name)
+        return root / SEQUENCES / split.name / city.name / f"{name}{_IMAGE_END}"
 
 
 LAYOUT = Layout(

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.base import Dataset, Sample
+from fanet_ros.datasets.base import Dataset, Frame, Sample
 from fanet_ros.datasets.decoding import image_size, read_rgb
+from fanet_ros.datasets.videos import Videos
 from fanet_ros.errors import DatasetError
 from fanet_ros.labels import LabelSet
 from fanet_ros.settings import Size
@@ -35,15 +36,23 @@ class PairedFiles(Dataset):
     Attributes:
         pairs: the files, in the order of the samples.
         label_format: what reads a label file.
+        videos: which frames follow each other; None for single images.
     """
 
     def __init__(
-        self, name: str, split: str, label_set: LabelSet, pairs: Sequence[Pair], label_format: ReadLabels
+        self,
+        name: str,
+        split: str,
+        label_set: LabelSet,
+        pairs: Sequence[Pair],
+        label_format: ReadLabels,
+        videos: Videos | None = None,
     ) -> None:
         self.name, self.split, self.label_set = name, split, label_set
         self.pairs = pairs
         self.names = [pair.name for pair in pairs]
         self.label_format = label_format
+        self.videos = videos
 
     def size(self, index: int) -> Size:  # noqa: D102 (documented by Dataset)
         return image_size(self.pairs[index].image)
@@ -56,6 +65,25 @@ class PairedFiles(Dataset):
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102 (documented by Dataset)
         return self.label_format(self.pairs[index].labels)
+
+    def frame(self, index: int) -> Frame:  # noqa: D102 (documented by Dataset)
+        return super().frame(index) if self.videos is None else self.videos.frame(index)
+
+    def past(self, index: int, count: int, step: int = 1) -> list[Frame]:  # noqa: D102 (documented by Dataset)
+        return [] if self.videos is None else self.videos.past(index, count, step)
+
+    def missing_frames(self, count: int, step: int = 1) -> list[Path]:  # noqa: D102 (documented by Dataset)
+        if self.videos is None:
+            return []
+        frames = {frame for index in range(len(self)) for frame in self.past(index, count, step)}
+        present = FolderContents()
+        try:
+            return [path for path in map(self.videos.path, sorted(frames)) if path not in present]
+        except OSError as error:
+            raise DatasetError(f"{error.filename} cannot be read: {error.strerror}; check its permissions") from None
+
+    def read_frame(self, frame: Frame) -> NDArray[np.uint8]:  # noqa: D102 (documented by Dataset)
+        return super().read_frame(frame) if self.videos is None else read_rgb(self.videos.path(frame))
 
 
 def check_same_size(pair: Pair, image: Sequence[int], labels: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from fanet_ros.datasets.files import Pair, PairedFiles
 from fanet_ros.datasets.label_formats import LabelFormat
 from fanet_ros.datasets.options import Option
+from fanet_ros.datasets.videos import Videos
 from fanet_ros.labels import LabelSet
 
 
@@ -24,6 +25,7 @@ class Found:
         expected: where the split was looked for, for messages.
         strays: label files to which there is no image.
         kind: of the data set.
+        videos: puts all pairs of the data set into the order of time; None for single images.
     """
 
     label_set: LabelSet
@@ -32,6 +34,7 @@ class Found:
     expected: str
     strays: Sequence[Path] = ()
     kind: type[PairedFiles] = PairedFiles
+    videos: Callable[[Sequence[Pair]], Videos] | None = None
 
 
 @dataclass(frozen=True)

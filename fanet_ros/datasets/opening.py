@@ -23,7 +23,9 @@ DATASETS = (*sorted(LAYOUTS), "street")
 STREET_OPTIONS: Mapping[str, Option] = {
     "width": Option(640, "of the images in pixels", least=64, most=4096),
     "height": Option(360, "of the images in pixels", least=64, most=4096),
-    "streets": Option(0, "how many, 8 images each; 0 for 60 to train and 20 to validate", least=0, most=1000),
+    "streets": Option(0, "how many; 0 for 60 to train and 20 to validate", least=0, most=1000),
+    "moments": Option(8, "of each street, 9 s apart", least=1, most=100),
+    "length": Option(1, "frames from each moment on, 10 a second: clips; 1 for single images", least=1, most=90),
 }
 
 _SHOWN_ENTRIES = 6
@@ -58,7 +60,8 @@ def open_dataset(name: str, path: str | Path | None, split: str, options: Mappin
         )
     if lacking:
         raise DatasetError(_lacking(name, split, found.pairs, lacking))
-    return found.kind(name, split, found.label_set, found.pairs, found.label_format)
+    videos = None if found.videos is None else found.videos(found.pairs)
+    return found.kind(name, split, found.label_set, found.pairs, found.label_format, videos)
 
 
 def layout_of(name: str) -> Layout:

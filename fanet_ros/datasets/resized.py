@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.base import Dataset, Sample
+from fanet_ros.datasets.base import Dataset, Frame, Sample
 from fanet_ros.frame import FrameResizer, fit_input_size
 from fanet_ros.settings import Size
 
@@ -29,9 +31,24 @@ class ResizedDataset(Dataset):
 
     def read(self, index: int) -> Sample:  # noqa: D102 (documented by Dataset)
         sample = self._dataset.read(index)
-        size = fit_input_size("auto", self._target, Size(sample.labels.shape[1], sample.labels.shape[0]))
-        image = FrameResizer().to_network_input(sample.image, "rgb8", size)  # a new one: its buffer is the result
-        return Sample(image, resize_labels(sample.labels, size), sample.name)
+        image = self._resize(sample.image)
+        return Sample(image, resize_labels(sample.labels, Size(image.shape[1], image.shape[0])), sample.name)
+
+    def frame(self, index: int) -> Frame:  # noqa: D102 (documented by Dataset)
+        return self._dataset.frame(index)
+
+    def past(self, index: int, count: int, step: int = 1) -> list[Frame]:  # noqa: D102 (documented by Dataset)
+        return self._dataset.past(index, count, step)
+
+    def missing_frames(self, count: int, step: int = 1) -> list[Path]:  # noqa: D102 (documented by Dataset)
+        return self._dataset.missing_frames(count, step)
+
+    def read_frame(self, frame: Frame) -> NDArray[np.uint8]:  # noqa: D102 (documented by Dataset)
+        return self._resize(self._dataset.read_frame(frame))
+
+    def _resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        size = fit_input_size("auto", self._target, Size(image.shape[1], image.shape[0]))
+        return FrameResizer().to_network_input(image, "rgb8", size)  # a new one: its buffer is the result
 
 
 def resize_labels(labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

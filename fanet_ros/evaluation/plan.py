@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fanet_ros.datasets.disturbances import DISTURBANCES
 from fanet_ros.datasets.options import read_option_words
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.prediction import Looks
@@ -32,6 +33,10 @@ class Plan:
         protocol: whose published figures are to be compared with; None for none.
         differences: what is not as the protocol has it, in words; with any, figures cannot be compared strictly.
         leave_out_given: whether it was asked for, rather than taken from the protocol.
+        temporal_frames: T, how many frames of a video the network looks at; 0 for images by themselves.
+        step: from one of these frames to the next, in frames of the video.
+        disturb: kinds of disturbances, for a run each.
+        seed: of the disturbances.
     """
 
     dataset: str
@@ -44,10 +49,20 @@ class Plan:
     protocol: Protocol | None
     differences: tuple[str, ...]
     leave_out_given: bool = False
+    temporal_frames: int = 0
+    step: int = 1
+    disturb: tuple[str, ...] = ()
+    seed: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings in JSON's types."""
         looks = self.looks
+        video = {
+            "temporal_frames": self.temporal_frames,
+            "step": self.step,
+            "disturb": list(self.disturb),
+            "seed": self.seed,
+        }
         return {
             "input_size": self.input_size,
             "scales": list(looks.scales),
@@ -56,6 +71,7 @@ class Plan:
             "stride": None if looks.stride is None else str(looks.stride),
             "leave_out": list(self.leave_out),
             "limit": self.limit,
+            **(video if self.temporal_frames else {}),
         }
 
     def fitted(self, label_set: LabelSet) -> Plan:
@@ -85,6 +101,10 @@ def make_plan(
     stride: str = "",
     leave_out: Sequence[str] = (),
     limit: int = 0,
+    temporal_frames: int = 0,
+    step: int = 1,
+    disturb: str = "",
+    seed: int = 0,
 ) -> Plan:
     """Read the settings as they are typed; what is empty or None comes from the protocol, or is the default.
 
@@ -100,7 +120,11 @@ def make_plan(
         window: WIDTHxHEIGHT, or `none` for whole images where the protocol has windows.
         stride: WIDTHxHEIGHT.
         leave_out: names of classes; they replace the protocol's. The name `none` alone is for none.
-        limit: of images, 0 for none; it only makes a difference to the protocol.
+        limit: of images, or of videos where there are any, 0 for none; it only makes a difference to the protocol.
+        temporal_frames: of a video, that the network looks at; 0 for the protocol's.
+        step: from one of them to the next.
+        disturb: kinds of disturbances separated by commas.
+        seed: of the disturbances.
 
     Raises:
         SettingError: a value has another form, or there is no data set; says what is expected.
@@ -120,13 +144,20 @@ def make_plan(
         window=window or (base.window if base else ""),
         stride=stride or (base.stride if base and not window else ""),
         leave_out=_read_leave_out(leave_out, base.leave_out if base else ()),
+        temporal_frames=temporal_frames or (base.temporal_frames if base else 0),
     )
     try:
         check_input_size(chosen.input_size)
     except SettingError as error:
         raise SettingError(f"input_size: {error}") from None
     size = None if chosen.window in ("", NONE) else _read("window", chosen.window)
-    step = _read("stride", chosen.stride) if chosen.stride else None
+    step_size = _read("stride", chosen.stride) if chosen.stride else None
+    looks = Looks(chosen.scales, chosen.flip, size, step_size)
+    if chosen.temporal_frames and not looks.single:
+        raise SettingError("temporal: received scales, flip or windows, too; a video is looked at once, as a whole")
+    disturbances = _read_disturbances(disturb)
+    if (disturbances or step != 1) and not chosen.temporal_frames:
+        raise SettingError("disturb and step: these are for videos; give --temporal, which may be 1")
     differences = _differences(base, chosen) if base else []
     if base and limit:
         differences.append(f"at most {limit} images")
@@ -135,12 +166,16 @@ def make_plan(
         split=chosen.split,
         options=chosen.options,
         input_size=chosen.input_size,
-        looks=Looks(chosen.scales, chosen.flip, size, step),
+        looks=looks,
         leave_out=chosen.leave_out,
         limit=limit,
         protocol=base,
         differences=tuple(differences),
         leave_out_given=bool(leave_out),
+        temporal_frames=chosen.temporal_frames,
+        step=step,
+        disturb=disturbances,
+        seed=seed,
     )
 
 
@@ -148,6 +183,14 @@ def _read_leave_out(names: Sequence[str], default: tuple[str, ...]) -> tuple[str
     if list(names) == [NONE]:
         return ()
     return tuple(names) or default
+
+
+def _read_disturbances(text: str) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(word.strip() for word in text.split(","))) if text else ()
+    strangers = [kind for kind in kinds if kind not in DISTURBANCES]
+    if strangers:
+        raise SettingError(f"disturb: received {strangers[0]!r}, expected some of {','.join(DISTURBANCES)}")
+    return kinds
 
 
 def _read_scales(text: str) -> tuple[float, ...]:
@@ -165,7 +208,8 @@ def _read(name: str, text: str) -> Size:
 
 
 def _differences(base: Protocol, chosen: Protocol) -> list[str]:
-    names = ("dataset", "split", "options", "input_size", "scales", "flip", "window", "stride", "leave_out")
+    looks = ("input_size", "scales", "flip", "window", "stride", "temporal_frames")
+    names = ("dataset", "split", "options", *looks, "leave_out")
     return [
         f"{name} {_text(getattr(chosen, name))} instead of {_text(getattr(base, name))}"
         for name in names

@@ -22,7 +22,7 @@ METRICS = {
 
 _KEYS = {
     *("dataset", "split", "options", "input_size", "scales", "flip", "window", "stride", "leave_out"),
-    *("published", "note"),
+    *("temporal_frames", "published", "note"),
 }
 _REQUIRED = ("dataset", "split", "input_size")
 
@@ -61,6 +61,7 @@ class Protocol:
         window: WIDTHxHEIGHT, or empty.
         stride: WIDTHxHEIGHT, or empty.
         leave_out: classes that are in no mean.
+        temporal_frames: T, how many frames of a video the network looks at; 0 for single images.
         published: figures to compare with.
         note: what else one must know.
     """
@@ -75,6 +76,7 @@ class Protocol:
     window: str = ""
     stride: str = ""
     leave_out: tuple[str, ...] = ()
+    temporal_frames: int = 0
     published: tuple[Published, ...] = ()
     note: str = ""
 
@@ -129,6 +131,7 @@ def _parse(name: str, settings: Any, path: Path) -> Protocol:
             window=str(settings.get("window", "")),
             stride=str(settings.get("stride", "")),
             leave_out=tuple(str(label) for label in settings.get("leave_out", ())),
+            temporal_frames=int(settings.get("temporal_frames", 0)),
             published=tuple(_parse_published(entry) for entry in settings.get("published", ())),
             note=str(settings.get("note", "")),
         )

@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fanet_ros.datasets import Dataset, Sample
 from fanet_ros.errors import DatasetError, LabelSetError, SettingError
 from fanet_ros.evaluation.prediction import Predictor
@@ -80,7 +83,7 @@ def evaluate(
     left_out: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Predict and score the images of a data set; those without known truth are only counted.
+    """Predict and score the images of a data set, each by itself; those without known truth are only counted.
 
     Args:
         predictor: of a network with the data set's classes (`check_label_sets`).
@@ -99,21 +102,49 @@ def evaluate(
         BackendError: the network cannot be built for the size that an image asks for.
         InferenceError: the network's logits are not finite.
     """
+    indices = spread(len(dataset), limit)
+    return score(
+        lambda index, sample: predictor.predict(sample.image),
+        predictor.input_sizes,
+        dataset,
+        indices,
+        left_out,
+        progress,
+    )
+
+
+def score(
+    predict: Callable[[int, Sample], NDArray[np.uint8]],
+    sizes_of: Callable[[Size], Sequence[Size]],
+    dataset: Dataset,
+    indices: Sequence[int],
+    left_out: Sequence[str],
+    progress: Callable[[int, int], None],
+) -> Evaluation:
+    """Predict and score samples in a given order; errors, Ctrl-C and the other arguments as for `evaluate`.
+
+    Args:
+        predict: returns the labels of a sample, given its index and itself.
+        sizes_of: size of an image -> sizes at which the network sees it.
+        dataset: the images.
+        indices: of the samples.
+        left_out: names of classes that count in no mean.
+        progress: told how many of how many samples are done.
+    """
     excluded = left_out_ids(left_out, dataset.label_set)
     total, images = Scorer(len(dataset.label_set)), []
     input_sizes: set[Size] = set()
     milliseconds = []
-    indices = spread(len(dataset), limit)
     complete = False
     try:
         for index, sample in zip(indices, _known_so_far(read_ahead(dataset, indices), total, excluded), strict=True):
             labels = sample.labels
             if (labels < total.classes).any():  # else nothing can be scored: a withheld split ends soon, with an error
                 started = perf_counter()
-                labels = predictor.predict(sample.image)
+                labels = predict(index, sample)
                 milliseconds.append((perf_counter() - started) * 1e3)
                 height, width = labels.shape
-                input_sizes.update(predictor.input_sizes(Size(width, height)))
+                input_sizes.update(sizes_of(Size(width, height)))
             one = Scorer(total.classes)
             one.add(labels, sample.labels)
             scores = one.scores(excluded)

@@ -6,6 +6,7 @@ import json
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fanet_ros.benchmark.results import write_whole
 from fanet_ros.datasets import Dataset
 from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.run import Evaluation
+from fanet_ros.evaluation.video import VideoRun
 from fanet_ros.resources import package_version
 from fanet_ros.weights import load_weights
 
@@ -81,6 +83,25 @@ def summarise(
             for i in evaluation.images
         ],
     }
+
+
+def summarise_videos(runs: Sequence[VideoRun], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the figures of runs over videos, in JSON's types.
+
+    Args:
+        runs: undisturbed and disturbed.
+        names: of the classes.
+    """
+    return [
+        {
+            "disturbance": run.disturbance,
+            "complete": run.evaluation.complete,
+            "scores": run.evaluation.scores.as_json(names),
+            "disturbed_frames": run.disturbed.as_json(names) if run.disturbed.frames else None,
+            "consistency": run.consistency.as_json(names) if run.consistency.pixels else None,
+        }
+        for run in runs
+    ]
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import kornia.augmentation as K
 import torch
 from kornia.geometry.transform import warp_affine
-from torch import Tensor, nn
+from torch import Tensor
 
 from fanet_ros.datasets import IGNORED
-from fanet_ros.training.batches import Batch
+from fanet_ros.training.batches import Batch, Past
 from fanet_ros.training.recipe import AugmentationRecipe
 
 _BLUR_KERNEL = (7, 7)
@@ -25,14 +25,20 @@ class Crops(NamedTuple):
     Attributes:
         images: float32 (N, 3, H, W), RGB in 0..255, as frames are before normalisation.
         labels: uint8 (N, H, W).
+        past: the same crops of the frames before, images float32 (N, T - 1, 3, H, W); None for single images.
     """
 
     images: Tensor
     labels: Tensor
+    past: Past | None = None
 
 
 class Augmentation:
-    """Warps windows to crops and varies their colours; draws from torch's global random numbers."""
+    """Warps windows to crops and varies their colours; draws from torch's global random numbers.
+
+    All frames of a clip are varied in the same way, as one camera would have seen them in another place and light; only
+    noise, where a clip has any, is new in every frame.
+    """
 
     def __init__(self, recipe: AugmentationRecipe) -> None:
         self._size = (recipe.crop_size.height, recipe.crop_size.width)
@@ -42,23 +48,39 @@ class Augmentation:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Crops:
         """Make crops on the device where the batch is. What lies beyond an image becomes black and is ignored."""
-        images = batch.images.permute(0, 3, 1, 2).float() / 255  # (N, 3, h, w)
-        images = warp_affine(images, batch.affines, self._size)  # (N, 3, H, W)
+        images = self._warp(batch.images, batch.affines)
+        frames = () if batch.past is None else batch.past.images.unbind(1)
+        earlier = [self._warp(frame, batch.affines) for frame in frames]
         for operation in self._colors:
             images = operation(images)
+            earlier = [operation(frame, params=_for_another_frame(operation)) for frame in earlier]
         # warping fills with zeros, so zero has to be IGNORED
         inverted = (IGNORED - batch.labels)[:, None].float()  # (N, 1, h, w)
         inverted = warp_affine(inverted, batch.affines, self._size, mode="nearest")
         if self._erase is not None:
             images = self._erase(images)
+            earlier = [self._erase(frame, params=self._erase._params) for frame in earlier]
             inverted = self._erase(inverted, params=self._erase._params)
         labels = IGNORED - inverted[:, 0].round().to(torch.uint8)  # (N, H, W)
-        return Crops(images.clamp(0, 1) * 255, labels)
+        past = batch.past and Past(torch.stack(earlier, 1).clamp(0, 1) * 255, batch.past.known)
+        return Crops(images.clamp(0, 1) * 255, labels, past)
+
+    def _warp(self, windows: Tensor, affines: Tensor) -> Tensor:
+        images = windows.permute(0, 3, 1, 2).float() / 255  # (N, 3, h, w)
+        return warp_affine(images, affines, self._size)  # (N, 3, H, W)
 
 
-def _color_operations(recipe: AugmentationRecipe) -> list[nn.Module]:
+def _for_another_frame(operation: K.IntensityAugmentationBase2D) -> dict[str, Tensor]:
+    """What an operation drew for the last batch, to do the same to other frames of its clips; but new noise."""
+    drawn = dict(operation._params)
+    if isinstance(operation, K.RandomGaussianNoise):
+        drawn["gaussian_noise"] = _NOISE_SIGMA * torch.randn_like(drawn["gaussian_noise"])
+    return drawn
+
+
+def _color_operations(recipe: AugmentationRecipe) -> list[K.IntensityAugmentationBase2D]:
     """The operations a recipe asks for; what it does not ask for costs nothing."""
-    operations: list[nn.Module] = []
+    operations: list[K.IntensityAugmentationBase2D] = []
     jitter = (recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue)
     if any(jitter):
         operations.append(K.ColorJitter(*jitter, p=1.0))

@@ -15,11 +15,25 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from fanet_ros.datasets import IGNORED, Dataset
+from fanet_ros.datasets.clips import ClipDataset
+from fanet_ros.datasets.disturbances import disturb_some
 from fanet_ros.errors import DatasetError, TrainingError
 from fanet_ros.labels import LabelSet
-from fanet_ros.training.sampling import Placer, SamplePlan
+from fanet_ros.training.sampling import Placer, SamplePlan, disturbance_numbers
 
 LONGEST_WAIT_S = 600.0
+
+
+class Past(NamedTuple):
+    """The frames before those of a batch, newest first.
+
+    Attributes:
+        images: (N, T - 1, ...), each as those of the batch; black where there is none.
+        known: bool (N, T - 1), whether there is one.
+    """
+
+    images: Tensor
+    known: Tensor
 
 
 class Batch(NamedTuple):
@@ -28,12 +42,22 @@ class Batch(NamedTuple):
     Attributes:
         images: uint8 (N, h, w, 3), RGB windows.
         labels: uint8 (N, h, w), the network's class ids, or IGNORED.
-        affines: float32 (N, 2, 3), pixels of a window -> pixels of its crop.
+        affines: float32 (N, 2, 3), pixels of a window -> pixels of its crop, in all frames of a clip.
+        past: the same windows of the frames before; None where single images are learned from.
     """
 
     images: Tensor
     labels: Tensor
     affines: Tensor
+    past: Past | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; copies from pinned memory go on meanwhile."""
+        past = self.past and Past(*(tensor.to(device, non_blocking=True) for tensor in self.past))
+        images, labels, affines = (
+            tensor.to(device, non_blocking=True) for tensor in (self.images, self.labels, self.affines)
+        )
+        return Batch(images, labels, affines, past)
 
 
 class Part(NamedTuple):
@@ -42,10 +66,26 @@ class Part(NamedTuple):
     Attributes:
         dataset: to read from.
         ids: uint8 (256,), its label -> the network's class id or IGNORED.
+        step: from one frame of a clip to the next, in frames of its videos.
     """
 
     dataset: Dataset
     ids: NDArray[np.uint8]
+    step: int = 1
+
+
+class ClipSettings(NamedTuple):
+    """What is read besides the samples.
+
+    Attributes:
+        frames: T, of a clip; 1 for single images.
+        disturb: probability for each frame of being disturbed.
+        seed: of the disturbances.
+    """
+
+    frames: int = 1
+    disturb: float = 0.0
+    seed: int = 0
 
 
 def translate_ids(own: LabelSet, network: LabelSet, rename: Mapping[str, str | None]) -> NDArray[np.uint8]:
@@ -84,9 +124,18 @@ def translate_ids(own: LabelSet, network: LabelSet, rename: Mapping[str, str | N
 class StepDataset(TorchDataset[Batch | DatasetError]):
     """The batches of one process, by iteration."""
 
-    def __init__(self, parts: Sequence[Part], plan: SamplePlan, placer: Placer, rank: int, ranks: int) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        plan: SamplePlan,
+        placer: Placer,
+        rank: int,
+        ranks: int,
+        settings: ClipSettings = ClipSettings(),  # noqa: B008 (immutable)
+    ) -> None:
         self._parts, self._plan, self._placer = parts, plan, placer
-        self._rank, self._ranks = rank, ranks
+        self._rank, self._ranks, self._settings = rank, ranks, settings
+        self._clips = [ClipDataset(part.dataset, settings.frames, part.step) for part in parts]
 
     def __getitem__(self, iteration: int) -> Batch | DatasetError:
         """Read the windows of a step, counted from 0.
@@ -100,15 +149,30 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
 
     def _read(self, iteration: int) -> Batch:
         choices = self._plan.step(iteration)[self._rank :: self._ranks]
-        images, labels, affines = [], [], []
+        images, labels, affines, earlier, known = [], [], [], [], []
         for choice in choices:
-            dataset, ids = self._parts[choice.part]
-            placement = self._placer.place(dataset.size(choice.sample), iteration, choice.slot)
-            sample = dataset.read_window(choice.sample, placement.window)
-            images.append(sample.image)
-            labels.append(ids[sample.labels])
+            part, clips = self._parts[choice.part], self._clips[choice.part]
+            placement = self._placer.place(part.dataset.size(choice.sample), iteration, choice.slot)
+            clip = clips.clip(choice.sample, placement.window)
+            frames = self._disturbed(clip.images, iteration, choice.slot)
+            images.append(frames[-1])
+            labels.append(part.ids[clip.labels])
             affines.append(placement.affine)
-        return Batch(*(torch.from_numpy(np.stack(arrays)) for arrays in (images, labels, affines)))
+            lacking = self._settings.frames - len(frames)
+            earlier.append([*frames[-2::-1], *[np.zeros_like(frames[-1])] * lacking])
+            known.append([True] * (len(frames) - 1) + [False] * lacking)
+        past = None
+        if self._settings.frames > 1:
+            past = Past(torch.from_numpy(np.array(earlier)), torch.tensor(known))
+        windows, truths, warps = (torch.from_numpy(np.stack(arrays)) for arrays in (images, labels, affines))
+        return Batch(windows, truths, warps, past)
+
+    def _disturbed(self, images: Sequence[NDArray[np.uint8]], iteration: int, slot: int) -> Sequence[NDArray[np.uint8]]:
+        """Disturb some frames, each by itself: the others are what memory is good for."""
+        if not self._settings.disturb:
+            return images
+        rng = disturbance_numbers(self._settings.seed, iteration, slot)
+        return [disturb_some(image, self._settings.disturb, rng) for image in images]
 
 
 def load_steps(dataset: StepDataset, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:

@@ -16,6 +16,7 @@ from fanet_ros.training.losses import SegmentationLoss
 from fanet_ros.training.optimise import make_average, make_optimizer, make_schedule
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import Recipe
+from fanet_ros.training.remember import remember
 from fanet_ros.training.sampling import step_seed
 from fanet_ros.training.start import set_mode
 
@@ -45,7 +46,7 @@ class Learner:
         self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         set_mode(self._network, recipe.network.freeze_batch_norm)
         self._average = make_average(self._network, recipe.optimizer.average) if recipe.optimizer.average else None
-        self._model = processes.wrap(_Trained(self._network, layout))
+        self._model = processes.wrap(_Trained(self._network, layout, recipe.network.through_time))
         self._optimizer = make_optimizer(self._network, recipe.optimizer)
         self._schedule = make_schedule(self._optimizer, recipe.optimizer, run.iterations)
         self._scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
@@ -73,9 +74,9 @@ class Learner:
         """Learn from a batch; return its loss, a scalar on the device."""
         torch.manual_seed(step_seed(self._recipe.run.seed, self.iteration, self._processes.rank))
         device = self._processes.device
-        crops = self._augmentation(Batch(*(tensor.to(device, non_blocking=True) for tensor in batch)))
+        crops = self._augmentation(batch.to(device))
         with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self._model(crops.images)
+            logits = self._model(crops.images, *(crops.past or ()))
         loss = self._loss(logits, crops.labels)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
@@ -125,12 +126,25 @@ class Learner:
 class _Trained(nn.Module):
     """Images as frames have them to logits: normalisation and network, as in the graph that backends run."""
 
-    def __init__(self, network: FANet, layout: torch.memory_format) -> None:
+    def __init__(self, network: FANet, layout: torch.memory_format, through_time: bool) -> None:
         super().__init__()
-        self._graph, self._layout = FrameToLogits(network), layout
+        self._graph, self._layout, self._through_time = FrameToLogits(network), layout, through_time
 
-    def forward(self, images: Tensor) -> AuxiliaryLogits | Tensor:
-        """Take float32 (N, 3, H, W), RGB of 0..255; return logits of all heads, or of the only one."""
+    def forward(
+        self, images: Tensor, earlier: Tensor | None = None, known: Tensor | None = None
+    ) -> AuxiliaryLogits | Tensor:
+        """Return logits of all heads, or of the only one.
+
+        Args:
+            images: float32 (N, 3, H, W), RGB of 0..255.
+            earlier: float32 (N, T - 1, 3, H, W), the frames before, newest first; None for single images.
+            known: bool (N, T - 1), which of them there are.
+        """
         network = self._graph.network
         images = self._graph.normalise(images).contiguous(memory_format=self._layout)
-        return network.forward_with_auxiliary(images) if network.config.auxiliary else network(images)
+        if earlier is None or known is None:
+            return network.forward_with_auxiliary(images) if network.config.auxiliary else network(images)
+        state = remember(network, self._graph.normalise(earlier), known, through_time=self._through_time)
+        forward = network.forward_video_with_auxiliary if network.config.auxiliary else network.forward_video
+        logits, _ = forward(images, state)
+        return logits

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.datasets import Dataset, open_dataset
+from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.datasets.resized import ResizedDataset
 from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.labels import LabelSet
@@ -67,13 +68,16 @@ def open_material(recipe: Recipe, paths: Mapping[str, Path], progress: Callable[
     label_set = main.label_set
 
     def translated(part: DataPart, dataset: Dataset) -> Part:
-        return Part(dataset, translate_ids(dataset.label_set, label_set, part.rename))
+        return Part(dataset, translate_ids(dataset.label_set, label_set, part.rename), part.step)
 
     parts = (
         translated(data.train, main),
         *(translated(part, _open_resized(part, paths, progress)) for part in data.mix),
     )
     validation = tuple(translated(part, _open(part, paths, progress)) for part in data.validation)
+    for place, part in enumerate((*parts, *validation)):
+        # data sets of single images may be mixed in: as frames without memory, which a robot sees as well
+        ClipDataset(part.dataset, recipe.network.temporal_frames, part.step).check(required=place == 0)
     plan = SamplePlan(
         [len(part.dataset) for part in parts], [part.share for part in data.mix], recipe.run.batch, recipe.run.seed
     )

@@ -45,6 +45,12 @@ class NetworkRecipe(_Part):
         (), description="Parts that are not trained, by the beginning of their names, such as resnet.layer1."
     )
     freeze_batch_norm: bool = Field(False, description="Keep all statistics of batch norm as they start.")
+    temporal_frames: int = Field(
+        1, ge=1, le=16, description="T, how many frames of a video attention sees, the present one included; 1: images."
+    )
+    through_time: bool = Field(
+        False, description="Whether what earlier frames leave in memory is learned, too; takes memory and time."
+    )
 
 
 class DataPart(_Part):
@@ -57,6 +63,7 @@ class DataPart(_Part):
         default_factory=dict,
         description="Class names of this data set -> class names of the network, where they differ; null ignores one.",
     )
+    step: int = Field(1, ge=1, description="From one frame of a clip to the next, in frames of the data set's videos.")
 
 
 class TrainingPart(DataPart):
@@ -121,6 +128,11 @@ class AugmentationRecipe(_Part):
     grey: Probability = Field(0.0, description="Probability of losing all colour.")
     erase: Probability = Field(
         0.0, description="Probability of a rectangle of 2 to 15 percent that is erased and ignored."
+    )
+
+    disturb: Probability = Field(
+        0.0,
+        description="Probability for each frame by itself of strong noise, motion blur, wrong exposure or occlusion.",
     )
 
     @model_validator(mode="after")
@@ -193,6 +205,12 @@ class Recipe(_Part):
     loss: LossRecipe = LossRecipe()  # type: ignore[call-arg]
     optimizer: OptimizerRecipe
     run: RunRecipe
+
+    @model_validator(mode="after")
+    def _check_time(self) -> Recipe:
+        if self.network.through_time and self.network.temporal_frames == 1:
+            raise ValueError("network.through_time has no meaning with single images: set network.temporal_frames to 2")
+        return self
 
     @model_validator(mode="after")
     def _check_batch(self) -> Recipe:

@@ -71,11 +71,16 @@ class RunFolder:
         front = {
             "label_set": self._label_set.name if shipped else LABELS_FILE,
             "input_size": str(self._input_size()),
+            **self._memory(),
             "tags": ["image-segmentation", "fanet", self._recipe.data.train.dataset],
         }
         lines = ["---", yaml.safe_dump(front, sort_keys=False).strip(), "---", "", f"# {self._recipe.name}, {name}", ""]
         lines += [f"- {key}: {value}" for key, value in facts.items()]
         return "\n".join(lines) + "\n"
+
+    def _memory(self) -> dict[str, int]:
+        frames = self._recipe.network.temporal_frames
+        return {"temporal_frames": frames} if frames > 1 else {}
 
     def _input_size(self) -> Size:
         for part in self._recipe.data.validation:

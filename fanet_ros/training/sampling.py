@@ -138,6 +138,11 @@ def _crop_center(image: int, crop: int, scale: float, draw: float) -> float:
     return (first + draw * (last - first) + crop / 2) / scale - 0.5
 
 
+def disturbance_numbers(seed: int, iteration: int, slot: int) -> np.random.Generator:
+    """Return the random numbers by which the frames of the sample in a slot of a step are disturbed."""
+    return np.random.default_rng((seed, 5, iteration, slot))
+
+
 def step_seed(seed: int, iteration: int, rank: int) -> int:
     """Return the seed of torch's random numbers within one step of one process, 63 bits."""
     return int(np.random.SeedSequence((seed, 4, iteration, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -69,6 +70,18 @@ def set_mode(network: nn.Module, freeze_batch_norm: bool) -> None:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
                 module.eval()
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and every part of it back into its own afterwards."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _load_encoder(network: FANet, path: Path, without: tuple[str, ...]) -> None:

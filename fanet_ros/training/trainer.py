@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fanet_ros.errors import FanetError, TrainingError
-from fanet_ros.training.batches import Batch, StepDataset, load_steps
+from fanet_ros.training.batches import Batch, ClipSettings, StepDataset, load_steps
 from fanet_ros.training.checkpoint import save_state
 from fanet_ros.training.learner import Learner
 from fanet_ros.training.material import Material
@@ -70,7 +70,7 @@ class Trainer:
         self._recipe, self._learner, self._material = recipe, learner, material
         self._processes, self._folder, self._workers = processes, folder, workers
         self._validators = [
-            Validator(part, opened, material.label_set, processes)
+            Validator(part, opened, material.label_set, processes, recipe.network.temporal_frames)
             for part, opened in zip(recipe.data.validation, material.validation, strict=True)
         ]
         for validator, part in zip(self._validators, recipe.data.validation, strict=True):
@@ -146,10 +146,11 @@ class Trainer:
         return self._finish(not stopped)
 
     def _load_steps(self) -> Iterator[Batch]:
-        processes, material = self._processes, self._material
-        steps = StepDataset(material.parts, material.plan, material.placer, processes.rank, processes.count)
+        processes, material, recipe = self._processes, self._material, self._recipe
+        settings = ClipSettings(recipe.network.temporal_frames, recipe.augmentation.disturb, recipe.run.seed)
+        steps = StepDataset(material.parts, material.plan, material.placer, processes.rank, processes.count, settings)
         pin = processes.device.type == "cuda"
-        return load_steps(steps, self._learner.iteration, self._recipe.run.iterations, self._workers, pin)
+        return load_steps(steps, self._learner.iteration, recipe.run.iterations, self._workers, pin)
 
     def _mean_loss(self) -> float:
         """Return the mean loss since it was last asked for.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.datasets import Dataset, Window
+from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.frame import FrameResizer, fit_input_size
 from fanet_ros.graph import FrameToLogits
@@ -24,6 +24,8 @@ from fanet_ros.settings import Size, read_size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import ValidationPart
+from fanet_ros.training.remember import remember
+from fanet_ros.training.start import evaluating
 
 Image = NDArray[np.uint8]
 
@@ -44,10 +46,13 @@ class Validation:
 
 
 class Validator:
-    """Scores a network on one validation set."""
+    """Scores a network on one validation set; one that learns from clips looks back at the frames before, here too."""
 
-    def __init__(self, recipe: ValidationPart, part: Part, label_set: LabelSet, processes: Processes) -> None:
+    def __init__(
+        self, recipe: ValidationPart, part: Part, label_set: LabelSet, processes: Processes, temporal_frames: int = 1
+    ) -> None:
         self._part, self._label_set, self._processes = part, label_set, processes
+        self._clips = ClipDataset(part.dataset, temporal_frames, part.step)
         self._size = None if recipe.input_size == "camera" else read_size(recipe.input_size)
         places = _places(part.dataset, None if recipe.window is None else read_size(recipe.window))
         self._places = [places[i] for i in spread(len(places), recipe.limit)]
@@ -66,19 +71,23 @@ class Validator:
         samples: list[tuple[Image, Image, Image]] = []
         own = self._places[self._processes.rank :: self._processes.count]
         shown = {own[i] for i in spread(len(own), pictures)} if pictures else set()
-        with _evaluating(network), torch.inference_mode():
+        with evaluating(network), torch.inference_mode():
             graph = FrameToLogits(network)
             for done, (index, window) in enumerate(own, 1):
-                dataset = self._part.dataset
-                sample = dataset.read(index) if window is None else dataset.read_window(index, window)
-                truth = self._part.ids[sample.labels]
+                clip = self._clips.clip(index, window)
+                truth = self._part.ids[clip.labels]
                 size = Size(truth.shape[1], truth.shape[0])
-                frame = resizer.to_network_input(sample.image, "rgb8", self._input_size(size))
-                labels = self._segment(graph, frame, size, precision)
+                input_size = self._input_size(size)
+                # each is a copy: the resizer's buffer is written to again
+                earlier = [resizer.to_network_input(image, "rgb8", input_size).copy() for image in clip.images[:-1]]
+                frame = resizer.to_network_input(clip.images[-1], "rgb8", input_size)
+                labels = self._segment(graph, frame, earlier, size, precision)
                 scorer.add(labels, truth)
                 if (index, window) in shown:
                     # each picture is a copy: the painter's buffer is painted over
-                    samples.append((sample.image, painter.color_mask(truth).copy(), painter.color_mask(labels).copy()))
+                    samples.append(
+                        (clip.images[-1], painter.color_mask(truth).copy(), painter.color_mask(labels).copy())
+                    )
                 progress(f"{self.name} {done}/{len(own)}")
         total = Scorer(len(self._label_set))
         total.merge(self._processes.sum(scorer.counts()))
@@ -89,11 +98,21 @@ class Validator:
     def _input_size(self, image: Size) -> Size:
         return image if self._size is None else fit_input_size("auto", self._size, image)
 
-    def _segment(self, graph: FrameToLogits, frame: Image, size: Size, precision: torch.dtype) -> Image:
-        """Label one frame, as the torch backend does."""
+    def _segment(
+        self, graph: FrameToLogits, frame: Image, earlier: Sequence[Image], size: Size, precision: torch.dtype
+    ) -> Image:
+        """Label one frame, as the torch backend does; `earlier` are the frames before it, the newest last."""
         device = self._processes.device
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            logits: Tensor = graph(torch.from_numpy(frame)[None].to(device))[0].float()  # (classes, h, w)
+            image = torch.from_numpy(frame)[None].to(device)
+            found: Tensor
+            if earlier:
+                past = torch.from_numpy(np.stack(earlier[::-1])).to(device).permute(0, 3, 1, 2).float()
+                known = torch.ones(1, len(earlier), dtype=torch.bool, device=device)
+                found, _ = graph(image, remember(graph.network, graph.normalise(past)[None], known))
+            else:
+                found = graph(image)
+            logits = found[0].float()  # (classes, h, w)
         if device.type == "cpu":
             return labels_from_logits(logits.contiguous().numpy(), size).labels
         return labels_from_logits_on_gpu(logits, size)[0].cpu().numpy()
@@ -115,14 +134,3 @@ def spread(length: int, limit: int) -> list[int]:
     """Return at most `limit` of `length` indices, evenly spread; all of them for 0."""
     count = min(limit, length) if limit else length
     return [(2 * i + 1) * length // (2 * count) for i in range(count)]
-
-
-@contextmanager
-def _evaluating(network: FANet) -> Iterator[None]:
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

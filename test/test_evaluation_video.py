@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from evaluation_data import write_weights
+from tiny_camvid import make_tiny_camvid
+
+from fanet_ros.datasets import Dataset, open_dataset
+from fanet_ros.datasets.clips import ClipDataset
+from fanet_ros.datasets.disturbances import DisturbedVideo
+from fanet_ros.errors import SettingError
+from fanet_ros.evaluation.prediction import SinglePredictor
+from fanet_ros.evaluation.run import evaluate
+from fanet_ros.evaluation.scores import Scorer
+from fanet_ros.evaluation.video import VideoRun, evaluate_videos
+from fanet_ros.evaluation.video_prediction import VideoPredictor
+from fanet_ros.segmenter import Segmenter
+from fanet_ros.weights import load_network
+
+FAST = {"device": "cpu", "precision": "fp32", "threads": 1, "input_size": "camera"}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("weights") / "random.safetensors")
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Dataset:
+    return open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", val=5, video=True), "val")
+
+
+def watch(weights: Path, data: Dataset, frames: int, step: int = 1, disturbance: str = "none", **more: int) -> VideoRun:
+    predictor = VideoPredictor(weights, frames, **FAST)  # type: ignore[arg-type]
+    try:
+        return evaluate_videos(predictor, ClipDataset(data, frames, step), disturbance, **more)  # type: ignore[arg-type]
+    finally:
+        predictor.close()
+
+
+def test_looking_at_one_frame_is_what_the_torch_backend_does(weights: Path, drive: Dataset) -> None:
+    segmenter = Segmenter(weights, backend="torch", **FAST)  # type: ignore[arg-type]
+    expected = evaluate(SinglePredictor(segmenter), drive)
+    segmenter.close()
+    found = watch(weights, drive, 1).evaluation
+    np.testing.assert_array_equal(found.scores.confusion, expected.scores.confusion)
+    assert found.images == expected.images and found.input_sizes == expected.input_sizes
+
+
+def attended(weights: Path, data: Dataset, clips: ClipDataset) -> np.ndarray:
+    """Confusion of labels that follow, frame by frame, from the whole clip before it, with an untouched network."""
+    network, scorer = load_network(weights).eval(), Scorer(11)
+    mean, std = (torch.tensor(c).reshape(1, 3, 1, 1) for c in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    for index in range(len(data)):
+        clip = clips.clip(index)
+        state = torch.zeros(1, clips.frames - 1, network.state_size)
+        with torch.no_grad():
+            for image in clip.images:
+                pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+                logits, state = network.forward_video((pixels - mean) / std, state)
+        large = torch.nn.functional.interpolate(logits, clip.labels.shape, mode="bilinear", align_corners=True)
+        scorer.add(large[0].argmax(0).to(torch.uint8).numpy(), clip.labels)
+    return scorer.scores().confusion
+
+
+@pytest.mark.parametrize(("frames", "step"), [(2, 1), (4, 1), (3, 2)])
+def test_every_frame_is_seen_with_those_before_it(weights: Path, drive: Dataset, frames: int, step: int) -> None:
+    found = watch(weights, drive, frames, step)
+    expected = attended(weights, drive, ClipDataset(drive, frames, step))
+    # labels differ where two classes are equal but for rounding
+    assert np.abs(found.evaluation.scores.confusion[:, :11] - expected[:, :11]).sum() < 0.005 * expected.sum()
+    assert (found.evaluation.scores.confusion != watch(weights, drive, 1).evaluation.scores.confusion).any()
+    assert found.disturbed.frames == 0 and found.consistency.pixels == 0
+
+
+def test_a_video_does_not_remember_the_one_before_it(weights: Path, tmp_path: Path) -> None:
+    street = {"width": 96, "height": 64, "moments": 1, "length": 2}
+    both = open_dataset("street", None, "val", {**street, "streets": 2})
+    first = open_dataset("street", None, "val", {**street, "streets": 1})
+    together, alone = watch(weights, both, 3), watch(weights, both, 3, limit=1)
+    assert [image.name for image in together.evaluation.images] == list(both.names)
+    assert [image.name for image in alone.evaluation.images] == list(first.names)
+    assert alone.evaluation.images == together.evaluation.images[:2]
+    # the second street by itself: seed 1 comes after seed 0 in the run of both
+    fresh = VideoPredictor(weights, 3, **FAST)  # type: ignore[arg-type]
+    labels = fresh.predict(both.read(2).image)
+    fresh.close()
+    scorer = Scorer(11)
+    scorer.add(labels, both.read(2).labels)
+    assert together.evaluation.images[2].miou == scorer.scores().miou
+    assert 0 < together.consistency.share <= 1 and together.consistency.pixels > 1000
+
+
+def test_disturbances_are_the_seeds_and_their_frames_are_scored_apart(weights: Path) -> None:
+    options = {"width": 96, "height": 64, "streets": 2, "moments": 1, "length": 6}
+    street = open_dataset("street", None, "val", options)
+    clean = watch(weights, street, 2)
+    noisy, blurred = (watch(weights, street, 2, disturbance=kind, seed=1) for kind in ("noise", "blur"))
+    assert noisy.disturbed.frames == noisy.evaluation.scores.frames == 12
+    np.testing.assert_array_equal(noisy.disturbed.confusion, noisy.evaluation.scores.confusion)
+    expected = [DisturbedVideo("blur", 1).apply(street.read(i).image, street.frame(i))[1] for i in range(12)]
+    assert 0 < sum(expected) < 12 and blurred.disturbed.frames == sum(expected)
+    for run in (noisy, blurred):
+        assert (run.evaluation.scores.confusion != clean.evaluation.scores.confusion).any()
+    # frames that neither are blurred nor follow one that is are as they were
+    untouched = [i for i in range(12) if not expected[i] and (i % 6 == 0 or not expected[i - 1])]
+    assert untouched
+    for index in untouched:
+        assert blurred.evaluation.images[index] == clean.evaluation.images[index]
+    again = watch(weights, street, 2, disturbance="blur", seed=1)
+    assert again.evaluation.images == blurred.evaluation.images
+
+
+def test_other_backends_are_refused(weights: Path) -> None:
+    with pytest.raises(SettingError, match="backend: received openvino, expected torch"):
+        VideoPredictor(weights, 2, backend="openvino")
