@@ -16,6 +16,7 @@ from typing import Any
 
 from fanet_ros.errors import SettingError
 from fanet_ros.settings import BACKENDS, MAX_SIDE, PRECISIONS, check_device, check_input_size, check_output_size
+from fanet_ros.video_memory import MAX_TEMPORAL_FRAMES
 
 ParameterValue = bool | int | float | str | tuple[str, ...]
 
@@ -197,6 +198,19 @@ class SegmentationParameters(Parameters):
         f"empty: one camera, image and ~/mask. At most {MAX_CAMERAS}.",
         Applies.AT_CONFIGURE,
         check=check_cameras,
+    )
+    temporal_frames: int = parameter(
+        1,
+        "Frames of a camera that attention sees, the present one included (docs/video.md); 1: each frame by itself.",
+        Applies.AT_CONFIGURE,
+        minimum=1,
+        maximum=MAX_TEMPORAL_FRAMES,
+    )
+    temporal_max_gap: float = parameter(
+        1.0,
+        "Seconds between two frames of a camera after which the earlier ones are forgotten.",
+        Applies.AT_ONCE,
+        minimum=0.0,
     )
     confidence_threshold: float = parameter(
         0.0,

@@ -35,12 +35,18 @@ class VideoMemory:
         self._maker = maker
         self._room = room
         self._frames = 0
+        self._looked_back = 0
         self._input_size: Size | None = None
 
     @property
     def frames(self) -> int:
         """How many past frames the next one will attend to, 0 to T - 1."""
         return self._frames
+
+    @property
+    def looked_back(self) -> int:
+        """How many past frames the last one attended to."""
+        return self._looked_back
 
     def reset(self) -> None:
         """Forget all frames, as where a video has a cut or a camera was moved or silent for long."""
@@ -68,6 +74,7 @@ class VideoMemory:
         if input_size != self._input_size:
             self.reset()
             self._input_size = input_size
+        self._looked_back = self._frames
 
     def remember(self, *, is_finite: bool) -> None:
         """Count the frame whose contexts were just stored; called by the backend after every run.

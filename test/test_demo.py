@@ -46,6 +46,7 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "contact_sheet.png")).std() > 10
     assert "mean iou" in result.stdout and "end to end" in result.stdout
     assert summary["grids_recorded"] > 0
+    assert summary["frames_in_memory"] == 0, "by default each frame is seen by itself"
     navigation = cv2.imread(str(tmp_path / "navigation.png"))
     grid = navigation[28:388, 640:1000]  # BGR, beside the first overlay
     assert (grid == (112, 168, 96)).all(2).mean() > 0.1, "the street ahead is free"

@@ -1,4 +1,4 @@
-"""One camera of the node: its subscription, its output topics, and what became of its frames."""
+"""One camera of the node: its subscriptions, its output topics, its memory, and what became of its frames."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fanet_ros.labels import LabelSet
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.ros import qos
+from fanet_ros.ros.camera_video import CameraVideo
 from fanet_ros.ros.frame_statistics import FrameStatistics
 from fanet_ros.ros.outputs import Outputs
+from fanet_ros.video_memory import VideoMemory
 
 _LOG_INTERVAL_S = 1.0  # between two reports of the same kind of bad image
 
@@ -39,9 +41,17 @@ class CameraChannel:
         message_type: of that topic.
         outputs: the topics for this camera's results.
         statistics: of this camera's frames since the activation.
+        video: what is remembered of its frames.
     """
 
-    def __init__(self, node: LifecycleNode, name: str, settings: SegmentationParameters, label_set: LabelSet) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        name: str,
+        settings: SegmentationParameters,
+        label_set: LabelSet,
+        memory: VideoMemory,
+    ) -> None:
         """Create the output topics.
 
         Args:
@@ -49,23 +59,28 @@ class CameraChannel:
             name: of the camera; empty for the only one.
             settings: of the node.
             label_set: of the masks.
+            memory: of the segmenter, for this camera alone.
 
         Raises:
             SettingError: an override of a topic's QoS cannot be used.
         """
         self._node = node
         self._subscription: Any = None
+        self._info_subscription: Any = None
         self._profile = qos.sensor_data()
         self._activated_at = 0.0
         self._last_logged: dict[str, float] = {}
         self.name = name
         self.input_name = f"{name}/image" if name else "image"
         self.topic = node.resolve_topic_name(self.input_name)
+        self._info_topic = f"{self.topic.rpartition('/')[0]}/camera_info"  # where drivers publish it
         self.message_type: type[Image] | type[CompressedImage] = Image
         if settings.image_transport == "compressed":
             self.topic = node.resolve_topic_name(f"{self.topic}/compressed")
             self.message_type = CompressedImage
         self.statistics = FrameStatistics()
+        self.video = CameraVideo(memory)
+        self._remembers = settings.temporal_frames > 1
         self.outputs = Outputs(node, label_set, name)
 
     @property
@@ -101,12 +116,27 @@ class CameraChannel:
             self._subscription = self._node.create_subscription(
                 self.message_type, self.topic, on_image, self._profile, qos_overriding_options=qos.overridable()
             )
+        if self._remembers:  # a lens that zooms or a sensor that crops shows the same scene elsewhere
+            self._info_subscription = self._node.create_subscription(
+                CameraInfo, self._info_topic, self._on_camera_info, qos.newest()
+            )
 
     def unsubscribe(self) -> None:
         """Take no more images in."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        for subscription in (self._subscription, self._info_subscription):
+            if subscription is not None:
+                self._node.destroy_subscription(subscription)
+        self._subscription = self._info_subscription = None
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        roi = message.roi
+        self.video.see_calibration(
+            (
+                *(message.width, message.height, message.binning_x, message.binning_y, message.distortion_model),
+                *(roi.x_offset, roi.y_offset, roi.width, roi.height),
+                *(tuple(message.d), tuple(message.k), tuple(message.r), tuple(message.p)),
+            )
+        )
 
     def seconds_silent(self) -> float:
         """Return for how long no image has come, since the activation at most."""

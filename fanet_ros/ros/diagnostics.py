@@ -13,6 +13,7 @@ from rclpy.time import Time
 
 from fanet_ros.backends import BackendInfo
 from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.ros.camera_video import CameraVideo
 from fanet_ros.ros.frame_statistics import STAGE_NAMES, FrameCounts, FrameStatistics, StageTimes
 from fanet_ros.ros.input_scale import InputScale
 
@@ -30,6 +31,7 @@ class CameraActivity:
         publishers: number of publishers on that topic.
         silence: where no image comes: on which topic, for how long and why; else empty.
         wanted: whether somebody subscribes to any output.
+        video: what is remembered of its frames; None where each is seen by itself.
     """
 
     name: str
@@ -38,6 +40,7 @@ class CameraActivity:
     publishers: int
     silence: str
     wanted: bool
+    video: CameraVideo | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,11 @@ class Diagnostics:
         if stages is not None:
             values |= {f"{name} median (ms)": f"{value:.1f}" for name, value in _named(stages)}
             values["age p95 (ms)"] = f"{statistics.age_p95():.1f}"
+        if camera.video is not None:
+            values["frames in memory"] = camera.video.frames
+            values["memory resets"] = camera.video.resets
+            if camera.video.last_reset:
+                values["last memory reset"] = camera.video.last_reset
         return self._status(_part(camera, "inference"), level, message, values)
 
     def _status(self, part: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:

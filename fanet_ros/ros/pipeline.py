@@ -22,6 +22,7 @@ from fanet_ros.ros.frame_statistics import StageTimes
 from fanet_ros.ros.input_scale import InputScale
 from fanet_ros.segmenter import Segmentation, Segmenter
 from fanet_ros.settings import Size, read_size
+from fanet_ros.video_memory import VideoMemory
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class _Job:
     frame: NDArray[np.uint8]
     encoding: str
     wanted: frozenset[str]
+    memory: VideoMemory
     wait_ms: float
     decode_ms: float
 
@@ -96,7 +98,7 @@ class FramePipeline:
         jobs = []
         for received in frames:
             try:
-                if (job := self._decode(received)) is not None:
+                if (job := self._decode(received, settings)) is not None:
                     jobs.append(job)
             except Exception as error:  # as below: the other cameras' frames, and the next of this one, may work
                 self._lose(received.channel, error)
@@ -114,7 +116,7 @@ class FramePipeline:
             except Exception as error:
                 self._lose(job.channel, error)
 
-    def _decode(self, received: ReceivedFrame) -> _Job | None:
+    def _decode(self, received: ReceivedFrame, settings: SegmentationParameters) -> _Job | None:
         """Return the frame to segment; None if nobody wants to see it any more."""
         started = perf_counter()
         channel, message = received.channel, received.message
@@ -126,8 +128,10 @@ class FramePipeline:
             frame, encoding = frame_from_compressed_image(message)
         else:
             frame, encoding = frame_from_image(message)
-        decode_ms = (perf_counter() - started) * 1e3
-        return _Job(channel, message, frame, encoding, wanted, (started - received.arrival) * 1e3, decode_ms)
+        stamp, size = message.header.stamp, Size(frame.shape[1], frame.shape[0])
+        memory = channel.video.begin(stamp.sec * 10**9 + stamp.nanosec, size, settings.temporal_max_gap)
+        wait_ms, decode_ms = (started - received.arrival) * 1e3, (perf_counter() - started) * 1e3
+        return _Job(channel, message, frame, encoding, wanted, memory, wait_ms, decode_ms)
 
     def _segment(
         self, jobs: Sequence[_Job], settings: SegmentationParameters, scale: float
@@ -190,6 +194,7 @@ class FramePipeline:
             input_width=result.input_size.width,
             input_height=result.input_size.height,
             input_scale=run.scale,
+            temporal_frames=job.memory.looked_back + 1,
             batch=run.frames,
             wait_ms=times.wait,
             decode_ms=times.decode,
@@ -214,4 +219,4 @@ def output_size(settings: SegmentationParameters) -> Size | None:
 def _request(job: _Job, settings: SegmentationParameters) -> FrameRequest:
     size = output_size(settings) or Size(job.frame.shape[1], job.frame.shape[0])
     buffers = job.channel.outputs.label_buffers(job.wanted, size)
-    return FrameRequest(job.frame, job.encoding, size, "confidence" in job.wanted, buffers)
+    return FrameRequest(job.frame, job.encoding, size, "confidence" in job.wanted, buffers, job.memory)

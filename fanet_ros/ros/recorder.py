@@ -119,6 +119,7 @@ class Recorder(Node):
             "device": stats.device,
             "precision": stats.precision,
             "input_size": f"{stats.input_width}x{stats.input_height}",
+            "frames_in_memory": stats.temporal_frames - 1,
             "camera_rate_hz": self._rate_hz,
             "fps": round(self._report.frames / seconds, 2),
         }

@@ -125,12 +125,14 @@ class SegmentationNode(CorrectableNode):
             progress=self._on_progress,
             scales=InputScale.scales(settings.latency_budget_ms),
             kept_sizes=len(cameras),  # they may differ in shape
+            temporal_frames=settings.temporal_frames,
         )
         self._segmenter.warm_up(batch=len(cameras))
         self._building = ""
         label_set = self._segmenter.label_set
         for name in cameras:
-            self._channels.append(CameraChannel(self, name, settings, label_set))
+            memory = self._segmenter.new_memory()
+            self._channels.append(CameraChannel(self, name, settings, label_set, memory))
         self._label_info = LabelInfoOutput(self, label_set)
         self._pipeline = FramePipeline(
             self._segmenter,
@@ -190,6 +192,7 @@ class SegmentationNode(CorrectableNode):
                 publishers=self.count_publishers(channel.topic),
                 silence=silences.get(channel.name, ""),
                 wanted=bool(channel.outputs.wanted()),
+                video=channel.video if self._settings.temporal_frames > 1 else None,
             )
             for channel in running
         )
@@ -214,6 +217,8 @@ class SegmentationNode(CorrectableNode):
             for frame in self._worker.stop():
                 frame.channel.statistics.count_dropped()
             self._worker = None
+            for channel in self._channels:
+                channel.video.end()
             self._stopping = False  # or the next configure would give its build up
 
     def _free(self) -> None:

@@ -1,0 +1,83 @@
+"""When a camera's memory still belongs to its next frame."""
+
+from __future__ import annotations
+
+import pytest
+
+from fanet_ros.ros.camera_video import CameraVideo
+from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
+
+SIZE = Size(64, 48)
+MAKER = object()
+S = 10**9
+
+
+@pytest.fixture
+def video() -> CameraVideo:
+    """A video of three frames, 0.1 s apart, the last at 10.2 s."""
+    video = CameraVideo(VideoMemory(MAKER, room=7))
+    video.see_calibration(("lens", 1.0))
+    for stamp in (10 * S, 10 * S + S // 10, 10 * S + S // 5):
+        show(video, stamp)
+    assert (video.frames, video.resets) == (3, 0)
+    return video
+
+
+def show(video: CameraVideo, stamp_ns: int, size: Size = SIZE, max_gap_s: float = 1.0) -> None:
+    """Do what the node and the backend do with a frame."""
+    memory = video.begin(stamp_ns, size, max_gap_s)
+    memory.enter(MAKER, Size(32, 32))
+    memory.remember(is_finite=True)
+
+
+def test_a_frame_that_is_not_too_late_goes_on(video: CameraVideo) -> None:
+    show(video, 11 * S)
+    assert (video.frames, video.resets) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("stamp_ns", "size", "reason"),
+    [
+        (9 * S, SIZE, "the stamp jumped back by 1.200 s"),
+        (10 * S + S // 5 - 1, SIZE, "the stamp jumped back"),
+        (12 * S, SIZE, "1.80 s without a frame, more than temporal_max_gap (1)"),
+        (10 * S + S // 4, Size(48, 64), "the image size changed from 64x48 to 48x64"),
+    ],
+)
+def test_what_ends_a_video(video: CameraVideo, stamp_ns: int, size: Size, reason: str) -> None:
+    show(video, stamp_ns, size)
+    assert (video.frames, video.resets) == (1, 1), "the frame itself begins anew"
+    assert reason in video.last_reset
+
+
+def test_another_calibration_ends_it_and_the_same_does_not(video: CameraVideo) -> None:
+    video.see_calibration(("lens", 1.0))
+    show(video, 10 * S + S // 4)
+    assert video.frames == 4
+    video.see_calibration(("lens", 2.0))
+    show(video, 10 * S + S // 3)
+    assert (video.frames, video.last_reset) == (1, "the camera's calibration changed")
+
+
+def test_the_first_calibration_ends_nothing() -> None:
+    video = CameraVideo(VideoMemory(MAKER, room=1))
+    show(video, S)
+    video.see_calibration(("lens", 1.0))
+    show(video, S + S // 10)
+    assert (video.frames, video.resets) == (1, 0)
+
+
+def test_without_stamps_gaps_cannot_be_seen(video: CameraVideo) -> None:
+    show(video, 0)
+    show(video, 0)
+    assert video.frames == 5
+    show(video, 50 * S)
+    assert video.frames == 6, "how long ago the last frame was is not known"
+
+
+def test_the_end_of_an_activation_ends_it(video: CameraVideo) -> None:
+    video.end()
+    assert video.frames == 0
+    show(video, S)
+    assert (video.frames, video.resets) == (1, 0), "a new activation is no reset"
