@@ -68,6 +68,7 @@ def segment(
     precision: Annotated[str, typer.Option(help=_help("precision"), metavar="|".join(PRECISIONS))] = "auto",
     threads: Annotated[int, typer.Option(help=_help("threads"))] = 0,
     input_size: Annotated[str, typer.Option(help=_help("input_size"))] = "auto",
+    temporal_frames: Annotated[int, typer.Option(help=f"Of videos and recordings: {_help('temporal_frames')}")] = 1,
     overlay_alpha: Annotated[float, typer.Option(help=_help("overlay_alpha"))] = 0.5,
     confidence_threshold: Annotated[float, typer.Option(help=_help("confidence_threshold"))] = 0.0,
     masks: Annotated[bool, typer.Option("--masks", help="Also write a mask PNG for every frame of a video.")] = False,
@@ -93,6 +94,7 @@ def segment(
 
     with one_line_errors():
         _SPECS["threads"].validate(threads)
+        _SPECS["temporal_frames"].validate(temporal_frames)
         _SPECS["overlay_alpha"].validate(overlay_alpha)
         _SPECS["confidence_threshold"].validate(confidence_threshold)
         segmenter = Segmenter(
@@ -105,6 +107,7 @@ def segment(
             threads=threads,
             # the cameras of a recording take turns, and each shape of image has a network of its own
             kept_sizes=_MOST_CAMERA_SHAPES if any(is_recording(path) for path in paths) else 1,
+            temporal_frames=temporal_frames,
         )
         digest = weights_digest(Path(weights or DEFAULT_WEIGHTS).expanduser())
     settings = FileSegmentation(
@@ -115,6 +118,7 @@ def segment(
         topics=tuple(topics or ()),
         only_results=only_results,
         network=f"{digest}, input size {input_size}",
+        temporal_frames=temporal_frames,
     )
     failed = 0
     for path in paths:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import cv2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -31,6 +32,7 @@ class FileSegmentation:
         topics: of a recording to segment; empty for all of its camera images.
         only_results: whether the new bag of a recording leaves out the recorded messages.
         network: what tells this network and its input size from others; finished work is kept only for the same.
+        temporal_frames: that the segmenter's attention sees in videos and recordings; likewise.
     """
 
     output: Path
@@ -40,6 +42,7 @@ class FileSegmentation:
     topics: tuple[str, ...] = ()
     only_results: bool = False
     network: str = ""
+    temporal_frames: int = 1
 
 
 def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
@@ -70,13 +73,15 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
         finally:
             if report.frames:
                 info = segmenter.backend_info
-                extra = {
+                extra: dict[str, Any] = {
                     "source": str(path),
                     "backend": info.name,
                     "device": info.device,
                     "precision": info.precision,
                     "fps": round(report.frames / (perf_counter() - started), 2),
                 }
+                if source.rate_hz is not None:
+                    extra["temporal_frames"] = settings.temporal_frames
                 print_summary(report.finish(extra), f"{path.name} -> {folder}/")
     return folder
 
@@ -106,6 +111,7 @@ def _segment_source(
 ) -> None:
     painter = Painter(segmenter.label_set)
     is_video = source.rate_hz is not None
+    memory = segmenter.new_memory() if is_video else None  # images beside each other need not follow each other
     names: Counter[str] = Counter()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn()) as progress:
@@ -116,7 +122,9 @@ def _segment_source(
             if frame is None:
                 break
             read = perf_counter()
-            result = segmenter.segment(frame.image, frame.encoding, confidence_threshold=settings.confidence_threshold)
+            result = segmenter.segment(
+                frame.image, frame.encoding, confidence_threshold=settings.confidence_threshold, memory=memory
+            )
             report.add_latency("read", (read - started) * 1e3)
             report.add_latency("inference", (perf_counter() - read) * 1e3)
 

@@ -15,7 +15,7 @@ from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
 from fanet_ros.batching import BatchReport, FrameRequest, group_runs, measure_batches
 from fanet_ros.confidence_threshold import ConfidenceThreshold
-from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
+from fanet_ros.errors import BackendError, FanetError, FrameError, InferenceError, SettingError
 from fanet_ros.frame import check_frame, fit_input_size
 from fanet_ros.labels import LabelSet
 from fanet_ros.model_card import read_card, resolve_label_set
@@ -322,7 +322,7 @@ class Segmenter:
             orders = [self._threshold.order(request, threshold, slot) for slot, request in enumerate(requests)]
             try:
                 answers = self._backend.segment_batch(orders, input_size)
-            except BackendError as error:
+            except (BackendError, RuntimeError, MemoryError) as error:  # of all: nothing is remembered of any
                 self._batching = BatchReport(1, reason=f"a batch of {len(requests)} failed: {error}")
             else:
                 return [
@@ -335,6 +335,8 @@ class Segmenter:
                 results.append(self._segment(request, input_size, threshold))
             except FanetError as error:
                 results.append(error)
+            except Exception as error:  # run again with this one, the others would be remembered twice
+                results.append(InferenceError(f"{type(error).__name__}: {error}"))
         return results
 
     def _result(self, request: FrameRequest, buffers: LabelBuffers, input_size: Size, threshold: float) -> Segmentation:

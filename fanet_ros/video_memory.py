@@ -23,6 +23,10 @@ class VideoMemory:
     """The contexts of one video's last frames; one for each camera, used with the backend that made it.
 
     This base holds nothing, which is all that single frames need; backends keep the contexts where they compute.
+
+    Attributes:
+        resets: how often frames had to be forgotten before their time.
+        last_reset: why they last were; empty before that.
     """
 
     def __init__(self, maker: object, room: int = 0) -> None:
@@ -37,6 +41,8 @@ class VideoMemory:
         self._frames = 0
         self._looked_back = 0
         self._input_size: Size | None = None
+        self.resets = 0
+        self.last_reset = ""
 
     @property
     def frames(self) -> int:
@@ -48,8 +54,15 @@ class VideoMemory:
         """How many past frames the last one attended to."""
         return self._looked_back
 
-    def reset(self) -> None:
-        """Forget all frames, as where a video has a cut or a camera was moved or silent for long."""
+    def reset(self, reason: str = "") -> None:
+        """Forget all frames, as where a video has a cut or a camera was moved or silent for long.
+
+        Args:
+            reason: in words, to be counted and told; empty where a video simply ends.
+        """
+        if reason and self._frames:
+            self.resets += 1
+            self.last_reset = reason
         self._frames = 0
 
     def check(self, maker: object) -> None:
@@ -72,7 +85,7 @@ class VideoMemory:
         """
         self.check(maker)
         if input_size != self._input_size:
-            self.reset()
+            self.reset(f"the network's input size changed from {self._input_size} to {input_size}")
             self._input_size = input_size
         self._looked_back = self._frames
 
@@ -86,4 +99,4 @@ class VideoMemory:
         if is_finite:
             self._frames = min(self._frames + 1, self._room)
         else:
-            self.reset()
+            self.reset("what was to be remembered is not finite")

@@ -33,6 +33,7 @@ NODE_PARAMETERS = (
     "labels",
     "input_size",
     "output_size",
+    "temporal_frames",
     "latency_budget_ms",
     "autostart",
 )
@@ -199,11 +200,12 @@ def _given(argument: Mapping[str, str], names: Iterable[str], specs: Mapping[str
         if text == NOT_GIVEN:
             continue
         kind = type(specs[name].default) if name in specs else bool
-        if kind is float:  # launch's own refusal would not name the argument
+        if kind in (int, float):  # launch's own refusal would not name the argument
             try:
-                float(text)
+                kind(text)
             except ValueError:
-                raise SettingError(f"{name}: received {text!r}, expected a number") from None
+                wanted = "a whole number" if kind is int else "a number"
+                raise SettingError(f"{name}: received {text!r}, expected {wanted}") from None
         given[name] = ParameterValue(LaunchConfiguration(name), value_type=kind)
     return given
 

@@ -251,6 +251,53 @@ def read_raw(bag: Path) -> list[Record]:
         return [Record(c.topic, c.msgtype, time, bytes(data)) for c, time, data in reader.messages()]
 
 
+@pytest.fixture(scope="module")
+def remembering() -> Segmenter:
+    return Segmenter(input_size="96x64", kept_sizes=2, temporal_frames=3)
+
+
+def masks_of(folder: Path, topic: str = MASK) -> list[np.ndarray]:
+    return [mask.data.reshape(48, 64) for mask in of_topic(read(folder / f"{folder.name}_segmented"), topic)]
+
+
+def remembered(segmenter: Segmenter, *videos: list[int]) -> list[np.ndarray]:
+    """Labels of the pictures of these numbers, where each video has a memory of its own."""
+    labels = []
+    for numbers in videos:
+        memory = segmenter.new_memory()
+        labels += [segmenter.segment(picture(number), "bgr8", memory=memory).labels for number in numbers]
+    return labels
+
+
+def test_every_topic_is_a_video_of_its_own(tmp_path: Path, remembering: Segmenter, settings: FileSegmentation) -> None:
+    records = [image(f"/{'left' if n % 2 else 'right'}/image_raw", n) for n in range(8)]
+    folder = segment_path(write_bag(tmp_path / "run", records), remembering, replace(settings, temporal_frames=3))
+    for name, numbers in (("right", [0, 2, 4, 6]), ("left", [1, 3, 5, 7])):
+        masks = masks_of(folder, f"/segmentation/{name}/mask")
+        np.testing.assert_array_equal(masks, remembered(remembering, numbers))
+        assert (masks[1] != remembering.segment(picture(numbers[1]), "bgr8").labels).any()
+    assert summary_of(folder)["temporal_frames"] == 3
+
+
+def test_a_gap_ends_a_video(tmp_path: Path, remembering: Segmenter, settings: FileSegmentation) -> None:
+    numbers = [0, 1, 101, 202]  # 10 ms each: the second and the third are 1 s apart, the last two 1.01 s
+    bag = write_bag(tmp_path / "run", [image("/front/image_raw", number) for number in numbers])
+    masks = masks_of(segment_path(bag, remembering, settings))
+    np.testing.assert_array_equal(masks, remembered(remembering, [0, 1, 101], [202]))
+
+
+def test_every_file_begins_a_video_so_that_resumed_work_is_the_same(
+    tmp_path: Path, remembering: Segmenter, settings: FileSegmentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = split_drive(tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt_at(remembering, patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            segment_path(bag, remembering, settings)
+    masks = masks_of(segment_path(bag, remembering, settings))
+    np.testing.assert_array_equal(masks, remembered(remembering, [1, 11], [21, 31], [41, 51]))
+
+
 def test_an_answer_of_the_network_that_is_unusable_is_counted(
     tmp_path: Path, segmenter: Segmenter, settings: FileSegmentation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanet_ros.ros.camera_video import CameraVideo
+from fanet_ros.camera_video import CameraVideo, Shot
 from fanet_ros.settings import Size
 from fanet_ros.video_memory import VideoMemory
 
@@ -17,18 +17,21 @@ S = 10**9
 def video() -> CameraVideo:
     """A video of three frames, 0.1 s apart, the last at 10.2 s."""
     video = CameraVideo(VideoMemory(MAKER, room=7))
-    video.see_calibration(("lens", 1.0))
     for stamp in (10 * S, 10 * S + S // 10, 10 * S + S // 5):
         show(video, stamp)
     assert (video.frames, video.resets) == (3, 0)
     return video
 
 
-def show(video: CameraVideo, stamp_ns: int, size: Size = SIZE, max_gap_s: float = 1.0) -> None:
+def show(
+    video: CameraVideo, stamp_ns: int, size: Size = SIZE, calibration: bytes | None = b"lens 1", is_lost: bool = False
+) -> None:
     """Do what the node and the backend do with a frame."""
-    memory = video.begin(stamp_ns, size, max_gap_s)
-    memory.enter(MAKER, Size(32, 32))
-    memory.remember(is_finite=True)
+    memory = video.begin(Shot(stamp_ns, size, calibration), 1.0)
+    if not is_lost:
+        memory.enter(MAKER, Size(32, 32))
+        memory.remember(is_finite=True)
+        video.remember()
 
 
 def test_a_frame_that_is_not_too_late_goes_on(video: CameraVideo) -> None:
@@ -52,20 +55,16 @@ def test_what_ends_a_video(video: CameraVideo, stamp_ns: int, size: Size, reason
 
 
 def test_another_calibration_ends_it_and_the_same_does_not(video: CameraVideo) -> None:
-    video.see_calibration(("lens", 1.0))
     show(video, 10 * S + S // 4)
     assert video.frames == 4
-    video.see_calibration(("lens", 2.0))
-    show(video, 10 * S + S // 3)
+    show(video, 10 * S + S // 3, calibration=b"lens 2")
     assert (video.frames, video.last_reset) == (1, "the camera's calibration changed")
 
 
-def test_the_first_calibration_ends_nothing() -> None:
-    video = CameraVideo(VideoMemory(MAKER, room=1))
-    show(video, S)
-    video.see_calibration(("lens", 1.0))
-    show(video, S + S // 10)
-    assert (video.frames, video.resets) == (1, 0)
+def test_an_unknown_calibration_ends_nothing(video: CameraVideo) -> None:
+    show(video, 10 * S + S // 4, calibration=None)
+    show(video, 10 * S + S // 3)
+    assert (video.frames, video.resets) == (5, 0)
 
 
 def test_without_stamps_gaps_cannot_be_seen(video: CameraVideo) -> None:
@@ -74,6 +73,24 @@ def test_without_stamps_gaps_cannot_be_seen(video: CameraVideo) -> None:
     assert video.frames == 5
     show(video, 50 * S)
     assert video.frames == 6, "how long ago the last frame was is not known"
+
+
+def test_lost_frames_do_not_bridge_a_gap(video: CameraVideo) -> None:
+    for tenth in range(3, 20):
+        show(video, 10 * S + tenth * S // 10, is_lost=True)
+    assert (video.frames, video.resets) == (0, 1), "what is 1.1 s old is forgotten, whatever came since"
+    show(video, 12 * S)
+    assert video.frames == 1
+
+
+def test_what_the_backend_forgets_is_told_too(video: CameraVideo) -> None:
+    memory = video.begin(Shot(10 * S + S // 4, SIZE), 1.0)
+    memory.enter(MAKER, Size(16, 16))
+    assert (video.frames, video.resets) == (0, 1)
+    assert video.last_reset == "the network's input size changed from 32x32 to 16x16"
+    memory.remember(is_finite=True)
+    memory.remember(is_finite=False)
+    assert (video.frames, video.resets) == (0, 2)
 
 
 def test_the_end_of_an_activation_ends_it(video: CameraVideo) -> None:

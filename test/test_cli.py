@@ -1,4 +1,5 @@
 import inspect
+import json
 from pathlib import Path
 
 import cv2
@@ -58,6 +59,7 @@ def test_faults_are_one_line_without_a_traceback(tmp_path: Path) -> None:
         ("--input-size", "huge", "expected WIDTHxHEIGHT"),
         ("--labels", "kitti", "no label set 'kitti'"),
         ("--threads", "999", "received 999, expected a value from 0 to 256"),
+        ("--temporal-frames", "0", "received 0, expected a value from 1 to 8"),
         ("--overlay-alpha", "2", "received 2.0, expected a value from 0 to 1"),
     ):
         result = RUNNER.invoke(app, ["segment", "picture.png", option, value, "--output", str(tmp_path)])
@@ -78,6 +80,17 @@ def test_segment_recordings(tmp_path: Path) -> None:
 
     again = RUNNER.invoke(app, [*arguments, "--topic", "/rear/image_raw", "--only-results"])
     assert again.exit_code == 0 and "already segmented" in again.output
+
+
+def test_other_numbers_of_frames_are_other_work(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "run", [image("/front/image_raw", number) for number in range(3)])
+    arguments = ["segment", str(bag), "--input-size", "96x64", "--output", str(tmp_path / "out")]
+    for more in ([], ["--temporal-frames", "2"], ["--temporal-frames", "3"]):
+        assert RUNNER.invoke(app, [*arguments, *more]).exit_code == 0
+    summaries = [
+        json.loads((tmp_path / "out" / name / "summary.json").read_text()) for name in ("run", "run_2", "run_3")
+    ]
+    assert [summary["temporal_frames"] for summary in summaries] == [1, 2, 3]
 
 
 def test_faults_of_recordings_are_one_line_and_the_others_go_on(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_videos_are_gone_through_with_and_without_disturbances(weights: Path, tm
 def test_what_videos_cannot_have_is_told(weights: Path, data: Path, tmp_path: Path) -> None:
     for words, message in (
         (["--overlays", str(tmp_path / "o")], "overlays: not together with --temporal"),
-        (["--backend", "openvino"], "backend: received openvino, expected torch"),
+        (["--temporal", "9"], "temporal_frames: received 9, expected 1 (no memory) to 8"),
         ([], "no image of camvid's split val has a frame 1 before it"),
     ):
         result = RUNNER.invoke(

@@ -56,6 +56,29 @@ def test_a_backend_that_builds_nothing(cache: Path) -> None:
     assert not list(cache.rglob("manifest.json"))
 
 
+def test_openvino_serves_videos_with_the_model_that_it_has() -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    arguments = ("--backend", "openvino", "--precision", "fp32", "--input-size", "64x64")
+    single = run(*arguments)
+    video = run(*arguments, "--temporal-frames", "3")
+    assert "attention to 3 frames needs nothing of its own with openvino" in video
+    assert "attention" not in single
+    assert video.partition("built for")[2] == single.partition("built for")[2], "no model of its own"
+
+
+def test_onnx_for_videos(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    path = tmp_path / "video.onnx"
+    output = run("--onnx", str(path), "--temporal-frames", "3")
+    floats = 1 + 32 * (64 + 128 + 256 + 512)
+    assert f"x 3 (RGB), state float32 1 x 2 x {floats} -> logits float32" in output
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(3).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    logits, state = session.run(None, {"frame": image, "state": np.zeros((1, 2, floats), np.float32)})
+    assert logits.shape == (1, 11, 8, 12) and state.shape == (1, 2, floats)
+    assert state[0, 0].any() and not state[0, 1].any()
+
+
 def test_onnx_for_every_size(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "fanet.onnx"
     output = run("--onnx", str(path))
@@ -86,6 +109,7 @@ def test_onnx_for_one_size_and_in_half_precision(tmp_path: Path) -> None:
         (["--onnx", "/nowhere/x.onnx"], "cannot write the ONNX file /nowhere/x.onnx"),
         (["--camera-size", "big"], "camera_size: received 'big'"),
         (["--precision", "fp8"], "received 'fp8'"),
+        (["--temporal-frames", "9"], "'temporal_frames': received 9, expected a value from 1 to 8"),
         (["--backend", "openvino", "--device", "cuda"], "openvino runs on the CPU"),
         (["--weights", "/nowhere/model.pth"], "/nowhere/model.pth"),
     ],

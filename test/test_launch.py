@@ -49,6 +49,7 @@ def test_the_parameters_among_the_arguments_exist() -> None:
     names = ast.literal_eval(assigned(SEGMENT, "NODE_PARAMETERS"))
     assert set(names) <= set(SegmentationParameters.specs())
     assert {"image_transport", "backend", "device", "precision", "weights", "labels", "autostart"} <= set(names)
+    assert "temporal_frames" in names
 
 
 def test_the_ground_parameters_among_the_arguments_exist() -> None:
@@ -234,10 +235,11 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
     assert reports["segmentation_node"]["parameters"] == {**values, "threads": 3}
 
     given = ["precision:=fp32", "weights:=123", "autostart:=True", "use_sim_time:=false", "log_level:=warn"]
+    given += ["temporal_frames:=2"]
     reports, _ = run(SEGMENT, *arguments, *given)
     assert reports["segmentation_node"]["parameters"] == {
         **{"backend": "torch", "threads": 3},
-        **{"precision": "fp32", "weights": "123", "autostart": True, "use_sim_time": False},
+        **{"precision": "fp32", "weights": "123", "autostart": True, "use_sim_time": False, "temporal_frames": 2},
     }
 
 
@@ -254,6 +256,7 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
         ),
         (DEMO, "params_file:=/no/such.yaml", "received '/no/such.yaml', expected an existing YAML file"),
         (SEGMENT, "drivable_area:=true|camera_height:=tall", "camera_height: received 'tall', expected a number"),
+        (SEGMENT, "temporal_frames:=two", "temporal_frames: received 'two', expected a whole number"),
         (SEGMENT, "drivable_area:=maybe", '"drivable_area" provided value "maybe" is not valid'),
         (
             SEGMENT,

@@ -23,6 +23,7 @@ from fanet_ros.ros.frame_statistics import FrameCounts
 from fanet_ros.ros.pipeline import FramePipeline
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
+from fanet_ros.video_memory import VideoMemory
 
 pytestmark = pytest.mark.ros
 
@@ -69,7 +70,7 @@ def node(probe: Probe) -> Iterator[LifecycleNode]:
 @pytest.fixture
 def channels(probe: Probe, node: LifecycleNode) -> list[CameraChannel]:
     """Three active cameras; somebody listens to all masks and stats."""
-    channels = [CameraChannel(node, name, SETTINGS, FakeSegmenter.label_set) for name in CAMERAS]
+    channels = [CameraChannel(node, name, SETTINGS, FakeSegmenter.label_set, VideoMemory(None)) for name in CAMERAS]
     node.trigger_configure()
     node.trigger_activate()
     for channel in channels:
@@ -156,7 +157,7 @@ def test_a_frame_lost_while_the_node_stops_is_no_fault(
 
 
 def test_a_camera_whose_listeners_left_is_skipped(probe: Probe, node: LifecycleNode) -> None:
-    deaf = CameraChannel(node, "deaf", SETTINGS, FakeSegmenter.label_set)
+    deaf = CameraChannel(node, "deaf", SETTINGS, FakeSegmenter.label_set, VideoMemory(None))
     segmenter = FakeSegmenter()
     pipeline(node, segmenter).process(frames(probe, [deaf]), SETTINGS)
     assert segmenter.runs == [] and counts([deaf]) == [FrameCounts(skipped=1)]

@@ -75,6 +75,41 @@ def test_video(tmp_path: Path, segmenter: Segmenter, masks: bool, capsys: pytest
     assert "inference" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def remembering() -> Segmenter:
+    return Segmenter(input_size="160x96", temporal_frames=3)
+
+
+def masks_in(folder: Path) -> list[np.ndarray]:
+    return [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(folder.glob("*_mask.png"))]
+
+
+def test_every_frame_of_a_video_is_seen_with_those_before_it(tmp_path: Path, remembering: Segmenter) -> None:
+    write_video(tmp_path / "drive.mp4", 5)
+    settings = FileSegmentation(tmp_path / "out", video_masks=True, temporal_frames=3)
+    found = masks_in(folder := segment_path(tmp_path / "drive.mp4", remembering, settings))
+    video, memory = cv2.VideoCapture(str(tmp_path / "drive.mp4")), remembering.new_memory()
+    frames = [video.read()[1] for _ in range(5)]
+    expected = [remembering.segment(frame, "bgr8", memory=memory).labels for frame in frames]
+    np.testing.assert_array_equal(found, expected)
+    alone = [remembering.segment(frame, "bgr8").labels for frame in frames]
+    assert [(one != other).any() for one, other in zip(alone, found, strict=True)] == [False, *[True] * 4]
+    assert json.loads((folder / "summary.json").read_text())["temporal_frames"] == 3
+    again = segment_path(tmp_path / "drive.mp4", remembering, settings)
+    np.testing.assert_array_equal(masks_in(again), found, "a video does not remember the one before it")
+
+
+def test_images_are_seen_each_by_itself(tmp_path: Path, remembering: Segmenter) -> None:
+    images = tmp_path / "drive"
+    images.mkdir()
+    pictures = [picture() for _ in range(3)]
+    for number, image in enumerate(pictures):
+        cv2.imwrite(str(images / f"{number}.png"), image)
+    folder = segment_path(images, remembering, FileSegmentation(tmp_path / "out", temporal_frames=3))
+    np.testing.assert_array_equal(masks_in(folder), [remembering.segment(image, "bgr8").labels for image in pictures])
+    assert "temporal_frames" not in json.loads((folder / "summary.json").read_text())
+
+
 def test_uncertain_pixels_are_unlabelled(tmp_path: Path, segmenter: Segmenter) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), picture())
     settings = FileSegmentation(tmp_path / "out", confidence_threshold=1.0)

@@ -371,3 +371,25 @@ def test_a_memory_serves_one_frame_at_a_time(segmenter: Segmenter, video: list[N
 def test_numbers_of_frames_out_of_range_are_refused() -> None:
     with pytest.raises(SettingError, match="temporal_frames: received 9"):
         Segmenter(device="cpu", temporal_frames=9)
+
+
+def test_a_frame_beside_one_that_fails_is_remembered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="96x64", temporal_frames=3)
+    segment = OpenvinoBackend.segment
+
+    def fails_on_black(self: OpenvinoBackend, frame: NDArray[np.uint8], *rest: object, **named: object) -> LabelBuffers:
+        if not frame.any():
+            raise RuntimeError("out of memory")
+        return segment(self, frame, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OpenvinoBackend, "segment", fails_on_black)
+    good, bad = segmenter.new_memory(), segmenter.new_memory()
+    with closing(segmenter):
+        requests = [
+            FrameRequest(np.full((64, 96, 3), 90, np.uint8), "rgb8", memory=good),
+            FrameRequest(np.zeros((64, 96, 3), np.uint8), "rgb8", memory=bad),
+        ]
+        first, second = segmenter.segment_batch(requests)
+    assert isinstance(first, Segmentation)
+    assert isinstance(second, InferenceError) and "RuntimeError: out of memory" in str(second)
+    assert (good.frames, bad.frames) == (1, 0)

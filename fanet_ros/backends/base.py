@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.batching import FrameRequest
-from fanet_ros.errors import InferenceError
+from fanet_ros.errors import FanetError, InferenceError
 from fanet_ros.frame import FrameResizer
 from fanet_ros.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
@@ -215,7 +215,7 @@ class Backend(ABC):
             SettingError: the memory was made by another backend.
         """
 
-    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
+    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | FanetError]:
         """Do for several checked frames what `segment` does for one: as one batch where that can be done.
 
         Args:
@@ -225,7 +225,7 @@ class Backend(ABC):
         Returns:
             For each request its labels and confidence, or what makes them unusable.
         """
-        results: list[LabelBuffers | InferenceError] = []
+        results: list[LabelBuffers | FanetError] = []
         for request in requests:
             try:
                 results.append(
@@ -239,8 +239,10 @@ class Backend(ABC):
                         memory=request.memory,
                     )
                 )
-            except InferenceError as error:
+            except FanetError as error:
                 results.append(error)
+            except Exception as error:  # run again, a frame that went well would be remembered twice
+                results.append(InferenceError(f"{type(error).__name__}: {error}"))
         return results
 
     @abstractmethod
@@ -274,14 +276,14 @@ class HostBackend(Backend):
 
     def segment_batch(  # noqa: D102 (documented by Backend)
         self, requests: Sequence[FrameRequest], input_size: Size
-    ) -> list[LabelBuffers | InferenceError]:
+    ) -> list[LabelBuffers | FanetError]:
         shape = (len(requests), input_size.height, input_size.width, 3)
         if self._images.shape != shape:
             self._images = np.empty(shape, np.uint8)
         for image, request in zip(self._images, requests, strict=True):
             image[:] = self._resizer.to_network_input(request.frame, request.encoding, input_size)
         batch = self.infer_batch(self._images, [request.memory for request in requests])
-        results: list[LabelBuffers | InferenceError] = []
+        results: list[LabelBuffers | FanetError] = []
         for logits, request in zip(batch, requests, strict=True):
             try:
                 results.append(self._labels(logits, request))
@@ -297,5 +299,5 @@ class HostBackend(Backend):
             )
         except InferenceError:
             if request.memory is not None:
-                request.memory.reset()
+                request.memory.reset("the network's answer was not finite")
             raise

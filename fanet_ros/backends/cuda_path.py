@@ -15,7 +15,7 @@ from fanet_ros.backends.device_function import DeviceFunction, DeviceWork
 from fanet_ros.backends.device_memory import DeviceMemory, VideoStates
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.batching import FrameRequest
-from fanet_ros.errors import BackendError, InferenceError
+from fanet_ros.errors import BackendError, FanetError, InferenceError
 from fanet_ros.frame_torch import TorchFrameResizer
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.postprocess_torch import labels_from_logits
@@ -133,7 +133,7 @@ class CudaPath:
         """
         request = FrameRequest(frame, encoding, output_size, confidence, out, memory)
         (result,) = self.segment_batch([request], input_size)
-        if isinstance(result, InferenceError):
+        if isinstance(result, FanetError):
             raise result
         return result
 
@@ -142,7 +142,7 @@ class CudaPath:
         """Whether one graph can do all the requests."""
         return len({(_shape(r.frame), r.encoding, r.result_size, r.confidence) for r in requests}) == 1
 
-    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
+    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | FanetError]:
         """Do for requests that are alike what fanet_ros.backends.base.Backend.segment_batch says.
 
         Raises:
@@ -156,7 +156,7 @@ class CudaPath:
         states = self._enter(memories, input_size)
         checksums, labels, *sureness = self._function(key, self._frames_to_labels)(frames, states)
         self._remember(memories, checksums)
-        results: list[LabelBuffers | InferenceError] = []
+        results: list[LabelBuffers | FanetError] = []
         for index, request in enumerate(requests):
             if not checksums[index, 0].isfinite():
                 results.append(

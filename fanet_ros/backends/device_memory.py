@@ -45,7 +45,7 @@ class DeviceMemory(VideoMemory):
             self.state = torch.zeros(states.past_frames, states.state_size, device=device)
 
     @torch.inference_mode()
-    def reset(self) -> None:  # noqa: D102 (documented by VideoMemory)
-        super().reset()
+    def reset(self, reason: str = "") -> None:  # noqa: D102 (documented by VideoMemory)
+        super().reset(reason)
         with torch.cuda.stream(self._stream):
             self.state.zero_()

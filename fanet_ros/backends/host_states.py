@@ -23,8 +23,8 @@ class HostMemory(VideoMemory):
         super().__init__(maker, past_frames)
         self.state = np.zeros((1, past_frames, state_size), np.float32)
 
-    def reset(self) -> None:  # noqa: D102 (documented by VideoMemory)
-        super().reset()
+    def reset(self, reason: str = "") -> None:  # noqa: D102 (documented by VideoMemory)
+        super().reset(reason)
         self.state.fill(0)
 
 

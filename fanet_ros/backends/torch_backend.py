@@ -18,7 +18,7 @@ from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.nvidia import require_gpu
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.batching import FrameRequest
-from fanet_ros.errors import BackendError, InferenceError
+from fanet_ros.errors import BackendError, FanetError
 from fanet_ros.graph import FrameToLogits, prepare_for_inference
 from fanet_ros.postprocess import LabelBuffers
 from fanet_ros.settings import Size
@@ -154,7 +154,7 @@ class TorchBackend(HostBackend):
         segment = super().segment if self.path is None else self.path.segment
         return segment(frame, encoding, input_size, output_size, confidence=confidence, out=out, memory=memory)
 
-    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | InferenceError]:
+    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | FanetError]:
         """Do what Backend.segment_batch says; on a GPU only frames that are alike in all run as one batch.
 
         There the whole way from frame to labels is one CUDA graph, which another shape or encoding would change.

@@ -25,14 +25,17 @@ from fanet_ros.bags.output import OutputFile, reliable_qos
 from fanet_ros.bags.storage import Message, StorageFile
 from fanet_ros.bags.survey import IMAGE_TYPES
 from fanet_ros.bags.topics import Choice
+from fanet_ros.camera_video import CameraVideo, Shot
 from fanet_ros.errors import InferenceError
 from fanet_ros.frame import FrameResizer
+from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.render import Painter
 from fanet_ros.report import RunReport
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 
 _JPEG_QUALITY = 90
+_MAX_GAP_S = SegmentationParameters().temporal_max_gap
 
 
 @dataclass
@@ -88,6 +91,7 @@ class FileWork:
         self._keep_originals = keep_originals
         self._painter = Painter(segmenter.label_set)
         self._resizer = FrameResizer()
+        self._videos: dict[str, CameraVideo] = {}  # of the topics in the present file
 
     def run(self, source: StorageFile, target: OutputFile, done: Callable[[], None]) -> tuple[int, Refusals]:
         """Segment one file.
@@ -106,6 +110,8 @@ class FileWork:
             BackendError: the network cannot be built for the size of an image.
         """
         prefixes = self._choice.prefixes
+        # begun anew with every file, so that work that goes on after an interruption writes what it would have written
+        self._videos = {topic: CameraVideo(self._segmenter.new_memory()) for topic in prefixes}
         masks = {t: target.add_topic(f"{p}/mask", IMAGE, reliable_qos()) for t, p in prefixes.items()}
         overlays = {
             t: target.add_topic(f"{p}/overlay/compressed", COMPRESSED_IMAGE, reliable_qos())
@@ -158,7 +164,11 @@ class FileWork:
             ) from None
         frame, encoding = frame_of(image, message.channel.type_name)
         decoded = perf_counter()
-        result = self._segmenter.segment(frame, encoding, confidence_threshold=self._threshold)
+        stamp, size = image.header.stamp, Size(frame.shape[1], frame.shape[0])
+        video = self._videos[message.channel.topic]
+        memory = video.begin(Shot(stamp.sec * 10**9 + stamp.nanosec, size), _MAX_GAP_S)
+        result = self._segmenter.segment(frame, encoding, confidence_threshold=self._threshold, memory=memory)
+        video.remember()
         stages = {"decode": (decoded - started) * 1e3, "inference": (perf_counter() - decoded) * 1e3}
         return image.header, frame, encoding, result.labels, stages
 

@@ -114,6 +114,7 @@ def _segment_files(
         "backend": info.name,
         "device": info.device,
         "precision": info.precision,
+        "temporal_frames": settings.temporal_frames,
         "fps": round(computed / (perf_counter() - started), 2),
     }
     if tally.refusals.total:
@@ -194,6 +195,7 @@ def _settings_as_json(segmenter: Segmenter, settings: FileSegmentation, choice: 
     return {
         "version": package_version(),
         "network": settings.network,
+        "temporal_frames": settings.temporal_frames,
         "classes": segmenter.label_set.names,
         "colors": segmenter.label_set.colors,
         "backend": [info.name, info.device, info.precision],

@@ -68,10 +68,7 @@ def evaluate(
     temporal: Annotated[
         int,
         typer.Option(
-            min=0,
-            max=16,
-            metavar="T",
-            help="Go through videos, looking at T frames at a time; 0: images by themselves.",
+            min=0, metavar="T", help="Go through videos, looking at T frames at a time; 0: images by themselves."
         ),
     ] = 0,
     step: Annotated[
@@ -147,22 +144,6 @@ def evaluate(
         plan = plan.fitted(samples.label_set)
         run.left_out_ids(plan.leave_out, samples.label_set)  # refused before a network is built
         path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
-        if plan.temporal_frames:
-            from fanet_ros.commands.evaluate_video import evaluate_video
-            from fanet_ros.evaluation.video_prediction import VideoPredictor
-
-            video_predictor = VideoPredictor(
-                path,
-                plan.temporal_frames,
-                labels=labels,
-                backend=backend,
-                device=device,
-                precision=precision,
-                threads=threads,
-                input_size=plan.input_size,
-            )
-            evaluate_video(console, video_predictor, samples, plan, path, data, json_file, confusion)
-            return
         segmenter = Segmenter(
             path,
             labels=labels,
@@ -172,8 +153,14 @@ def evaluate(
             input_size=plan.input_size,
             threads=threads,
             kept_sizes=max(_KEPT_SIZES, len(plan.looks.scales)),  # with fewer, scales in turn would find none kept
+            temporal_frames=max(1, plan.temporal_frames),
         )
         try:
+            if plan.temporal_frames:
+                from fanet_ros.commands.evaluate_video import evaluate_video
+
+                evaluate_video(console, segmenter, samples, plan, path, data, json_file, confusion)
+                return
             run.check_label_sets(segmenter.label_set, samples.label_set)
             described = summary.describe_weights(path)
             title = f"{described['network']} ({path.name}) on {samples.name} {samples.split}"

@@ -17,13 +17,14 @@ from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.tables import class_table, published_table, video_table
 from fanet_ros.evaluation.video import CLEAN, VideoRun, evaluate_videos
 from fanet_ros.evaluation.video_prediction import VideoPredictor
+from fanet_ros.segmenter import Segmenter
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
 def evaluate_video(
     console: Console,
-    predictor: VideoPredictor,
+    segmenter: Segmenter,
     samples: Dataset,
     plan: Plan,
     weights: Path,
@@ -35,7 +36,7 @@ def evaluate_video(
 
     Args:
         console: to print to.
-        predictor: whose memory is as long as the plan has it; closed afterwards.
+        segmenter: whose attention sees as many frames as the plan has it.
         samples: the data set.
         plan: what to do.
         weights: file of the weights.
@@ -48,39 +49,37 @@ def evaluate_video(
         typer.Exit: Ctrl-C ended it early; what was measured until then is printed and written.
     """
     runs: list[VideoRun] = []
-    try:
-        run.check_label_sets(predictor.label_set, samples.label_set)
-        clips = ClipDataset(samples, plan.temporal_frames, plan.step)
-        clips.check(required=True)
-        described = summary.describe_weights(weights)
-        with console.status("reading") as status:
-            samples.prepare(status.update)
-        with progress_bars() as count:
-            for kind in (CLEAN, *plan.disturb):
-                done = evaluate_videos(
-                    predictor,
-                    clips,
-                    kind,
-                    seed=plan.seed,
-                    limit=plan.limit,
-                    left_out=plan.leave_out,
-                    progress=partial(count, "undisturbed" if kind == CLEAN else kind),
-                )
-                runs.append(done)
-                if not done.evaluation.complete:
-                    break
-    finally:
-        predictor.close()
+    run.check_label_sets(segmenter.label_set, samples.label_set)
+    clips = ClipDataset(samples, plan.temporal_frames, plan.step)
+    clips.check(required=True)
+    predictor = VideoPredictor(segmenter)
+    described = summary.describe_weights(weights)
+    with console.status("reading") as status:
+        samples.prepare(status.update)
+    with progress_bars() as count:
+        for kind in (CLEAN, *plan.disturb):
+            done = evaluate_videos(
+                predictor,
+                clips,
+                kind,
+                seed=plan.seed,
+                limit=plan.limit,
+                left_out=plan.leave_out,
+                progress=partial(count, "undisturbed" if kind == CLEAN else kind),
+            )
+            runs.append(done)
+            if not done.evaluation.complete:
+                break
     names, clean = samples.label_set.names, runs[0].evaluation
     title = f"{described['network']} ({weights.name}) on {samples.name} {samples.split}"
     _print(console, runs, plan, names, title, described["network"])
     if json_file is not None:
-        facts = summary.summarise(clean, plan, samples, folder, described, predictor.backend_info)
+        facts = summary.summarise(clean, plan, samples, folder, described, segmenter.backend_info)
         summary.write_summary({**facts, "videos": summary.summarise_videos(runs, names)}, json_file)
     if confusion is not None:
         confusion_plot.plot_confusion(clean.scores, samples.label_set, title, confusion)
     written = [str(file) for file in (json_file, confusion) if file is not None]
-    for line in [f"backend: {predictor.backend_info}", *(["written: " + ", ".join(written)] if written else [])]:
+    for line in [f"backend: {segmenter.backend_info}", *(["written: " + ", ".join(written)] if written else [])]:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if not runs[-1].evaluation.complete:
         told = "interrupted: the last row is of a part of the frames only, and what was to follow is missing"

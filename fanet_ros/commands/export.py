@@ -16,6 +16,7 @@ from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, read_size
 
 _SPECS = SegmentationParameters.specs()
+_BUILDS_FOR_VIDEOS = "tensorrt"  # an engine for each number of frames; the others attend to any with what they have
 _ONNX_PRECISIONS = ("auto", "fp32", "fp16")
 
 
@@ -37,11 +38,12 @@ def export(
             "given by --input-size.",
         ),
     ] = None,
+    temporal_frames: Annotated[int, typer.Option(help=_SPECS["temporal_frames"].description)] = 1,
 ) -> None:
     """Build the network for a backend ahead of time, so that a robot starts fast; or write it as ONNX."""
     with one_line_errors():
         given = {"backend": backend, "device": device, "precision": precision, "input_size": input_size}
-        for name, value in given.items():
+        for name, value in (*given.items(), ("temporal_frames", temporal_frames)):
             _SPECS[name].validate(value)
         try:
             camera = read_size(camera_size)
@@ -49,14 +51,16 @@ def export(
             raise SettingError(f"camera_size: {error}") from None
         path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
         if onnx is None:
-            _build(path, backend, device, precision, input_size, camera)
+            _build(path, backend, device, precision, input_size, camera, temporal_frames)
         elif (backend, device) != ("auto", "auto"):
             raise SettingError("an ONNX file depends on no backend and device; leave out --onnx, or the other two")
         else:
-            _write_onnx(path, onnx.expanduser(), precision, input_size, camera)
+            _write_onnx(path, onnx.expanduser(), precision, input_size, camera, temporal_frames)
 
 
-def _build(weights: Path, backend: str, device: str, precision: str, input_size: str, camera: Size) -> None:
+def _build(
+    weights: Path, backend: str, device: str, precision: str, input_size: str, camera: Size, temporal_frames: int
+) -> None:
     from fanet_ros.artefacts import MANIFEST, cache_folder, weights_digest
     from fanet_ros.backends import create_backend
     from fanet_ros.frame import fit_input_size
@@ -66,10 +70,19 @@ def _build(weights: Path, backend: str, device: str, precision: str, input_size:
     size = fit_input_size(input_size, read_card(weights).input_size, camera)
     with console.status(f"preparing {escape(weights.name)} for {size}") as status:
         prepared = create_backend(
-            weights, backend=backend, device=device, precision=precision, input_size=size, progress=status.update
+            weights,
+            backend=backend,
+            device=device,
+            precision=precision,
+            input_size=size,
+            progress=status.update,
+            temporal_frames=temporal_frames,
         )
         prepared.close()
     console.print(f"ready for inputs of {size}: {prepared.info}", highlight=False, soft_wrap=True, markup=False)
+    if temporal_frames > 1 and prepared.name != _BUILDS_FOR_VIDEOS:
+        told = f"attention to {temporal_frames} frames needs nothing of its own with {prepared.name}"
+        console.print(told, highlight=False, soft_wrap=True, markup=False)
     folder = cache_folder(weights_digest(weights))
     built = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
     heading = f"built for these weights so far, in {folder}:" if built else "nothing had to be built"
@@ -79,7 +92,7 @@ def _build(weights: Path, backend: str, device: str, precision: str, input_size:
         console.print(f"  {artefact.name}  {megabytes:.1f} MB", highlight=False, soft_wrap=True, markup=False)
 
 
-def _write_onnx(weights: Path, path: Path, precision: str, input_size: str, camera: Size) -> None:
+def _write_onnx(weights: Path, path: Path, precision: str, input_size: str, camera: Size, temporal_frames: int) -> None:
     if precision not in _ONNX_PRECISIONS:
         raise SettingError(f"precision: received {precision!r}, but ONNX is written in fp32 or fp16")
     from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
@@ -87,10 +100,14 @@ def _write_onnx(weights: Path, path: Path, precision: str, input_size: str, came
 
     size = None if input_size == "auto" else camera if input_size == "camera" else read_size(input_size)
     graph = prepare_for_inference(FrameToLogits(load_network(weights)))
-    export_onnx(graph.half() if precision == "fp16" else graph, path, size)
+    export_onnx(graph.half() if precision == "fp16" else graph, path, size, temporal_frames=temporal_frames)
     shape = "height x width" if size is None else f"{size.height} x {size.width}"
+    frame, logits = f"frame uint8 1 x {shape} x 3 (RGB)", "logits float32 at 1/8 of the size"
+    if temporal_frames > 1:
+        state = f"float32 1 x {temporal_frames - 1} x {graph.network.state_size}"
+        frame, logits = f"{frame}, state {state}", f"{logits}, next_state like state (all zero at first)"
     Console().print(
-        f"{path}: frame uint8 1 x {shape} x 3 (RGB) -> logits float32 at 1/8 of the size",
+        f"{path}: {frame} -> {logits}",
         highlight=False,
         soft_wrap=True,
         markup=False,

@@ -81,6 +81,7 @@ class _Watcher:
         classes = len(clips.dataset.label_set)
         self._predictor, self._clips, self._disturbance = predictor, clips, disturbance
         self._held: list[Frame] = []  # what the predictor remembers, newest first
+        predictor.forget()  # it may have watched another run
         self._last: tuple[Frame, NDArray[np.uint8], NDArray[np.uint8]] | None = None  # with its labels and its truth
         self.disturbed, self.meter = Scorer(classes), ConsistencyMeter(classes)
 

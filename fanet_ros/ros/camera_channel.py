@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Any
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from fanet_ros.camera_video import CameraVideo
 from fanet_ros.labels import LabelSet
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.ros import qos
-from fanet_ros.ros.camera_video import CameraVideo
 from fanet_ros.ros.frame_statistics import FrameStatistics
 from fanet_ros.ros.outputs import Outputs
 from fanet_ros.video_memory import VideoMemory
@@ -24,11 +25,12 @@ _LOG_INTERVAL_S = 1.0  # between two reports of the same kind of bad image
 
 @dataclass(frozen=True)
 class ReceivedFrame:
-    """A camera message, where it came from, and when it came in (`perf_counter` seconds)."""
+    """A camera message, where it came from, when it came in (`perf_counter` seconds), and the calibration then."""
 
     channel: CameraChannel
     message: Image | CompressedImage
     arrival: float
+    calibration: bytes | None = None
 
 
 class CameraChannel:
@@ -73,11 +75,11 @@ class CameraChannel:
         self.name = name
         self.input_name = f"{name}/image" if name else "image"
         self.topic = node.resolve_topic_name(self.input_name)
-        self._info_topic = f"{self.topic.rpartition('/')[0]}/camera_info"  # where drivers publish it
         self.message_type: type[Image] | type[CompressedImage] = Image
         if settings.image_transport == "compressed":
             self.topic = node.resolve_topic_name(f"{self.topic}/compressed")
             self.message_type = CompressedImage
+        self._calibration: tuple[str, bytes] | None = None  # frame_id and content of the last camera_info
         self.statistics = FrameStatistics()
         self.video = CameraVideo(memory)
         self._remembers = settings.temporal_frames > 1
@@ -108,7 +110,7 @@ class CameraChannel:
             self.statistics.count_received()
             if not self.outputs.wanted():
                 self.statistics.count_skipped()
-            elif submit(ReceivedFrame(self, message, perf_counter())):
+            elif submit(ReceivedFrame(self, message, perf_counter(), self._calibration_of(message.header.frame_id))):
                 self.statistics.count_dropped()
 
         self._profile = qos.sensor_data()
@@ -118,7 +120,7 @@ class CameraChannel:
             )
         if self._remembers:  # a lens that zooms or a sensor that crops shows the same scene elsewhere
             self._info_subscription = self._node.create_subscription(
-                CameraInfo, self._info_topic, self._on_camera_info, qos.newest()
+                CameraInfo, self._info_topic(), self._on_camera_info, qos.newest()
             )
 
     def unsubscribe(self) -> None:
@@ -128,15 +130,26 @@ class CameraChannel:
                 self._node.destroy_subscription(subscription)
         self._subscription = self._info_subscription = None
 
+    def _info_topic(self) -> str:
+        """Return the topic of the camera's calibration: remapped, or beside the image, where drivers publish it."""
+        name = f"{self.name}/camera_info" if self.name else "camera_info"
+        resolved = self._node.resolve_topic_name(name)
+        namespace = self._node.get_namespace().rstrip("/")
+        if resolved != f"{namespace}/{name}":
+            return resolved
+        return f"{self.topic.removesuffix('/compressed').rpartition('/')[0]}/camera_info"
+
     def _on_camera_info(self, message: CameraInfo) -> None:
         roi = message.roi
-        self.video.see_calibration(
-            (
-                *(message.width, message.height, message.binning_x, message.binning_y, message.distortion_model),
-                *(roi.x_offset, roi.y_offset, roi.width, roi.height),
-                *(tuple(message.d), tuple(message.k), tuple(message.r), tuple(message.p)),
-            )
-        )
+        whole = (message.width, message.height, message.binning_x, message.binning_y, message.distortion_model)
+        region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
+        numbers = np.concatenate([message.d, message.k, message.r, message.p])  # NaN equals itself as bytes
+        self._calibration = message.header.frame_id, repr((whole, region)).encode() + numbers.tobytes()
+
+    def _calibration_of(self, frame_id: str) -> bytes | None:
+        """Return the last calibration, if it is one of this camera and not of another on the same topic."""
+        known = self._calibration
+        return known[1] if known is not None and known[0] in ("", frame_id) else None
 
     def seconds_silent(self) -> float:
         """Return for how long no image has come, since the activation at most."""

@@ -12,8 +12,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.time import Time
 
 from fanet_ros.backends import BackendInfo
+from fanet_ros.camera_video import CameraVideo
 from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.ros.camera_video import CameraVideo
 from fanet_ros.ros.frame_statistics import STAGE_NAMES, FrameCounts, FrameStatistics, StageTimes
 from fanet_ros.ros.input_scale import InputScale
 

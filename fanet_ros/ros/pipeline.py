@@ -13,6 +13,7 @@ from rclpy.clock import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from fanet_ros.batching import FrameRequest
+from fanet_ros.camera_video import Shot
 from fanet_ros.errors import FrameError
 from fanet_ros.msg import SegmentationStats
 from fanet_ros.parameters import SegmentationParameters
@@ -112,6 +113,7 @@ class FramePipeline:
             try:
                 if isinstance(result, Exception):
                     raise result
+                job.channel.video.remember()
                 self._publish(job, result, run, settings)
             except Exception as error:
                 self._lose(job.channel, error)
@@ -129,7 +131,8 @@ class FramePipeline:
         else:
             frame, encoding = frame_from_image(message)
         stamp, size = message.header.stamp, Size(frame.shape[1], frame.shape[0])
-        memory = channel.video.begin(stamp.sec * 10**9 + stamp.nanosec, size, settings.temporal_max_gap)
+        shot = Shot(stamp.sec * 10**9 + stamp.nanosec, size, received.calibration)
+        memory = channel.video.begin(shot, settings.temporal_max_gap)
         wait_ms, decode_ms = (started - received.arrival) * 1e3, (perf_counter() - started) * 1e3
         return _Job(channel, message, frame, encoding, wanted, memory, wait_ms, decode_ms)
 

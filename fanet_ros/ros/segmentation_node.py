@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -217,9 +218,8 @@ class SegmentationNode(CorrectableNode):
             for frame in self._worker.stop():
                 frame.channel.statistics.count_dropped()
             self._worker = None
-            for channel in self._channels:
-                channel.video.end()
             self._stopping = False  # or the next configure would give its build up
+            self._attempt_each([channel.video.end for channel in self._channels])
 
     def _free(self) -> None:
         resources = [channel.destroy for channel in self._channels]
@@ -230,9 +230,12 @@ class SegmentationNode(CorrectableNode):
         self._channels = []
         self._label_info = self._segmenter = self._pipeline = None
         self._building = ""
-        for free in resources:
+        self._attempt_each(resources)
+
+    def _attempt_each(self, steps: Sequence[Callable[[], object]]) -> None:
+        for step in steps:
             try:
-                free()
+                step()
             except Exception as error:  # a lost device cannot be freed; the rest still is
                 self.get_logger().error(f"while freeing resources: {type(error).__name__}: {error}")
 

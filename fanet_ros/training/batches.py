@@ -172,7 +172,8 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
         if not self._settings.disturb:
             return images
         rng = disturbance_numbers(self._settings.seed, iteration, slot)
-        return [disturb_some(image, self._settings.disturb, rng) for image in images]
+        newest_first = [disturb_some(image, self._settings.disturb, rng) for image in reversed(images)]
+        return newest_first[::-1]  # so that the newest is disturbed alike, however many there are
 
 
 def load_steps(dataset: StepDataset, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:

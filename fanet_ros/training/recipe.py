@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from fanet_ros.errors import SettingError
 from fanet_ros.settings import Size, read_size
+from fanet_ros.video_memory import MAX_TEMPORAL_FRAMES
 
 
 def _checked_size(text: str) -> str:
@@ -46,7 +47,10 @@ class NetworkRecipe(_Part):
     )
     freeze_batch_norm: bool = Field(False, description="Keep all statistics of batch norm as they start.")
     temporal_frames: int = Field(
-        1, ge=1, le=16, description="T, how many frames of a video attention sees, the present one included; 1: images."
+        1,
+        ge=1,
+        le=MAX_TEMPORAL_FRAMES,
+        description="T, how many frames of a video attention sees, the present one included; 1: images.",
     )
     through_time: bool = Field(
         False, description="Whether what earlier frames leave in memory is learned, too; takes memory and time."
