@@ -23,7 +23,8 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_street_camera(domain_id: int, tmp_path: Path) -> None:
-    result = run_demo("--frames", "20", "--rate", "10", "--input-size", "320x192", "--output", str(tmp_path))
+    size = ("--input-size", "320x192", "--temporal-frames", "3")
+    result = run_demo("--frames", "20", "--rate", "10", *size, "--output", str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["frames_sent"] == 20
@@ -46,7 +47,7 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "contact_sheet.png")).std() > 10
     assert "mean iou" in result.stdout and "end to end" in result.stdout
     assert summary["grids_recorded"] > 0
-    assert summary["frames_in_memory"] == 0, "by default each frame is seen by itself"
+    assert summary["frames_in_memory"] == 2, "attention sees three frames, the present one included"
     navigation = cv2.imread(str(tmp_path / "navigation.png"))
     grid = navigation[28:388, 640:1000]  # BGR, beside the first overlay
     assert (grid == (112, 168, 96)).all(2).mean() > 0.1, "the street ahead is free"
@@ -67,6 +68,7 @@ def test_own_video(domain_id: int, tmp_path: Path) -> None:
     assert summary["camera_rate_hz"] == 10, "the video's own rate"
     assert summary["frames_sent"] == 8, "a video that is too short loops"
     assert "mean_iou" not in summary, "footage has no ground truth"
+    assert summary["frames_in_memory"] == 0, "by default each frame is seen by itself"
     assert not (tmp_path / "out" / "navigation.png").exists(), "and its camera's pose is unknown"
 
 

@@ -56,12 +56,14 @@ def run_demo(
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo"),
     precision: Annotated[str, typer.Option(help="Precision of the network.")] = "auto",
     input_size: Annotated[str, typer.Option(help="Input size of the network.")] = "auto",
+    temporal_frames: Annotated[int, typer.Option(help="Frames that attention sees, the present one included.")] = 1,
 ) -> None:
     """Run camera and segmentation for some frames and show what came out."""
     began = float(os.environ.get("FANET_DEMO_STARTED", time.time()))
     parameters: dict[str, object] = {
         "precision": precision,
         "input_size": input_size,
+        "temporal_frames": temporal_frames,
         "input_timeout": 10.0,  # the camera starts after the node
     }
     source = str(video) if video else "street"
