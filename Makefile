@@ -23,12 +23,8 @@ demo: ## segment 100 frames of the street camera; FRAMES=N VIDEO=path RATE=hz AR
 	  scripts/in_env python -m fanet_ros.ros.demo --frames "$$FRAMES" \
 	    $${VIDEO:+--video "$$VIDEO"} $${RATE:+--rate "$$RATE"} $(ARGS)
 
-# Trainings have a process of their own: torch's readers leave a handler of SIGCHLD behind, and in a process that has also
-# loaded ROS, OpenVINO and TensorRT it ended pytest with a segmentation fault when a child process of a later test ended.
 test: lint ## lint, check types and run all tests; ARGS=... for pytest
-	@if [ -n "$(ARGS)" ]; then scripts/in_env python -m pytest $(ARGS); else \
-	  scripts/in_env python -m pytest test/test_train*.py && \
-	  scripts/in_env python -m pytest --ignore-glob='*/test_train*.py'; fi
+	@scripts/in_env python -m pytest $(ARGS)
 
 lint: ## ruff check, ruff format --check, mypy
 	@scripts/in_env ruff check .

@@ -200,3 +200,32 @@ def test_broken_weights(tmp_path: Path) -> None:
 def test_device_other_than_the_cpu() -> None:
     with pytest.raises(BackendError, match="openvino runs on the CPU, but device 'cuda' was asked for"):
         create_backend(DEFAULT_WEIGHTS, backend="openvino", device="cuda")
+
+
+OVERLAPPING = """
+import faulthandler, gc, signal
+faulthandler.enable()  # as the nodes and pytest do: it gives signal handlers a stack of their own
+from fanet_ros.segmenter import Segmenter
+import numpy as np
+
+def make():
+    segmenter = Segmenter(backend="openvino", precision="int8", input_size="96x64")
+    segmenter.segment(np.zeros((64, 96, 3), np.uint8))
+    return segmenter
+
+for _ in range(3):
+    first, second = make(), make()
+    first.close()
+    del first
+    gc.collect()
+    second.close()
+    del second
+    gc.collect()
+    signal.signal(signal.SIGINT, lambda *_: print("handled"))
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_signals_are_survived_after_segmenters_that_came_and_went() -> None:
+    done = subprocess.run([sys.executable, "-c", OVERLAPPING], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["handled"] * 3), done.stderr

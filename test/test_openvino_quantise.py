@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.backends import openvino_build
+from fanet_ros.backends.openvino_import import openvino_core
 from fanet_ros.backends.openvino_quantise import quantise
 from fanet_ros.errors import BackendError, SourceError
 from fanet_ros.resources import DEFAULT_WEIGHTS
@@ -38,9 +39,7 @@ def images() -> list[np.ndarray]:
 
 
 def labels(model: Path, image: np.ndarray) -> np.ndarray:
-    import openvino
-
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled(image[None])[0][0].argmax(0)
 
 

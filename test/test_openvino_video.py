@@ -10,7 +10,7 @@ import pytest
 import torch
 from random_network import random_network
 
-from fanet_ros.backends.openvino_import import import_openvino
+from fanet_ros.backends.openvino_import import import_openvino, openvino_core
 from fanet_ros.backends.openvino_video import STATE_INPUT, STATE_OUTPUT, add_state, state_size
 from fanet_ros.errors import BackendError
 from fanet_ros.graph import STATE_INPUT_NAME, STATE_OUTPUT_NAME, FrameToLogits, export_onnx, prepare_for_inference
@@ -31,7 +31,7 @@ def path(graph: FrameToLogits, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def read(path: Path) -> Any:
-    return import_openvino().Core().read_model(path)
+    return openvino_core().read_model(path)
 
 
 def test_names_are_those_of_the_exported_graph() -> None:

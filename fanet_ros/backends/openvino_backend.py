@@ -15,7 +15,7 @@ from fanet_ros.artefacts import ArtefactKey
 from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend
 from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.kept import KeptLast
-from fanet_ros.backends.openvino_import import import_openvino
+from fanet_ros.backends.openvino_import import import_openvino, openvino_core
 from fanet_ros.backends.openvino_video import STATE_OUTPUT, add_state, state_size
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
@@ -44,7 +44,7 @@ class OpenvinoBackend(HostBackend):
         """
         super().__init__(request)
         self._request = request
-        self._core = import_openvino().Core()
+        self._core = openvino_core()
         self._folder = self._find_model()
         model = self._read_model()
         self.classes = model.output(0).partial_shape[1].get_length()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fanet_ros.backends.openvino_backend import MODEL
-from fanet_ros.backends.openvino_import import import_openvino
+from fanet_ros.backends.openvino_import import import_openvino, openvino_core
 from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
 from fanet_ros.weights import load_network
 
@@ -23,5 +23,5 @@ def build(folder: Path, *, weights: str) -> None:
     ov = import_openvino()
     onnx = folder / "model.onnx"
     export_onnx(prepare_for_inference(FrameToLogits(load_network(weights))), onnx, None)
-    ov.save_model(ov.Core().read_model(onnx), folder / MODEL, compress_to_fp16=False)
+    ov.save_model(openvino_core().read_model(onnx), folder / MODEL, compress_to_fp16=False)
     onnx.unlink()

@@ -1,8 +1,9 @@
-"""OpenVINO without its usage statistics."""
+"""OpenVINO without its usage statistics, and its one core."""
 
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 from fanet_ros.errors import BackendError
@@ -25,3 +26,18 @@ def import_openvino() -> Any:
             f"backend openvino needs OpenVINO ({error}): pip install openvino; or use backend torch"
         ) from None
     return openvino
+
+
+@cache
+def openvino_core() -> Any:
+    """Return the process's only Core, which lives as long as the process.
+
+    The CPU plugin of a Core gives the thread that loads it a stack of its own for signal handlers, and on its end puts
+    back the one from before. Of two Cores that do not end in the reverse order of their beginning, the second puts back
+    a stack that the first has freed: the next signal (Ctrl-C, or the end of a child process) then ends the process with
+    a segmentation fault.
+
+    Raises:
+        BackendError: OpenVINO is not installed; says how to install it.
+    """
+    return import_openvino().Core()

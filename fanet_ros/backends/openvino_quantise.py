@@ -14,7 +14,7 @@ import rich
 from numpy.typing import NDArray
 
 from fanet_ros.backends.openvino_backend import MODEL
-from fanet_ros.backends.openvino_import import import_openvino
+from fanet_ros.backends.openvino_import import import_openvino, openvino_core
 from fanet_ros.errors import BackendError, SourceError
 
 
@@ -50,7 +50,7 @@ def quantise(
     openvino = import_openvino()
     nncf = _import_nncf()
     dataset = nncf.Dataset(_Batches(chain([first], remaining), progress))
-    network = openvino.Core().read_model(model)
+    network = openvino_core().read_model(model)
     with _quiet_rich():  # NNCF's progress bar; ours counts the same images
         quantised = nncf.quantize(network, dataset, subset_size=count, preset=nncf.QuantizationPreset.PERFORMANCE)
     openvino.save_model(quantised, folder / MODEL, compress_to_fp16=False)
