@@ -1,5 +1,7 @@
 """The camera node as a process, over real DDS."""
 
+import signal
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -93,3 +95,16 @@ def test_a_source_that_cannot_be_opened_is_one_clear_line(domain_id: int) -> Non
     assert node.stop() == 2
     assert "/nowhere/drive.mp4" in node.output
     assert "Traceback" not in node.output
+
+
+def test_repeated_signals_end_it_cleanly(probe: Probe) -> None:
+    """Ctrl-C in a terminal reaches a launched node twice: from the terminal and from the launch system."""
+    with running("camera_node", rate_hz=20.0) as camera:
+        probe.listen(Image, "/camera/image_raw")
+        probe.wait_for("/camera/image_raw")
+        while camera.is_alive:
+            camera.process.send_signal(signal.SIGINT)
+            try:
+                camera.process.wait(0.02)
+            except subprocess.TimeoutExpired:
+                continue

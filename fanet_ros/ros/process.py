@@ -62,6 +62,8 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        for number in (signal.SIGINT, signal.SIGTERM):  # a repeat would kill the interpreter while it ends
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _spin(node: Node, stop: Future) -> None:
