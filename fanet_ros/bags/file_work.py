@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.bags.images import UnusableImageError, frame_of
+from fanet_ros.bags.images import frame_of
 from fanet_ros.bags.messages import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -28,6 +28,7 @@ from fanet_ros.bags.topics import Choice
 from fanet_ros.camera_video import CameraVideo, Shot
 from fanet_ros.errors import InferenceError
 from fanet_ros.frame import FrameResizer
+from fanet_ros.image_messages import UnusableImageError
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.render import Painter
 from fanet_ros.report import RunReport

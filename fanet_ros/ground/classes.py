@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,19 @@ class Kind(IntEnum):
     FREE = 1
     FLAT = 2
     OBSTACLE = 3
+
+
+def drivable_mask(
+    mask: NDArray[np.uint8], kinds: NDArray[np.uint8], out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Return what may be driven on, uint8 (H, W): 255 where the class is FREE, else 0; ground or not.
+
+    Args:
+        mask: uint8 (H, W), class ids.
+        kinds: uint8 (256,), as `kinds_of` returns it.
+        out: uint8 (H, W) to write into.
+    """
+    return cv2.LUT(mask, (kinds == Kind.FREE) * np.uint8(255), dst=out)
 
 
 def kinds_of(label_set: LabelSet, *, drivable: str, flat: str, obstacle: str) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.ground.bearings import BearingTable
-from fanet_ros.ground.classes import Kind
+from fanet_ros.ground.classes import Kind, drivable_mask
 from fanet_ros.ground.grid import GridTable
 from fanet_ros.ground.runs import RunFinder, Starts
 from fanet_ros.ground.scan import ScanResult, ScanTable
@@ -48,8 +48,7 @@ class GroundView:
         Args:
             out: uint8 (H, W) to write into.
         """
-        table = np.where(self._kind_of == Kind.FREE, np.uint8(255), np.uint8(0))
-        return cv2.LUT(self._mask, table, dst=self._tables.drivable if out is None else out)
+        return drivable_mask(self._mask, self._kind_of, self._tables.drivable if out is None else out)
 
     def occupancy(self) -> NDArray[np.int8]:
         """Return the occupancy grid, int8 (cells along y, cells along x), as nav_msgs/OccupancyGrid has it row by row.

@@ -8,7 +8,6 @@ import re
 import sys
 from typing import Any
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
@@ -16,22 +15,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionClass
 
-from fanet_ros.encoded_size import HEADER_BYTES, encoded_size
-from fanet_ros.errors import FrameError
-from fanet_ros.frame import CHANNELS, check_frame_size
+from fanet_ros.frame import CHANNELS
+from fanet_ros.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of, rows_of
 from fanet_ros.labels import LabelSet
-
-
-class UnusableImageError(FrameError):
-    """A message that is no usable image.
-
-    Attributes:
-        kind: short name of what is wrong (`size`, `step`, `buffer`, `encoding`, `compression`), for counting.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 def frame_from_image(message: Image) -> tuple[NDArray[np.uint8], str]:
@@ -44,13 +30,12 @@ def frame_from_image(message: Image) -> tuple[NDArray[np.uint8], str]:
     Raises:
         UnusableImageError: size, step, length of the data or encoding make no image.
     """
-    height, width, step, encoding = message.height, message.width, message.step, message.encoding
-    _check_size(width, height)
+    encoding = message.encoding
+    check_size(message.width, message.height)
     channels = CHANNELS.get(encoding)
     if channels is None:
         return _convert_with_cv_bridge(message), "bgr8"
-    rows = _rows(message, width * channels)
-    return np.ndarray((height, width, channels), np.uint8, rows, strides=(step, channels, 1)), encoding
+    return pixels_of(message, channels), encoding
 
 
 def frame_from_compressed_image(message: CompressedImage) -> tuple[NDArray[np.uint8], str]:
@@ -62,25 +47,7 @@ def frame_from_compressed_image(message: CompressedImage) -> tuple[NDArray[np.ui
     Raises:
         UnusableImageError: the data is no image OpenCV can decode.
     """
-    if not len(message.data):
-        raise UnusableImageError("buffer", f"compressed image (format '{message.format}') without data")
-    size = encoded_size(bytes(message.data[:HEADER_BYTES]))
-    if size is not None:
-        _check_size(*size)  # before decoding: a few kB can unfold to gigabytes
-    try:
-        # a rotation in the file's EXIF data would no longer match the camera's calibration
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        frame = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
-    except cv2.error as error:
-        frame, reason = None, f": {error}"
-    else:
-        reason = ""
-    if frame is None:
-        raise UnusableImageError(
-            "compression",
-            f"{len(message.data)} bytes of format '{message.format}' cannot be decoded, expected JPEG or PNG{reason}",
-        )
-    return frame, "bgr8"
+    return decode_compressed(message), "bgr8"
 
 
 class ImageMessageWriter:
@@ -129,32 +96,6 @@ def label_info_message(label_set: LabelSet, threshold: float, stamp: Time) -> La
     return message
 
 
-def _check_size(width: int, height: int) -> None:
-    try:
-        check_frame_size(width, height)
-    except FrameError as error:
-        raise UnusableImageError("size", str(error)) from None
-
-
-def _rows(message: Image, row_bytes: int) -> NDArray[np.uint8]:
-    """Return the data of an image whose rows have `row_bytes` bytes and perhaps padding, after checking both.
-
-    Raises:
-        UnusableImageError: the step is shorter than a row, or the data than the rows.
-    """
-    height, width, step = message.height, message.width, message.step
-    if step < row_bytes:
-        raise UnusableImageError(
-            "step", f"step of {step} bytes, expected at least {row_bytes} ({width} pixels of {message.encoding})"
-        )
-    # the last row needs no padding: some drivers leave it out
-    if len(message.data) < step * (height - 1) + row_bytes:
-        raise UnusableImageError(
-            "buffer", f"{len(message.data)} bytes of data, expected {step * height} ({height} rows of {step} bytes)"
-        )
-    return np.frombuffer(message.data, np.uint8)
-
-
 _bridge: Any = None
 
 
@@ -200,7 +141,7 @@ def _without_padding(message: Image) -> Image:
         return message
     pixel_bytes, sample_bytes = layout
     row_bytes = message.width * pixel_bytes
-    rows = _rows(message, row_bytes)
+    rows = rows_of(message, row_bytes)
     swapped = sample_bytes > 1 and bool(message.is_bigendian) != (sys.byteorder == "big")
     if message.step == row_bytes and not message.is_bigendian:
         return message

@@ -17,8 +17,8 @@ from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError
 from fanet_ros.ground.parameters import DrivableAreaParameters
+from fanet_ros.image_messages import UnusableImageError
 from fanet_ros.ros import qos
-from fanet_ros.ros.conversions import UnusableImageError
 from fanet_ros.ros.free_space import FreeSpace
 from fanet_ros.ros.ground_diagnostics import GroundDiagnostics, GroundState, GroundStatistics
 from fanet_ros.ros.ground_messages import ids_from_image

@@ -14,7 +14,8 @@ from std_msgs.msg import Header
 from fanet_ros.ground.camera_model import Calibration, RegionOfInterest
 from fanet_ros.ground.semantic_cloud import POINT_STEP, SemanticCloud
 from fanet_ros.ground.view import ScanResult
-from fanet_ros.ros.conversions import UnusableImageError, frame_from_image
+from fanet_ros.image_messages import UnusableImageError
+from fanet_ros.ros.conversions import frame_from_image
 from fanet_ros.ros.free_space import FreeSpaceGrid
 
 _XYZ = [PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate("xyz")]

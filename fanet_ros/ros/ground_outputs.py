@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
-from fanet_ros.ground.classes import Kind
+from fanet_ros.ground.classes import drivable_mask
 from fanet_ros.ground.view import GroundView
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import ImageMessageWriter
@@ -42,7 +41,7 @@ class GroundOutputs:
 
     def publish_drivable_mask(self, mask: NDArray[np.uint8], kinds: NDArray[np.uint8], header: Header) -> None:
         """Publish 255 where the class is drivable and 0 elsewhere; it needs no ground, so it goes out without one."""
-        pixels = cv2.LUT(mask, (kinds == Kind.FREE) * np.uint8(255), dst=self._mask_writer.pixels(mask.shape))
+        pixels = drivable_mask(mask, kinds, self._mask_writer.pixels(mask.shape))
         self._publishers["drivable_mask"].publish(self._mask_writer.write(header, pixels, "mono8"))
 
     def publish_free_space(self, grid: FreeSpaceGrid) -> None:
