@@ -16,8 +16,6 @@ from fanet_ros.settings import Size
 WAITING = (1, 2, 3)
 """Numbers of frames that wait together."""
 
-_MIN_REPEATS, _MAX_REPEATS = 2, 100
-
 
 def run_batch_level(plan: Plan, weights: Path, store: FrameStore, results: Results, progress: ProgressLine) -> None:
     """Measure every contender at every input size, from frame to labels, and add a row for each number of frames.
@@ -63,7 +61,7 @@ def _measure(
             waiting=list(WAITING),
         )
         row["device"] = facts["device"]
-        repeats = min(max(round(plan.turn_s * 1e3 / facts["turn_ms"]), _MIN_REPEATS), _MAX_REPEATS)
+        repeats = plan.repeats(facts["turn_ms"])
         for _ in range(plan.rounds):
             for name, times in process.ask("run", plan.run_timeout_s, repeats=repeats)["times_ms"].items():
                 turns[name].add(times)

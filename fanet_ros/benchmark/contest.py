@@ -16,7 +16,6 @@ from fanet_ros.benchmark.statistics import Spread, Turns, ratio
 from fanet_ros.settings import Size
 
 _NETWORK = "network"
-_MIN_REPEATS, _MAX_REPEATS = 2, 100
 
 
 class _Entrant:
@@ -103,8 +102,7 @@ class Contest:
         except ProcessError as error:
             self._give_up(entrant, error)
             return
-        repeats = round(self._plan.turn_s * 1e3 / entrant.facts["turn_ms"])
-        entrant.repeats = min(max(repeats, _MIN_REPEATS), _MAX_REPEATS)
+        entrant.repeats = self._plan.repeats(entrant.facts["turn_ms"])
 
     def _measure_peaks(self, results: Results) -> None:
         self._progress.say("measuring the peaks of the machine")

@@ -14,7 +14,7 @@ from fanet_ros.settings import Size
 MASK_SIZE = Size(640, 360)
 
 _USUAL = "usual "  # before the name of a result in the worker's times
-_MIN_REPEATS, _MAX_REPEATS = 10, 100
+_MIN_REPEATS = 10
 
 
 def run_ground_level(plan: Plan, results: Results, progress: ProgressLine) -> None:
@@ -25,7 +25,7 @@ def run_ground_level(plan: Plan, results: Results, progress: ProgressLine) -> No
     try:
         progress.say(f"ground, mask {MASK_SIZE}: building the tables")
         facts = process.ask("start", plan.start_timeout_s, width=MASK_SIZE.width, height=MASK_SIZE.height)
-        repeats = min(max(round(plan.turn_s * 1e3 / facts["turn_ms"]), _MIN_REPEATS), _MAX_REPEATS)
+        repeats = plan.repeats(facts["turn_ms"], _MIN_REPEATS)
         for index in range(plan.rounds):
             progress.say(f"ground, mask {MASK_SIZE}: round {index + 1} of {plan.rounds}")
             for name, times in process.ask("run", plan.run_timeout_s, repeats=repeats)["times_ms"].items():

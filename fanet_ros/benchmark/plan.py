@@ -9,6 +9,7 @@ from pathlib import Path
 from fanet_ros.errors import SettingError
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device, read_size
 
+_MAX_REPEATS = 100
 LEVELS = ("network", "frame", "temporal", "node", "batch", "ground")
 REFERENCE = "reference"
 """The name of official-style eager PyTorch among backends."""
@@ -90,6 +91,10 @@ class Plan:
     starts: int
     start_timeout_s: float = 900.0
     run_timeout_s: float = 120.0
+
+    def repeats(self, turn_ms: float, least: int = 2) -> int:
+        """Return how often something is repeated in one turn, `least` to 100 times, if once takes `turn_ms`."""
+        return min(max(round(self.turn_s * 1e3 / turn_ms), least), _MAX_REPEATS)
 
 
 def make_plan(

@@ -14,7 +14,6 @@ from fanet_ros.benchmark.statistics import Spread, Turns, ratio
 from fanet_ros.settings import Size
 
 TEMPORAL_FRAMES = 2  # the paper's
-_MIN_REPEATS, _MAX_REPEATS = 2, 100
 
 
 def run_temporal_level(
@@ -86,7 +85,7 @@ def _measure(
         frames=str(store.ensure(plan.cameras[0])),
         temporal_frames=TEMPORAL_FRAMES,
     )
-    repeats = min(max(round(plan.turn_s * 1e3 / facts["turn_ms"]), _MIN_REPEATS), _MAX_REPEATS)
+    repeats = plan.repeats(facts["turn_ms"])
     turns: dict[str, Turns] = defaultdict(Turns)
     for index in range(plan.rounds):
         progress.say(f"{weights.stem} {size}: round {index + 1} of {plan.rounds}, {contender} with a memory")
