@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,15 @@ class LabelSet:
         names: one per class id, unique.
         colors: RGB, each channel in [0, 255], one per class id.
         groups: group name -> names of its classes, for example `drivable`.
+        mappings: name of another label set -> own class name -> what that class is there, as YAML has it: a name,
+            names (it may be any of them), {not: names}, or None for nothing (`fanet_ros.datasets.meanings` reads it).
     """
 
     name: str
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     groups: Mapping[str, tuple[str, ...]]
+    mappings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -106,6 +109,7 @@ def save_label_set(label_set: LabelSet, path: Path) -> None:
             {"name": name, "color": list(color)} for name, color in zip(label_set.names, label_set.colors, strict=True)
         ],
         "groups": {group: list(members) for group, members in label_set.groups.items()},
+        **({"mappings": dict(label_set.mappings)} if label_set.mappings else {}),
     }
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
@@ -130,7 +134,8 @@ def _parse(content: Any, path: Path) -> LabelSet:
         names.append(name)
         colors.append(color)
     groups = _parse_groups(content.get("groups") or {}, names, path)
-    return LabelSet(str(content.get("name", path.stem)), tuple(names), tuple(colors), groups)
+    mappings = _parse_mappings(content.get("mappings") or {}, names, path)
+    return LabelSet(str(content.get("name", path.stem)), tuple(names), tuple(colors), groups, mappings)
 
 
 def _parse_class(entry: Any, where: str) -> tuple[str, tuple[int, int, int]]:
@@ -154,3 +159,16 @@ def _parse_groups(groups: Any, names: list[str], path: Path) -> dict[str, tuple[
         if strangers:
             raise LabelSetError(f"label set {path}: group '{group}' names no class of the set: {', '.join(strangers)}")
     return {str(group): tuple(members) for group, members in groups.items()}
+
+
+def _parse_mappings(mappings: Any, names: list[str], path: Path) -> dict[str, dict[str, Any]]:
+    """Check what can be checked without the other label sets."""
+    if not isinstance(mappings, dict) or not all(isinstance(mapping, dict) for mapping in mappings.values()):
+        raise LabelSetError(
+            f"label set {path}: received mappings {mappings!r}, expected {{LABEL_SET: {{CLASS: what it is there}}}}"
+        )
+    for other, mapping in mappings.items():
+        strangers = [str(name) for name in mapping if name not in names]
+        if strangers:
+            raise LabelSetError(f"label set {path}: mapping to '{other}' names no class of the set: {strangers[0]}")
+    return {str(other): dict(mapping) for other, mapping in mappings.items()}

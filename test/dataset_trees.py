@@ -81,6 +81,24 @@ def cityscapes(root: Path, labels: Labels | None = None, end: str = "labelIds") 
     return root
 
 
+def kitti_semantics(root: Path, labels: Labels | None = None, images: int = 10) -> Path:
+    """Ten images, of which every fifth is held out."""
+    for number in range(images):
+        write_image(root / "training/image_2" / f"{number:06d}_10.png", value=10 * number + 50)
+        write(root / "training/semantic" / f"{number:06d}_10.png", rows_of((7, 8, 0)) if labels is None else labels)
+    return root
+
+
+def idd_lite(root: Path, labels: Labels | None = None, drives: int = 3) -> Path:
+    """Some drives of two images each to train, one to validate."""
+    for split, drive in [("train", f"{number}") for number in range(drives)] + [("val", "119")]:
+        for name in (f"{drive}00_", f"{drive}01_"):
+            write_image(root / "leftImg8bit" / split / drive / f"{name}image.jpg")
+            ids = rows_of((0, 1, 2, 3, 4, 5, 6, 255)) if labels is None else labels
+            write(root / "gtFine" / split / drive / f"{name}label.png", ids)
+    return root
+
+
 def densepass(root: Path) -> Path:
     """Two panoramas."""
     for number in (1, 2):

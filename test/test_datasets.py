@@ -15,6 +15,8 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "cityscapes": trees.cityscapes,
     "cocostuff": trees.cocostuff_10k,
     "densepass": trees.densepass,
+    "idd_lite": trees.idd_lite,
+    "kitti_semantics": trees.kitti_semantics,
     "folder": lambda root: trees.own_folder(root, Path("images"), Path("labels")),
     "potsdam": lambda root: trees.potsdam(root, ["2_10"]),
     "vaihingen": lambda root: trees.vaihingen(root, [1]),
@@ -116,7 +118,7 @@ def test_bad_options(tmp_path: Path, options: dict[str, object], message: str) -
 def test_data_set_without_options_says_so(tmp_path: Path) -> None:
     trees.camvid_segnet(tmp_path)
     assert len(open_dataset("camvid", tmp_path, "train", {})) == 1
-    with pytest.raises(DatasetError, match="camvid has no option 'eroded'; it has none"):
+    with pytest.raises(DatasetError, match="camvid has no option 'eroded'; it has fold"):
         open_dataset("camvid", tmp_path, "train", {"eroded": True})
 
 

@@ -1,6 +1,5 @@
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,9 @@ from evaluation_data import HEIGHT, WIDTH, write_camvid
 from numpy.typing import NDArray
 
 from fanet_ros.datasets import Dataset, Sample, open_dataset
-from fanet_ros.errors import DatasetError, LabelSetError, SettingError
+from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.evaluation.prediction import Predictor
-from fanet_ros.evaluation.run import check_label_sets, evaluate, read_ahead, spread
+from fanet_ros.evaluation.run import evaluate, read_ahead, spread
 from fanet_ros.labels import load_label_set
 from fanet_ros.metrics import ConfusionMatrix
 from fanet_ros.settings import Size
@@ -173,16 +172,6 @@ def test_no_image(cheat: Cheat) -> None:
     empty.names = ()
     with pytest.raises(DatasetError, match="split 'test' of data set 'camvid' holds no image"):
         evaluate(cheat, empty)
-
-
-def test_label_sets_match_by_the_names_of_their_classes() -> None:
-    camvid, cityscapes = load_label_set("camvid11"), load_label_set("cityscapes19")
-    check_label_sets(replace(camvid, name="mine", colors=camvid.colors[::-1]), camvid)
-    with pytest.raises(LabelSetError, match=r"'cityscapes19' is not the data's 'camvid11' \(19 classes against 11\)"):
-        check_label_sets(cityscapes, camvid)
-    names = ("sky", "house", *camvid.names[2:])
-    with pytest.raises(LabelSetError, match=r"\(class 1 is 'house' against 'building'\); evaluate weights that were"):
-        check_label_sets(replace(camvid, names=names), camvid)
 
 
 def test_images_without_truth_have_no_score(dataset: Dataset, cheat: Cheat) -> None:

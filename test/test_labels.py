@@ -8,7 +8,7 @@ from fanet_ros.labels import UNLABELLED, load_label_set, save_label_set, shipped
 
 
 def test_shipped_sets_are_complete() -> None:
-    sizes = {"camvid11": 11, "cityscapes19": 19, "cocostuff171": 171, "isprs5": 5, "isprs6": 6}
+    sizes = {"camvid11": 11, "cityscapes19": 19, "cocostuff171": 171, "idd7": 7, "isprs5": 5, "isprs6": 6, "ycor8": 8}
     assert shipped_label_sets() == tuple(sizes)
     assert {name: len(load_label_set(name)) for name in sizes} == sizes
 
@@ -16,8 +16,13 @@ def test_shipped_sets_are_complete() -> None:
 @pytest.mark.parametrize("name", shipped_label_sets())
 def test_every_shipped_set_has_the_groups_robots_ask_for(name: str) -> None:
     labels = load_label_set(name)
-    road = "impervious surface" if name.startswith("isprs") else "road"
-    assert labels.ids_in("drivable") == (labels.id_of(road),)
+    roads = {
+        "isprs5": ["impervious surface"],
+        "isprs6": ["impervious surface"],
+        "idd7": ["drivable"],
+        "ycor8": ["smooth trail", "rough trail"],
+    }
+    assert labels.ids_in("drivable") == tuple(map(labels.id_of, roads.get(name, ["road"])))
     assert set(labels.ids_in("drivable")) <= set(labels.ids_in("walkable"))
     assert set(labels.ids_in("dynamic")) <= set(labels.ids_in("obstacle"))
 

@@ -17,7 +17,8 @@ def recipe(**settings: object) -> AugmentationRecipe:
 
 
 def batch_of(images: np.ndarray, labels: np.ndarray, affines: np.ndarray) -> Batch:
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (images, labels, affines)))
+    tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in (images, labels, affines))
+    return Batch(*tensors, torch.zeros(len(images), dtype=torch.int64))
 
 
 def same(count: int = 2) -> np.ndarray:

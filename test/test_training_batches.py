@@ -4,38 +4,27 @@ import numpy as np
 import pytest
 import torch
 from tiny_camvid import make_tiny_camvid
+from training_parts import part_of
 
 from fanet_ros.datasets import IGNORED, open_dataset
+from fanet_ros.datasets.soft_labels import SoftLabels, save_soft_labels
 from fanet_ros.errors import DatasetError
 from fanet_ros.labels import load_label_set
-from fanet_ros.training.batches import ClipSettings, Part, StepDataset, load_steps, translate_ids
+from fanet_ros.settings import Size
+from fanet_ros.training.augment import Augmentation
+from fanet_ros.training.batches import Part, SampleSettings, StepDataset, load_steps
+from fanet_ros.training.losses import shrink_labels
 from fanet_ros.training.recipe import AugmentationRecipe
 from fanet_ros.training.sampling import Placer, SamplePlan
 
-CAMVID, CITYSCAPES = load_label_set("camvid11"), load_label_set("cityscapes19")
-
-
-def test_ids_are_translated_by_name() -> None:
-    rename = {name: None for name in CAMVID.names if name not in CITYSCAPES.names}
-    table = translate_ids(CAMVID, CITYSCAPES, {**rename, "pavement": "sidewalk"})
-    assert table[CAMVID.id_of("road")] == CITYSCAPES.id_of("road")
-    assert table[CAMVID.id_of("pavement")] == CITYSCAPES.id_of("sidewalk")
-    assert table[CAMVID.id_of("tree")] == IGNORED
-    assert (table[len(CAMVID) :] == IGNORED).all()
-
-
-def test_classes_without_counterpart_are_told_of() -> None:
-    with pytest.raises(DatasetError, match=r"class 'pavement' .*rename: \{pavement: NAME\}"):
-        translate_ids(CAMVID, CITYSCAPES, {})
-    with pytest.raises(DatasetError, match="no class 'lane'"):
-        translate_ids(CAMVID, CAMVID, {"lane": "road"})
+CAMVID = load_label_set("camvid11")
 
 
 @pytest.fixture
 def steps(tmp_path: Path) -> tuple[Part, SamplePlan, Placer]:
     dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid"), "train")
     recipe = AugmentationRecipe.model_validate({"crop": "64x48", "scale": [1, 2]})
-    part = Part(dataset, translate_ids(CAMVID, CAMVID, {}))
+    part = part_of(dataset)
     return part, SamplePlan([len(dataset)], [], batch=4, seed=0), Placer(recipe, seed=0)
 
 
@@ -48,7 +37,7 @@ def test_workers_and_processes_change_nothing(steps: tuple[Part, SamplePlan, Pla
     for iteration, batch in enumerate(alone):
         assert batch.images.shape == (4, placer.window_size.height, placer.window_size.width, 3)
         assert batch.images.dtype == batch.labels.dtype == torch.uint8
-        for field in range(3):
+        for field in range(4):
             if iteration >= 2:
                 assert torch.equal(batch[field], shared[iteration - 2][field])
             for rank, half in enumerate(halves):
@@ -77,9 +66,9 @@ def test_clips_are_read_with_the_newest_of_their_earlier_frames_first(tmp_path: 
     """Frames of the tiny video differ in where their two colours meet, so each tells its number."""
     dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", video=True), "train")
     recipe = AugmentationRecipe.model_validate({"crop": "96x72", "scale": [1, 1], "flip": 0})
-    part = Part(dataset, translate_ids(CAMVID, CAMVID, {}), step=2)
+    part = part_of(dataset, step=2)
     plan, placer = SamplePlan([6], [], batch=6, seed=0), Placer(recipe, seed=0)
-    steps = StepDataset([part], plan, placer, 0, 1, ClipSettings(frames=3))
+    steps = StepDataset([part], plan, placer, 0, 1, SampleSettings(frames=3))
     batch = steps[0]
     assert batch.past is not None
     assert batch.past.images.shape == (6, 2, *batch.images.shape[1:]) and batch.past.images.dtype == torch.uint8
@@ -101,9 +90,9 @@ def test_clips_are_read_with_the_newest_of_their_earlier_frames_first(tmp_path: 
 def test_frames_are_disturbed_each_by_itself_and_labels_are_not(tmp_path: Path) -> None:
     dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", train=24, video=True), "train")
     recipe = AugmentationRecipe.model_validate({"crop": "96x72", "scale": [1, 1]})
-    part, plan = Part(dataset, translate_ids(CAMVID, CAMVID, {})), SamplePlan([24], [], batch=24, seed=0)
+    part, plan = part_of(dataset), SamplePlan([24], [], batch=24, seed=0)
     clean, disturbed, again = (
-        StepDataset([part], plan, Placer(recipe, seed=0), 0, 1, ClipSettings(2, share, seed=3))[0]
+        StepDataset([part], plan, Placer(recipe, seed=0), 0, 1, SampleSettings(2, share, seed=3))[0]
         for share in (0.0, 0.5, 0.5)
     )
     assert clean.past is not None and disturbed.past is not None
@@ -112,3 +101,35 @@ def test_frames_are_disturbed_each_by_itself_and_labels_are_not(tmp_path: Path) 
     past = (disturbed.past.images != clean.past.images).flatten(1).any(1)
     for first, second in ((present, past), (present, ~past), (~present, past), (~present, ~past)):
         assert (first & second).any()
+
+
+def test_soft_labels_are_read_beside_the_images_they_belong_to(tmp_path: Path) -> None:
+    dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid"), "train")
+    for index, name in enumerate(dataset.names):
+        truth = dataset.read_labels(index)
+        save_soft_labels(tmp_path / "soft" / f"{name}.npz", np.eye(11)[truth].transpose(2, 0, 1))
+    soft = SoftLabels(tmp_path / "soft", "{name}.npz", part_of(dataset).meaning)
+    recipe = AugmentationRecipe.model_validate({"crop": "64x48", "scale": [0.8, 1.2], "rotation_deg": 5})
+    parts = [part_of(dataset)._replace(soft=soft), part_of(dataset)]
+    plan = SamplePlan([len(dataset)] * 2, [0.5], batch=4, seed=0)
+    steps = StepDataset(parts, plan, Placer(recipe, 0, [None, (2.0, 2.0)]), 0, 1, SampleSettings(soft_divisor=2))
+    batch = next(load_steps(steps, 0, 1, workers=1, pin=False))
+    assert batch.soft is not None and batch.soft.shape == (4, 11, 24, 32) and batch.soft.dtype == torch.uint8
+    crops = Augmentation(recipe)(batch)
+    target = shrink_labels(crops.labels, 2)
+    own = batch.parts == 0
+    assert own.sum() == 2 and not batch.soft[~own].any()
+    sure = own[:, None, None] & (batch.soft.amax(1) > 250)
+    agree = batch.soft.argmax(1)[sure] == target[sure]
+    assert sure.sum() > 500 and agree.float().mean() > 0.98
+    assert not batch.soft.amax(1)[(target == IGNORED) & own[:, None, None]].float().mean() > 30
+
+
+def test_each_data_set_has_its_own_scale() -> None:
+    recipe = AugmentationRecipe.model_validate({"crop": "64x48", "scale": [0.5, 1]})
+    placer = Placer(recipe, 0, [None, (3.0, 4.0)])
+    scales = np.array(
+        [[np.linalg.norm(placer.place(Size(200, 100), i, 0, part).affine[0, :2]) for part in (0, 1)] for i in range(40)]
+    )
+    assert 0.5 <= scales[:, 0].min() < 0.6 and 0.9 < scales[:, 0].max() <= 1
+    assert scales[:, 1].min() >= 3 and scales[:, 1].max() <= 4

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,8 @@ import torch.nn.functional as F
 
 from fanet_ros.datasets import IGNORED
 from fanet_ros.network import AuxiliaryLogits
-from fanet_ros.training.losses import SegmentationLoss, log_class_weights, shrink_labels
-from fanet_ros.training.recipe import LossRecipe
+from fanet_ros.training.losses import SegmentationLoss, Target, log_class_weights, shrink_labels
+from fanet_ros.training.recipe import LossRecipe, TrainingPart
 
 
 def labels_and_logits(classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -16,8 +18,13 @@ def labels_and_logits(classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
     return labels, torch.randn(2, classes, 12, 16, generator=draw, requires_grad=True)
 
 
-def loss_of(**settings: object) -> SegmentationLoss:
-    return SegmentationLoss(LossRecipe.model_validate(settings))
+Loss = Callable[[AuxiliaryLogits | torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def loss_of(weights: torch.Tensor | None = None, **settings: object) -> Loss:
+    """Return the loss of hard labels alone."""
+    loss = SegmentationLoss(LossRecipe.model_validate(settings), 5, weights)
+    return lambda logits, labels: loss(logits, Target(labels, torch.zeros(len(labels), dtype=torch.int64)))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -25,7 +32,7 @@ def loss_of(**settings: object) -> SegmentationLoss:
 def test_cross_entropy_is_torchs(weighted: bool, smoothing: float) -> None:
     labels, logits = labels_and_logits()
     weights = torch.tensor([1.0, 2, 3, 4, 5]) if weighted else None
-    loss = SegmentationLoss(LossRecipe.model_validate({"label_smoothing": smoothing}), weights)
+    loss = loss_of(weights, label_smoothing=smoothing)
     expected = F.cross_entropy(logits, labels.long(), weights, ignore_index=IGNORED, label_smoothing=smoothing)
     torch.testing.assert_close(loss(logits, labels), expected)
 
@@ -86,3 +93,94 @@ def test_shrunk_labels_keep_their_corners() -> None:
 def test_rare_classes_weigh_more() -> None:
     weights = log_class_weights(np.array([900, 100, 0]))
     np.testing.assert_allclose(weights, 1 / np.log([1.95, 1.15, 1.05]), rtol=1e-6)
+
+
+GROUP = 5  # the first number after the five classes of labels_and_logits
+MEMBERS = torch.tensor([[True, False, True, False, False]])
+
+
+def with_parts(*parts: dict[str, object], weights: torch.Tensor | None = None, **settings: object) -> SegmentationLoss:
+    """Return the loss of data sets with coarse labels of classes 0 and 2."""
+    recipes = [TrainingPart.model_validate({"dataset": "folder", **part}) for part in parts]
+    return SegmentationLoss(LossRecipe.model_validate(settings), 5, weights, MEMBERS, recipes)
+
+
+def first_part(labels: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(labels), dtype=torch.int64)
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "ohem"])
+def test_a_coarse_label_asks_for_the_sum_of_its_classes(kind: str) -> None:
+    _, logits = labels_and_logits()
+    labels = torch.full((2, 12, 16), GROUP, dtype=torch.uint8)
+    loss = with_parts({}, kind=kind, ohem_threshold=1)(logits, Target(labels, first_part(labels)))
+    probability = logits.softmax(1)
+    torch.testing.assert_close(loss, -(probability[:, 0] + probability[:, 2]).log().mean())
+
+
+def test_fine_and_coarse_labels_are_one_weighted_mean() -> None:
+    labels, logits = labels_and_logits()
+    labels[:, 6:] = GROUP
+    weights = torch.tensor([1.0, 2, 3, 4, 5, 7])
+    loss = with_parts({}, weights=weights)(logits, Target(labels, first_part(labels)))
+    surprise = -torch.log_softmax(logits, 1)
+    coarse = -(logits.softmax(1)[:, [0, 2]].sum(1).log())
+    total, weight = 0.0, 0.0
+    for index in np.ndindex(*labels.shape):
+        number = int(labels[index])
+        if number != IGNORED:
+            own = coarse[index] if number == GROUP else surprise[index[0], number, index[1], index[2]]
+            total, weight = total + weights[number] * own, weight + weights[number]
+    torch.testing.assert_close(loss, total / weight, rtol=1e-4, atol=1e-5)  # type: ignore[operator, arg-type]
+
+
+def test_a_data_set_may_weigh_less() -> None:
+    labels, logits = labels_and_logits()
+    parts = torch.tensor([0, 1])
+    loss = with_parts({}, {"loss_weight": 0.25})
+    both = [loss(logits[i : i + 1], Target(labels[i : i + 1], torch.zeros(1, dtype=torch.int64))) for i in (0, 1)]
+    torch.testing.assert_close(loss(logits, Target(labels, parts)), (both[0] + 0.25 * both[1]) / 2)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_soft_labels_are_learnt_where_the_teacher_knows_the_classes(temperature: float) -> None:
+    _, logits = labels_and_logits()
+    labels = torch.full((2, 12, 16), IGNORED, dtype=torch.uint8)
+    soft = torch.rand(2, 5, 12, 16, generator=torch.Generator().manual_seed(3)).softmax(1)
+    soft[:, :, 8:] *= 0.3  # most of it belongs to classes that the network does not have
+    part = {"hard": False, "soft": {"from": "teacher", "weight": 2, "temperature": temperature}}
+    loss = with_parts(part)(logits, Target(labels, first_part(labels), soft))
+    teacher = soft[:, :, :8].pow(1 / temperature)
+    teacher = teacher / teacher.sum(1, keepdim=True)
+    expected = -(teacher * torch.log_softmax(logits[:, :, :8] / temperature, 1)).sum() * temperature**2
+    torch.testing.assert_close(loss, 2 * expected / labels.numel(), rtol=1e-4, atol=1e-5)
+    loss.backward()
+    assert logits.grad is not None and not logits.grad[:, :, 8:].any()
+
+
+@pytest.mark.parametrize("use", ["guide", "distil"])
+def test_within_coarse_labels_only_what_they_allow_is_learnt_from_a_teacher(use: str) -> None:
+    """The teacher is sure of class 1, which the label excludes, and says 3 to 1 of the classes that it allows."""
+    labels = torch.full((1, 2, 2), GROUP, dtype=torch.uint8)
+    soft = torch.tensor([0.15, 0.8, 0.05, 0, 0])[None, :, None, None].expand(1, 5, 2, 2)
+    logits = torch.zeros(1, 5, 2, 2, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    loss = with_parts({"soft": {"from": "teacher", "use": use}})
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss(logits, Target(labels, first_part(labels), soft)).backward()
+        optimizer.step()
+    found = logits.softmax(1)[0, :, 0, 0].detach()
+    assert found[[1, 3, 4]].sum() < 0.05
+    torch.testing.assert_close(found[0] / found[2], torch.tensor(3.0), rtol=0.1, atol=0)
+
+
+def test_a_guide_teaches_nothing_where_labels_are_fine_or_it_has_no_opinion() -> None:
+    labels, logits = labels_and_logits()
+    guided, alone = with_parts({"soft": {"from": "teacher", "use": "guide"}}), with_parts({})
+    soft = torch.full((2, 5, 12, 16), 0.2)
+    target = Target(labels, first_part(labels), soft)
+    torch.testing.assert_close(guided(logits, target), alone(logits, target._replace(soft=None)))
+    labels[:] = GROUP
+    soft[:, [0, 2]] = 0.01
+    torch.testing.assert_close(guided(logits, target), alone(logits, target._replace(soft=None)))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from random_network import random_network
 from tiny_camvid import make_tiny_camvid
+from training_parts import part_of
 
 from fanet_ros.datasets import open_dataset
 from fanet_ros.evaluation.scores import Scorer
@@ -12,7 +13,7 @@ from fanet_ros.graph import FrameToLogits
 from fanet_ros.labels import load_label_set
 from fanet_ros.postprocess import labels_from_logits
 from fanet_ros.settings import Size
-from fanet_ros.training.batches import Part, translate_ids
+from fanet_ros.training.batches import Part
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import ValidationPart
 from fanet_ros.training.validation import Validation, Validator, spread
@@ -24,7 +25,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 @pytest.fixture
 def part(tmp_path: Path) -> Part:
     dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", val=5), "val")
-    return Part(dataset, translate_ids(CAMVID, CAMVID, {}))
+    return part_of(dataset)
 
 
 def validate(part: Part, pictures: int = 0, **settings: object) -> Validation:
@@ -63,7 +64,7 @@ def test_a_limit_and_pictures_take_images_evenly(part: Part) -> None:
 def test_a_network_for_video_looks_back_while_it_is_scored(tmp_path: Path) -> None:
     dataset = open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", val=4, video=True), "val")
     recipe, network = ValidationPart.model_validate({"dataset": "camvid"}), random_network("resnet18", classes=11)
-    part = Part(dataset, translate_ids(CAMVID, CAMVID, {}))
+    part = part_of(dataset)
     found = Validator(recipe, part, CAMVID, ALONE, temporal_frames=3).run(network, torch.float32, 0, lambda _: None)
     graph, expected, state = FrameToLogits(network), Scorer(11), torch.zeros(1, 2, network.state_size)
     for index in range(4):

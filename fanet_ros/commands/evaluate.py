@@ -110,9 +110,13 @@ def evaluate(
         from fanet_ros.evaluation import run, summary
         from fanet_ros.evaluation.plan import make_plan
         from fanet_ros.evaluation.prediction import make_predictor
+        from fanet_ros.evaluation.tables import coarse_table
+        from fanet_ros.evaluation.truth import open_truth
+        from fanet_ros.model_card import read_card, resolve_label_set
         from fanet_ros.output_files import check_can_write
         from fanet_ros.report import make_folder
         from fanet_ros.segmenter import Segmenter
+        from fanet_ros.weights import load_weights
 
         plan = make_plan(
             protocol=protocol,
@@ -140,10 +144,13 @@ def evaluate(
             check_can_write("confusion", confusion)
         if overlays is not None:
             make_folder(overlays)
-        samples = open_dataset(plan.dataset, data, plan.split, plan.options)
+        path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
+        network = resolve_label_set(labels, read_card(path), load_weights(path).config.classes)
+        samples, coarse = open_truth(open_dataset(plan.dataset, data, plan.split, plan.options), network)
+        if coarse is not None and plan.temporal_frames:
+            raise SettingError(f"temporal: the classes of {plan.dataset} are coarse for these weights; leave it out")
         plan = plan.fitted(samples.label_set)
         run.left_out_ids(plan.leave_out, samples.label_set)  # refused before a network is built
-        path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
         segmenter = Segmenter(
             path,
             labels=labels,
@@ -161,26 +168,32 @@ def evaluate(
 
                 evaluate_video(console, segmenter, samples, plan, path, data, json_file, confusion)
                 return
-            run.check_label_sets(segmenter.label_set, samples.label_set)
             described = summary.describe_weights(path)
             title = f"{described['network']} ({path.name}) on {samples.name} {samples.split}"
             predictor = make_predictor(segmenter, plan.looks)
             with progress_bars() as count:
                 done = run.evaluate(
-                    predictor, samples, limit=plan.limit, left_out=plan.leave_out, progress=partial(count, "evaluating")
+                    predictor,
+                    samples,
+                    limit=plan.limit,
+                    left_out=plan.leave_out,
+                    coarse=coarse,
+                    progress=partial(count, "evaluating"),
                 )
             # what is known is told before what may still fail, and the quickest file is written first
             _print(console, done, plan, samples.label_set.names, title, described["network"])
+            if coarse is not None:
+                console.print(coarse_table(coarse))
             if json_file is not None:
                 summary.write_summary(
-                    summary.summarise(done, plan, samples, data, described, segmenter.backend_info), json_file
+                    summary.summarise(done, plan, samples, data, described, segmenter.backend_info, coarse), json_file
                 )
             if confusion is not None:
                 confusion_plot.plot_confusion(done.scores, samples.label_set, title, confusion)
             if overlays is not None and done.complete:  # they are predicted once more: not what Ctrl-C asks for
                 with progress_bars() as count:
                     pictures.write_overlays(
-                        overlays, done, samples, predictor, overlay_count, partial(count, "drawing overlays")
+                        overlays, done, samples, predictor, overlay_count, partial(count, "drawing overlays"), coarse
                     )
         finally:
             segmenter.close()

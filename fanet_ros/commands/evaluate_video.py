@@ -12,7 +12,7 @@ from fanet_ros.commands.console import errors, progress_bars
 from fanet_ros.datasets import Dataset
 from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.evaluation import confusion as confusion_plot
-from fanet_ros.evaluation import run, summary
+from fanet_ros.evaluation import summary
 from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.tables import class_table, published_table, video_table
 from fanet_ros.evaluation.video import CLEAN, VideoRun, evaluate_videos
@@ -49,7 +49,6 @@ def evaluate_video(
         typer.Exit: Ctrl-C ended it early; what was measured until then is printed and written.
     """
     runs: list[VideoRun] = []
-    run.check_label_sets(segmenter.label_set, samples.label_set)
     clips = ClipDataset(samples, plan.temporal_frames, plan.step)
     clips.check(required=True)
     predictor = VideoPredictor(segmenter)

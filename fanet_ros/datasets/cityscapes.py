@@ -30,7 +30,9 @@ _IMAGE_END, _LABEL_IDS_END, _TRAIN_IDS_END = "_leftImg8bit.png", "_gtFine_labelI
 
 def _recognises(path: Path) -> bool:
     splits = [path / folder / split for folder in (IMAGES, LABELS) for split in SPLITS]
-    return any(entry.is_dir() for split in splits if split.is_dir() for entry in split.iterdir())
+    cities = (entry for split in splits if split.is_dir() for entry in split.iterdir() if entry.is_dir())
+    first = next(cities, None)  # IDD-Lite's folders have the same names, its files others
+    return first is not None and not any(first.glob("*_image.jpg")) and not any(first.glob("*_label.png"))
 
 
 def _splits(path: Path) -> Sequence[str]:
@@ -42,8 +44,7 @@ def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
     images = sorted((path / IMAGES / split).glob(f"*/*{_IMAGE_END}"), key=natural_key)
     labels = set((path / LABELS / split).glob(f"*/*{_LABEL_IDS_END}"))
     end = _LABEL_IDS_END
-    ignored = [label for label in (*range(LAST_ID + 1), IGNORED) if label not in CLASS_IDS]
-    label_format = GreyIds(value_table({label: index for index, label in enumerate(CLASS_IDS)}), ignored)
+    label_format = label_ids_format()
     if not labels:
         train_ids = set((path / LABELS / split).glob(f"*/*{_TRAIN_IDS_END}"))
         if train_ids:
@@ -56,6 +57,12 @@ def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
     strays = sorted(labels - {pair.labels for pair in pairs})
     expected = f"{IMAGES}/{split}/CITY/*{_IMAGE_END} and {LABELS}/{split}/CITY/*{end}"
     return Found(label_set, pairs, label_format, expected, strays, videos=_Snippets)
+
+
+def label_ids_format() -> GreyIds:
+    """Return what reads label files with Cityscapes' own ids, *_labelIds.png, as the 19 classes."""
+    ignored = [label for label in (*range(LAST_ID + 1), IGNORED) if label not in CLASS_IDS]
+    return GreyIds(value_table({label: index for index, label in enumerate(CLASS_IDS)}), ignored)
 
 
 class _Snippets(Videos):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED
-from fanet_ros.datasets.decoding import read_grey, read_rgb
+from fanet_ros.datasets.decoding import image_size, read_grey, read_rgb
 
 Color = tuple[int, int, int]
 
@@ -106,6 +106,20 @@ class ColorIds(LabelFormat):
                     name = f"({color >> 16}, {color >> 8 & 255}, {color & 255})"
                     counts[name] = counts.get(name, 0) + int(count)
         return counts
+
+
+class Unlabelled(LabelFormat):
+    """No labels at all: the path is the image's, whose every pixel is IGNORED."""
+
+    def raw(self, path: Path) -> NDArray[np.uint8]:  # noqa: D102 (documented by LabelFormat)
+        size = image_size(path)
+        return np.empty((size.height, size.width, 0), np.uint8)
+
+    def ids(self, raw: NDArray[Any]) -> NDArray[np.uint8]:  # noqa: D102 (documented by LabelFormat)
+        return np.full(raw.shape[:2], IGNORED, np.uint8)
+
+    def strangers(self, raw: NDArray[Any]) -> dict[str, int]:  # noqa: D102 (documented by LabelFormat)
+        return {}
 
 
 def identity_table(classes: int) -> NDArray[np.uint8]:

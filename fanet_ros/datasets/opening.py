@@ -8,16 +8,38 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.datasets import camvid, cityscapes, cocostuff, densepass, folder, potsdam, vaihingen
+from fanet_ros.datasets import (
+    camvid,
+    cityscapes,
+    cocostuff,
+    densepass,
+    fold,
+    folder,
+    idd_lite,
+    kitti_semantics,
+    potsdam,
+    vaihingen,
+)
 from fanet_ros.datasets.base import Dataset
 from fanet_ros.datasets.files import FolderContents, Pair
+from fanet_ros.datasets.label_formats import Unlabelled
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.options import Option, read_options
 from fanet_ros.errors import DatasetError
 
 LAYOUTS: Mapping[str, Layout] = {
     module.LAYOUT.name: module.LAYOUT
-    for module in (camvid, cityscapes, cocostuff, densepass, potsdam, vaihingen, folder)  # the least specific last
+    for module in (
+        camvid,
+        idd_lite,  # in folders called as those of cityscapes, but with other files
+        cityscapes,
+        cocostuff,
+        densepass,
+        kitti_semantics,
+        potsdam,
+        vaihingen,
+        folder,  # the least specific last
+    )
 }
 DATASETS = (*sorted(LAYOUTS), "street")
 STREET_OPTIONS: Mapping[str, Option] = {
@@ -31,28 +53,47 @@ STREET_OPTIONS: Mapping[str, Option] = {
 _SHOWN_ENTRIES = 6
 
 
-def open_dataset(name: str, path: str | Path | None, split: str, options: Mapping[str, Any] | None = None) -> Dataset:
+def open_dataset(
+    name: str,
+    path: str | Path | None,
+    split: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    labelled: bool = True,
+) -> Dataset:
     """Open the samples of one split; the files' presence is checked, their content is not (`fanet dataset check` does).
 
     Args:
         name: one of `DATASETS`.
         path: folder of the data set in its official layout; None for `street`, which is rendered.
         split: its name, as the data set has it.
-        options: of this data set, by name, as values or as text (`{"eroded": True}` or `{"eroded": "true"}`).
+        options: of this data set, by name, as values or as text (`{"eroded": True}` or `{"eroded": "true"}`); of any,
+            `fold`.
+        labelled: whether it has label files; without, every label is IGNORED.
 
     Raises:
         DatasetError: the data set, split or an option is unknown, or files are missing; says what was expected, what
             was found and what to do.
         LabelSetError: the label set of a `folder` is missing or malformed.
     """
+    known = STREET_OPTIONS if name == "street" else layout_of(name).options
+    values = read_options(name, {**known, "fold": fold.OPTION}, options)
+    part = values.pop("fold")
     if name == "street":
         from fanet_ros.datasets.street import StreetDataset  # it imports the street camera, which others do not need
 
-        return StreetDataset(split, **read_options(name, STREET_OPTIONS, options))
-    layout = layout_of(name)
-    values = read_options(name, layout.options, options)
-    root = dataset_folder(layout, path)
+        return fold.open_fold(StreetDataset(split, **values), part)
+    return fold.open_fold(_open_files(layout_of(name), path, split, values, labelled), part)
+
+
+def _open_files(
+    layout: Layout, path: str | Path | None, split: str, values: Mapping[str, Any], labelled: bool
+) -> Dataset:
+    name, root = layout.name, dataset_folder(layout, path)
     found = find_split(layout, root, split, values)
+    if not labelled:
+        pairs = [pair._replace(labels=pair.image) for pair in found.pairs]
+        found = replace(found, label_format=Unlabelled(), pairs=pairs)
     lacking = missing_files(found.pairs)
     if not found.pairs:
         raise DatasetError(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.base import Dataset, Frame, Sample
+from fanet_ros.datasets.base import Dataset, Frame, Sample, Window
+from fanet_ros.datasets.views import DatasetView
 from fanet_ros.frame import FrameResizer, fit_input_size
 from fanet_ros.settings import Size
 
 
-class ResizedDataset(Dataset):
+class ResizedDataset(DatasetView):
     """Another data set with its images resized, as the network's input is: corner to corner, shapes kept."""
 
     def __init__(self, dataset: Dataset, size: Size) -> None:
@@ -22,29 +21,22 @@ class ResizedDataset(Dataset):
             dataset: whose `prepare` was called.
             size: whose area the images get; their sides are rounded to multiples of 8.
         """
-        self.name, self.split, self.label_set = dataset.name, dataset.split, dataset.label_set
-        self.names = dataset.names
-        self._dataset, self._target = dataset, size
+        super().__init__(dataset)
+        self._target = size
 
     def size(self, index: int) -> Size:  # noqa: D102 (documented by Dataset)
-        return fit_input_size("auto", self._target, self._dataset.size(index))
+        return fit_input_size("auto", self._target, super().size(index))
 
     def read(self, index: int) -> Sample:  # noqa: D102 (documented by Dataset)
-        sample = self._dataset.read(index)
+        sample = super().read(index)
         image = self._resize(sample.image)
         return Sample(image, resize_labels(sample.labels, Size(image.shape[1], image.shape[0])), sample.name)
 
-    def frame(self, index: int) -> Frame:  # noqa: D102 (documented by Dataset)
-        return self._dataset.frame(index)
-
-    def past(self, index: int, count: int, step: int = 1) -> list[Frame]:  # noqa: D102 (documented by Dataset)
-        return self._dataset.past(index, count, step)
-
-    def missing_frames(self, count: int, step: int = 1) -> list[Path]:  # noqa: D102 (documented by Dataset)
-        return self._dataset.missing_frames(count, step)
+    def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102 (documented by Dataset)
+        return Dataset.read_window(self, index, window)
 
     def read_frame(self, frame: Frame) -> NDArray[np.uint8]:  # noqa: D102 (documented by Dataset)
-        return self._resize(self._dataset.read_frame(frame))
+        return self._resize(super().read_frame(frame))
 
     def _resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         size = fit_input_size("auto", self._target, Size(image.shape[1], image.shape[0]))

@@ -15,6 +15,7 @@ from fanet_ros.datasets import Dataset, Sample
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.run import Evaluation, ImageScore, read_ahead
+from fanet_ros.evaluation.truth import CoarseTruth
 from fanet_ros.labels import LabelSet
 from fanet_ros.render import Painter, contact_sheet
 from fanet_ros.report import make_folder, write_image
@@ -45,6 +46,7 @@ def write_overlays(
     predictor: Predictor,
     count: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    coarse: CoarseTruth | None = None,
 ) -> list[Path]:
     """Write pictures of the worst and best images: camera, truth, prediction and errors side by side.
 
@@ -59,6 +61,7 @@ def write_overlays(
         predictor: the one that was evaluated.
         count: of the worst, and of the best.
         progress: told how many of how many pictures are written.
+        coarse: merges predictions into the data set's classes; None where the network has these.
 
     Returns:
         The files, worst first.
@@ -81,7 +84,10 @@ def write_overlays(
     paths = []
     samples = read_ahead(dataset, [image.index for image, _ in chosen])
     for (image, end), sample in zip(chosen, samples, strict=True):
-        picture = draw(sample, predictor.predict(sample.image), dataset.label_set, painter)
+        labels = predictor.predict(sample.image)
+        if coarse is not None:
+            labels = coarse.merge(labels, sample.labels, count=False)
+        picture = draw(sample, labels, dataset.label_set, painter)
         safe_name = re.sub(r"[^A-Za-z0-9._-]+", "_", image.name)
         path = folder / f"{image.miou:.4f}_{end}_{safe_name}.png"
         write_image(path, picture)

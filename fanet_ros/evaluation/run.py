@@ -16,6 +16,7 @@ from fanet_ros.datasets import Dataset, Sample
 from fanet_ros.errors import DatasetError, LabelSetError, SettingError
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.scores import Scorer, Scores
+from fanet_ros.evaluation.truth import CoarseTruth
 from fanet_ros.labels import LabelSet
 from fanet_ros.settings import Size
 
@@ -56,40 +57,23 @@ class Evaluation:
     complete: bool = True
 
 
-def check_label_sets(weights: LabelSet, data: LabelSet) -> None:
-    """Accept label sets of the same classes in the same order, whatever the sets are called.
-
-    Raises:
-        LabelSetError: they differ; says where first.
-    """
-    if weights.names == data.names:
-        return
-    if len(weights) != len(data):
-        difference = f"{len(weights)} classes against {len(data)}"
-    else:
-        index = next(i for i, pair in enumerate(zip(weights.names, data.names, strict=True)) if pair[0] != pair[1])
-        difference = f"class {index} is '{weights.names[index]}' against '{data.names[index]}'"
-    raise LabelSetError(
-        f"the weights' label set '{weights.name}' is not the data's '{data.name}' ({difference}); evaluate weights "
-        f"that were trained with the classes of '{data.name}'"
-    )
-
-
 def evaluate(
     predictor: Predictor,
     dataset: Dataset,
     *,
     limit: int = 0,
     left_out: Sequence[str] = (),
+    coarse: CoarseTruth | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Predict and score the images of a data set, each by itself; those without known truth are only counted.
 
     Args:
-        predictor: of a network with the data set's classes (`check_label_sets`).
+        predictor: of a network with the data set's classes, or those that `coarse` merges into them.
         dataset: the images; they are read ahead of the network, in one thread of their own.
         limit: score at most so many images, evenly spread over the data set; 0 for all.
         left_out: names of classes that count in no mean, here and image by image.
+        coarse: merges predictions into the data set's classes; None where the network has these.
         progress: told how many of how many images are done.
 
     Returns:
@@ -103,8 +87,13 @@ def evaluate(
         InferenceError: the network's logits are not finite.
     """
     indices = spread(len(dataset), limit)
+
+    def predict(index: int, sample: Sample) -> NDArray[np.uint8]:
+        labels = predictor.predict(sample.image)
+        return labels if coarse is None else coarse.merge(labels, sample.labels)
+
     return score(
-        lambda index, sample: predictor.predict(sample.image),
+        predict,
         predictor.input_sizes,
         dataset,
         indices,

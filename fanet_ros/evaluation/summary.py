@@ -17,6 +17,7 @@ from fanet_ros.benchmark.results import write_whole
 from fanet_ros.datasets import Dataset
 from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.run import Evaluation
+from fanet_ros.evaluation.truth import CoarseTruth
 from fanet_ros.evaluation.video import VideoRun
 from fanet_ros.resources import package_version
 from fanet_ros.weights import load_weights
@@ -40,6 +41,7 @@ def summarise(
     folder: Path | None,
     weights: dict[str, str],
     info: BackendInfo,
+    coarse: CoarseTruth | None = None,
 ) -> dict[str, Any]:
     """Return all figures of a run and what they depend on, in JSON's types; shares and scores are in [0, 1].
 
@@ -50,6 +52,7 @@ def summarise(
         folder: of the data set; None for one that is rendered.
         weights: what `describe_weights` said of them.
         info: what ran the network.
+        coarse: what merged predictions into coarse classes; None for nothing.
     """
     protocol = plan.protocol
     return {
@@ -78,6 +81,12 @@ def summarise(
         "input_sizes": [str(size) for size in evaluation.input_sizes],
         "median_ms": round(evaluation.median_ms, 2),
         "scores": evaluation.scores.as_json(dataset.label_set.names),
+        "found": None
+        if coarse is None
+        else {
+            name: dict(zip(coarse.meaning.network.names, row, strict=True))
+            for name, row in zip(coarse.meaning.own.names, coarse.found.tolist(), strict=True)
+        },
         "images": [
             {"name": i.name, "miou": _number(i.miou), "pixel_accuracy": _number(i.pixel_accuracy)}
             for i in evaluation.images

@@ -13,7 +13,11 @@ from fanet_ros.evaluation.protocols import METRICS, Protocol
 
 if TYPE_CHECKING:  # listing the protocols needs no torch
     from fanet_ros.evaluation.scores import Scores
+    from fanet_ros.evaluation.truth import CoarseTruth
     from fanet_ros.evaluation.video import VideoRun
+
+
+_SHOWN_FROM = 0.001  # share of a coarse class
 
 
 def class_table(scores: Scores, names: Iterable[str], left_out: Iterable[str], title: str) -> Table:
@@ -26,6 +30,21 @@ def class_table(scores: Scores, names: Iterable[str], left_out: Iterable[str], t
     for name, iou, f1, share in zip(names, scores.iou, scores.f1, scores.shares, strict=True):
         mark = " (left out)" if name in excluded else "" if share else " (not in the truth)"
         table.add_row(escape(name + mark), _percent(iou), _percent(f1), _percent(share))
+    return table
+
+
+def coarse_table(coarse: CoarseTruth) -> Table:
+    """Return what became of each coarse class: the network's classes that its pixels got, in percent of them."""
+    meaning = coarse.meaning
+    table = Table("class", "may be", "was found to be, in percent", title="within the coarse classes")
+    for own, own_name in enumerate(meaning.own.names):
+        counts = coarse.found[own]
+        total = counts.sum()
+        shares = sorted(((count / total, index) for index, count in enumerate(counts) if count), reverse=True)
+        shown = [(share, meaning.network.names[index]) for share, index in shares if share >= _SHOWN_FROM]
+        found = ", ".join(f"{name} {100 * share:.1f}" for share, name in shown)
+        may_be = ", ".join(meaning.network.names[index] for index in meaning.may_be[own])
+        table.add_row(escape(own_name), escape(may_be), escape(found))
     return table
 
 

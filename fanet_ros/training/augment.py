@@ -25,11 +25,13 @@ class Crops(NamedTuple):
     Attributes:
         images: float32 (N, 3, H, W), RGB in 0..255, as frames are before normalisation.
         labels: uint8 (N, H, W).
+        visible: uint8 (N, H, W), 0 where a rectangle was erased, else 1.
         past: the same crops of the frames before, images float32 (N, T - 1, 3, H, W); None for single images.
     """
 
     images: Tensor
     labels: Tensor
+    visible: Tensor
     past: Past | None = None
 
 
@@ -57,13 +59,15 @@ class Augmentation:
         # warping fills with zeros, so zero has to be IGNORED
         inverted = (IGNORED - batch.labels)[:, None].float()  # (N, 1, h, w)
         inverted = warp_affine(inverted, batch.affines, self._size, mode="nearest")
+        visible = torch.ones_like(inverted)
         if self._erase is not None:
             images = self._erase(images)
             earlier = [self._erase(frame, params=self._erase._params) for frame in earlier]
             inverted = self._erase(inverted, params=self._erase._params)
+            visible = self._erase(visible, params=self._erase._params)
         labels = IGNORED - inverted[:, 0].round().to(torch.uint8)  # (N, H, W)
         past = batch.past and Past(torch.stack(earlier, 1).clamp(0, 1) * 255, batch.past.known)
-        return Crops(images.clamp(0, 1) * 255, labels, past)
+        return Crops(images.clamp(0, 1) * 255, labels, visible[:, 0].to(torch.uint8), past)
 
     def _warp(self, windows: Tensor, affines: Tensor) -> Tensor:
         images = windows.permute(0, 3, 1, 2).float() / 255  # (N, 3, h, w)
@@ -84,6 +88,8 @@ def _color_operations(recipe: AugmentationRecipe) -> list[K.IntensityAugmentatio
     jitter = (recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue)
     if any(jitter):
         operations.append(K.ColorJitter(*jitter, p=1.0))
+    if recipe.tint:
+        operations.append(K.RandomRGBShift(recipe.tint, recipe.tint, recipe.tint, p=1.0))
     if recipe.gamma:
         operations.append(K.RandomGamma((1 - recipe.gamma, 1 + recipe.gamma), p=1.0))
     if recipe.grey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -14,12 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from fanet_ros.datasets import IGNORED, Dataset
+from fanet_ros.datasets import Dataset
 from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.datasets.disturbances import disturb_some
+from fanet_ros.datasets.meanings import Meaning
+from fanet_ros.datasets.soft_labels import SoftLabels
 from fanet_ros.errors import DatasetError, TrainingError
-from fanet_ros.labels import LabelSet
-from fanet_ros.training.sampling import Placer, SamplePlan, disturbance_numbers
+from fanet_ros.settings import Size
+from fanet_ros.training.sampling import Placement, Placer, SamplePlan, disturbance_numbers
 
 LONGEST_WAIT_S = 600.0
 
@@ -41,23 +43,29 @@ class Batch(NamedTuple):
 
     Attributes:
         images: uint8 (N, h, w, 3), RGB windows.
-        labels: uint8 (N, h, w), the network's class ids, or IGNORED.
+        labels: uint8 (N, h, w), numbers of the training's label space, or IGNORED.
         affines: float32 (N, 2, 3), pixels of a window -> pixels of its crop, in all frames of a clip.
+        parts: int64 (N,), which data set each sample is of, 0 for the main one.
+        soft: uint8 (N, classes, h', w'), probabilities times 255 at the loss's resolution of the crop, 0 where nothing
+            is known; None where no data set has files of them.
         past: the same windows of the frames before; None where single images are learned from.
     """
 
     images: Tensor
     labels: Tensor
     affines: Tensor
+    parts: Tensor
+    soft: Tensor | None = None
     past: Past | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; copies from pinned memory go on meanwhile."""
         past = self.past and Past(*(tensor.to(device, non_blocking=True) for tensor in self.past))
-        images, labels, affines = (
-            tensor.to(device, non_blocking=True) for tensor in (self.images, self.labels, self.affines)
+        images, labels, affines, parts = (
+            tensor.to(device, non_blocking=True) for tensor in (self.images, self.labels, self.affines, self.parts)
         )
-        return Batch(images, labels, affines, past)
+        soft = None if self.soft is None else self.soft.to(device, non_blocking=True)
+        return Batch(images, labels, affines, parts, soft, past)
 
 
 class Part(NamedTuple):
@@ -65,60 +73,33 @@ class Part(NamedTuple):
 
     Attributes:
         dataset: to read from.
-        ids: uint8 (256,), its label -> the network's class id or IGNORED.
+        meaning: of its classes.
+        ids: uint8 (256,), its id -> number in the training's label space, or IGNORED.
         step: from one frame of a clip to the next, in frames of its videos.
+        soft: files of soft labels; None for none.
     """
 
     dataset: Dataset
+    meaning: Meaning
     ids: NDArray[np.uint8]
     step: int = 1
+    soft: SoftLabels | None = None
 
 
-class ClipSettings(NamedTuple):
-    """What is read besides the samples.
+class SampleSettings(NamedTuple):
+    """What is read besides images and labels.
 
     Attributes:
         frames: T, of a clip; 1 for single images.
         disturb: probability for each frame of being disturbed.
         seed: of the disturbances.
+        soft_divisor: soft labels have the size of the crop divided by it.
     """
 
     frames: int = 1
     disturb: float = 0.0
     seed: int = 0
-
-
-def translate_ids(own: LabelSet, network: LabelSet, rename: Mapping[str, str | None]) -> NDArray[np.uint8]:
-    """Return the table from the ids of one label set to those of another, by class name.
-
-    Args:
-        own: the data set's.
-        network: the network's.
-        rename: names of the first -> names of the second; None for a class to ignore. Others keep their names.
-
-    Returns:
-        uint8 (256,); IGNORED where there is no class.
-
-    Raises:
-        DatasetError: a class has no counterpart; lists those there are.
-    """
-    strangers = [name for name in rename if name not in own.names]
-    if strangers:
-        raise DatasetError(
-            f"rename: label set '{own.name}' has no class '{strangers[0]}'; it has {', '.join(own.names)}"
-        )
-    table = np.full(256, IGNORED, np.uint8)
-    for index, name in enumerate(own.names):
-        wanted = rename.get(name, name)
-        if wanted is None:
-            continue
-        if wanted not in network.names:
-            raise DatasetError(
-                f"class '{wanted}' of label set '{own.name}' is none of '{network.name}' ({', '.join(network.names)}); "
-                f"say in the recipe what it becomes: rename: {{{name}: NAME}}, or null to ignore it"
-            )
-        table[index] = network.names.index(wanted)
-    return table
+    soft_divisor: int = 1
 
 
 class StepDataset(TorchDataset[Batch | DatasetError]):
@@ -131,10 +112,11 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
         placer: Placer,
         rank: int,
         ranks: int,
-        settings: ClipSettings = ClipSettings(),  # noqa: B008 (immutable)
+        settings: SampleSettings = SampleSettings(),  # noqa: B008 (immutable)
     ) -> None:
         self._parts, self._plan, self._placer = parts, plan, placer
         self._rank, self._ranks, self._settings = rank, ranks, settings
+        self._any_soft = any(part.soft is not None for part in parts)
         self._clips = [ClipDataset(part.dataset, settings.frames, part.step) for part in parts]
 
     def __getitem__(self, iteration: int) -> Batch | DatasetError:
@@ -150,14 +132,18 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
     def _read(self, iteration: int) -> Batch:
         choices = self._plan.step(iteration)[self._rank :: self._ranks]
         images, labels, affines, earlier, known = [], [], [], [], []
+        soft: list[NDArray[np.uint8]] = []
         for choice in choices:
             part, clips = self._parts[choice.part], self._clips[choice.part]
-            placement = self._placer.place(part.dataset.size(choice.sample), iteration, choice.slot)
+            size = part.dataset.size(choice.sample)
+            placement = self._placer.place(size, iteration, choice.slot, choice.part)
             clip = clips.clip(choice.sample, placement.window)
             frames = self._disturbed(clip.images, iteration, choice.slot)
             images.append(frames[-1])
             labels.append(part.ids[clip.labels])
             affines.append(placement.affine)
+            if self._any_soft:
+                soft.append(self._soft(part, clip.name, size, placement))
             lacking = self._settings.frames - len(frames)
             earlier.append([*frames[-2::-1], *[np.zeros_like(frames[-1])] * lacking])
             known.append([True] * (len(frames) - 1) + [False] * lacking)
@@ -165,7 +151,15 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
         if self._settings.frames > 1:
             past = Past(torch.from_numpy(np.array(earlier)), torch.tensor(known))
         windows, truths, warps = (torch.from_numpy(np.stack(arrays)) for arrays in (images, labels, affines))
-        return Batch(windows, truths, warps, past)
+        parts = torch.tensor([choice.part for choice in choices])
+        return Batch(windows, truths, warps, parts, torch.from_numpy(np.stack(soft)) if soft else None, past)
+
+    def _soft(self, part: Part, name: str, size: Size, placement: Placement) -> NDArray[np.uint8]:
+        """The soft labels of a crop, uint8 (classes, h, w); zeros for a data set that has none."""
+        crop, divisor = self._placer.crop_size, self._settings.soft_divisor
+        if part.soft is not None:
+            return part.soft.crop(name, size, placement.of_image, crop, divisor)
+        return np.zeros((len(part.meaning.network), -(-crop.height // divisor), -(-crop.width // divisor)), np.uint8)
 
     def _disturbed(self, images: Sequence[NDArray[np.uint8]], iteration: int, slot: int) -> Sequence[NDArray[np.uint8]]:
         """Disturb some frames, each by itself: the others are what memory is good for."""

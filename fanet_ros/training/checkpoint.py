@@ -11,7 +11,7 @@ import torch
 from fanet_ros.errors import TrainingError
 
 STATE_FILE = "last.pt"
-FORMAT = 1  # raise it when what a state holds changes
+FORMAT = 2  # raise it when what a state holds changes
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanet_ros.graph import FrameToLogits
 from fanet_ros.network import AuxiliaryLogits, FANet
-from fanet_ros.training.augment import Augmentation
+from fanet_ros.training.augment import Augmentation, Crops
 from fanet_ros.training.batches import Batch
-from fanet_ros.training.losses import SegmentationLoss
+from fanet_ros.training.losses import SegmentationLoss, Target, shrink_labels
 from fanet_ros.training.optimise import make_average, make_optimizer, make_schedule
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import Recipe
@@ -31,18 +33,27 @@ class Learner:
         iteration: number of steps done.
     """
 
-    def __init__(self, recipe: Recipe, network: FANet, class_weights: Tensor | None, processes: Processes) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: FANet,
+        class_weights: Tensor | None,
+        processes: Processes,
+        members: Tensor | None = None,
+    ) -> None:
         """Begin at iteration 0; `restore` moves on.
 
         Args:
             recipe: of the training.
             network: what to train, on the CPU; moved to the device and changed.
-            class_weights: float32 (classes,), of the loss; None for none.
+            class_weights: float32 (classes + coarse labels,), of the loss; None for none.
             processes: this one among all.
+            members: bool (coarse labels, classes), which classes each may be; None without coarse labels.
         """
         device, run = processes.device, recipe.run
         self._recipe, self._processes = recipe, processes
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
+        self._layout = layout
         self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         set_mode(self._network, recipe.network.freeze_batch_norm)
         self._average = make_average(self._network, recipe.optimizer.average) if recipe.optimizer.average else None
@@ -51,7 +62,17 @@ class Learner:
         self._schedule = make_schedule(self._optimizer, recipe.optimizer, run.iterations)
         self._scaler = torch.amp.GradScaler(device.type, enabled=run.precision == "fp16")
         self._class_weights = class_weights
-        self._loss = SegmentationLoss(recipe.loss, None if class_weights is None else class_weights.to(device))
+        self._loss = SegmentationLoss(
+            recipe.loss,
+            network.config.classes,
+            None if class_weights is None else class_weights.to(device),
+            None if members is None else members.to(device),
+            recipe.data.learned,
+        )
+        guided = [part.soft is not None and part.soft.from_weights for part in recipe.data.learned]
+        self._guided = torch.tensor(guided, device=device)
+        # what the training starts from, as it is at the start
+        self._guide = FrameToLogits(copy.deepcopy(self._network)).eval() if any(guided) else None
         self._augmentation = Augmentation(recipe.augmentation)
         self.dtype = PRECISIONS[run.precision]
         self.iteration = 0
@@ -77,7 +98,7 @@ class Learner:
         crops = self._augmentation(batch.to(device))
         with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self._model(crops.images, *(crops.past or ()))
-        loss = self._loss(logits, crops.labels)
+        loss = self._loss(logits, Target(crops.labels, batch.parts.to(device), self._soft(batch, crops)))
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         if self._recipe.optimizer.clip_norm:
@@ -93,6 +114,25 @@ class Learner:
         self.iteration += 1
         return loss.detach()
 
+    @torch.no_grad()
+    def _soft(self, batch: Batch, crops: Crops) -> Tensor | None:
+        """The soft labels of crops, float32 (N, classes, h, w) at the loss's resolution: from files and the guide."""
+        device, visible = crops.images.device, shrink_labels(crops.visible, self._recipe.loss.resolution)[:, None]
+        soft = None if batch.soft is None else batch.soft.to(device).float() / 255 * visible
+        if self._guide is None:
+            return soft
+        chosen = self._guided[batch.parts.to(device)]
+        if soft is None:
+            classes = self._network.config.classes
+            soft = torch.zeros(len(chosen), classes, *visible.shape[-2:], device=device)
+        if bool(chosen.any()):
+            with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+                images = self._guide.normalise(crops.images[chosen])
+                logits = self._guide.network(images.contiguous(memory_format=self._layout)).float()
+            logits = F.interpolate(logits, soft.shape[-2:], mode="bilinear", align_corners=True)
+            soft[chosen] = logits.softmax(1) * visible[chosen]
+        return soft
+
     def is_sound(self) -> bool:
         """Whether all weights are finite numbers, and fp16 can still express the gradients."""
         modules = [self._network] if self._average is None else [self._network, self._average.module]
@@ -107,6 +147,7 @@ class Learner:
             "class_weights": None if self._class_weights is None else self._class_weights.cpu(),
             "network": self._network.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
+            "guide": None if self._guide is None else self._guide.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "scaler": self._scaler.state_dict(),
@@ -117,6 +158,8 @@ class Learner:
         self._network.load_state_dict(state["network"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
+        if self._guide is not None:
+            self._guide.network.load_state_dict(state["guide"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scaler"])

@@ -23,16 +23,15 @@ CURVES, PICTURES = "tensorboard", "pictures"
 class Observer:
     """Shows and notes what happens in a training; that of processes other than the first does neither."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...], *, first: bool, started_at: int) -> None:
+    def __init__(self, folder: Path, *, first: bool, started_at: int) -> None:
         """Begin to observe.
 
         Args:
             folder: of the run; curves, pictures and log go there.
-            names: of the classes.
             first: whether this process shows and notes anything.
             started_at: iterations done before; later entries of an earlier attempt are dropped.
         """
-        self._folder, self._names, self._first = folder, names, first
+        self._folder, self._first = folder, first
         self._console = Console()
         self._progress: Progress | None = None
         self._curves: SummaryWriter | None = None
@@ -100,7 +99,7 @@ class Observer:
         scores, name = validation.scores, validation.name
         self._curves.add_scalar(f"{name}/miou", scores.miou, iteration)
         self._curves.add_scalar(f"{name}/pixel_accuracy", scores.pixel_accuracy, iteration)
-        for class_name, iou in zip(self._names, scores.iou, strict=True):
+        for class_name, iou in zip(validation.names, scores.iou, strict=True):
             self._curves.add_scalar(f"{name}_iou/{class_name}", iou, iteration)
         if validation.pictures is not None:
             self._curves.add_image(name, validation.pictures, iteration, dataformats="HWC")
@@ -109,7 +108,7 @@ class Observer:
             f"iteration {iteration}  {name}: mIoU {scores.miou:.4f}, pixel accuracy {scores.pixel_accuracy:.4f}, "
             f"{scores.frames} images"
         )
-        facts = {key: value for key, value in scores.as_json(self._names).items() if key != "confusion"}
+        facts = {key: value for key, value in scores.as_json(validation.names).items() if key != "confusion"}
         self._note({"iteration": iteration, "validation": name, **facts})
 
     def _note(self, entry: dict[str, Any]) -> None:

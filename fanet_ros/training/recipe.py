@@ -26,18 +26,26 @@ def _checked_input_size(text: str) -> str:
     return text if text == "camera" else _checked_size(text)
 
 
+def _check_scale(scale: tuple[float, float]) -> None:
+    if not 0.05 <= scale[0] <= scale[1] <= 20:
+        raise ValueError(f"scale is {list(scale)}, expected 0.05 <= from <= to <= 20")
+
+
 SizeText = Annotated[str, AfterValidator(_checked_size)]
 InputSizeText = Annotated[str, AfterValidator(_checked_input_size)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
 class NetworkRecipe(_Part):
     """The network and what it starts from."""
 
+    labels: str = Field(
+        "", description="Label set of the network, shipped or a YAML file; left out: that of data.train."
+    )
     backbone: Literal["resnet18", "resnet34", "resnet50"] = Field("resnet18", description="The encoder.")
     encoder_without: tuple[str, ...] = Field(
         (), description="Parts of the encoder that start at random although ImageNet weights are given, such as layer4."
@@ -63,11 +71,54 @@ class DataPart(_Part):
     dataset: str = Field(description="Name of the data set (docs/datasets.md).")
     split: str = Field("train", description="Split of the data set.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the data set.")
-    rename: dict[str, str | None] = Field(
+    name: str = Field(
+        "", description="By which --data NAME=FOLDER gives its folder; left out: the data set's. For two of a kind."
+    )
+    rename: dict[str, Any] = Field(
         default_factory=dict,
-        description="Class names of this data set -> class names of the network, where they differ; null ignores one.",
+        description="Class name of this data set -> what it is in the network, where its label set does not say so: a "
+        "class; several of which it is any (a coarse label), as [A, B] or {not: [A, B]}; null ignores it.",
     )
     step: int = Field(1, ge=1, description="From one frame of a clip to the next, in frames of the data set's videos.")
+
+    @property
+    def source(self) -> str:
+        """The name by which its folder is given."""
+        return self.name or self.dataset
+
+
+class SoftRecipe(_Part):
+    """Probabilities of another network, to learn from beside labels or instead of them."""
+
+    source: str = Field(
+        alias="from",
+        description="By which --data NAME=FOLDER gives their folder; weights: what the training starts from, "
+        "given by --weights, makes them on the way.",
+    )
+    file: str = Field("{name}.npz", description="Name of a sample's file in the folder; {name} is the sample's.")
+    labels: str = Field("", description="Label set of the soft labels; left out: the network's.")
+    rename: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Class name of the soft labels -> class of the network, several may add up; null leaves it out.",
+    )
+    use: Literal["distil", "guide"] = Field(
+        "distil",
+        description="distil: learn all of it, within coarse labels what they allow; guide: only the latter, to tell "
+        "the classes within coarse labels apart.",
+    )
+    weight: float = Field(1.0, gt=0, description="Of this loss, beside that of the labels.")
+    temperature: float = Field(1.0, gt=0, le=20, description="T of the distillation; above 1 softens both sides.")
+
+    @model_validator(mode="after")
+    def _check_source(self) -> SoftRecipe:
+        if self.from_weights and (self.labels or self.rename):
+            raise ValueError("labels and rename have no meaning with from: weights, whose classes are the network's")
+        return self
+
+    @property
+    def from_weights(self) -> bool:
+        """Whether the network that the training starts from gives them."""
+        return self.source == "weights"
 
 
 class TrainingPart(DataPart):
@@ -76,6 +127,20 @@ class TrainingPart(DataPart):
     resize: SizeText | None = Field(
         None, description="WIDTHxHEIGHT whose area images get when they are read, their shape kept; left out: theirs."
     )
+    scale: tuple[float, float] | None = Field(
+        None, description="From .. to, by how much its images are enlarged; left out: augmentation.scale."
+    )
+    hard: bool = Field(True, description="Whether it has label files; false learns from soft labels alone.")
+    soft: SoftRecipe | None = Field(None, description="Soft labels; left out: none.")
+    loss_weight: float = Field(1.0, gt=0, description="Of the loss of its labels.")
+
+    @model_validator(mode="after")
+    def _check_part(self) -> TrainingPart:
+        if self.scale is not None:
+            _check_scale(self.scale)
+        if not self.hard and (self.soft is None or self.soft.use != "distil"):
+            raise ValueError("without labels (hard: false) there is only soft: {from: NAME} to learn from; add it")
+        return self
 
 
 class MixedPart(TrainingPart):
@@ -102,9 +167,22 @@ class ValidationPart(DataPart):
 class DataRecipe(_Part):
     """What is learned from, and what is scored on the way."""
 
-    train: TrainingPart = Field(description="The data set; its label set is the network's.")
-    mix: tuple[MixedPart, ...] = Field((), description="Other data sets to mix in.")
+    train: TrainingPart = Field(description="The data set; its label set is the network's, or see network.labels.")
+    mix: tuple[MixedPart, ...] = Field(
+        (), description="Other data sets to mix in; each has the settings of data.train and a share."
+    )
     validation: tuple[ValidationPart, ...] = Field((), description="What is scored; nothing: no best weights.")
+
+    @property
+    def learned(self) -> tuple[TrainingPart, ...]:
+        """All that is learned from, the main part first."""
+        return (self.train, *self.mix)
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the names of all folders that --data may give, the main one first."""
+        parts = [part.source for part in (*self.learned, *self.validation)]
+        soft = [part.soft.source for part in self.learned if part.soft is not None and not part.soft.from_weights]
+        return tuple(dict.fromkeys([*parts, *soft]))
 
     @model_validator(mode="after")
     def _check_shares(self) -> DataRecipe:
@@ -126,6 +204,7 @@ class AugmentationRecipe(_Part):
     contrast: float = Field(0.0, ge=0, le=1, description="Contrast factor within 1 +- this.")
     saturation: float = Field(0.0, ge=0, le=1, description="Saturation factor within 1 +- this.")
     hue: float = Field(0.0, ge=0, le=0.5, description="Hue shift within +- this, in turns.")
+    tint: float = Field(0.0, ge=0, le=0.5, description="Shift of each colour channel within +- this part of the range.")
     gamma: float = Field(0.0, ge=0, lt=1, description="Gamma within 1 +- this.")
     blur: Probability = Field(0.0, description="Probability of a Gaussian blur, sigma 0.3 to 1.5 pixels.")
     noise: Probability = Field(0.0, description="Probability of Gaussian noise, sigma 0.03 of the range.")
@@ -141,8 +220,7 @@ class AugmentationRecipe(_Part):
 
     @model_validator(mode="after")
     def _check_scale(self) -> AugmentationRecipe:
-        if not 0.05 <= self.scale[0] <= self.scale[1] <= 20:
-            raise ValueError(f"scale is {list(self.scale)}, expected 0.05 <= from <= to <= 20")
+        _check_scale(self.scale)
         return self
 
     @property
@@ -152,7 +230,7 @@ class AugmentationRecipe(_Part):
 
 
 class LossRecipe(_Part):
-    """Loss = main + auxiliary_weight * (stage_32 + stage_16), each a cross entropy against the labels."""
+    """Loss = main + auxiliary_weight * (stage_32 + stage_16), each of hard, coarse and soft labels."""
 
     kind: Literal["cross_entropy", "ohem"] = Field(
         "cross_entropy", description="Over all pixels, or over the hard ones (online hard example mining)."
@@ -160,7 +238,9 @@ class LossRecipe(_Part):
     ohem_threshold: float = Field(0.7, gt=0, le=1, description="Pixels whose true class is less probable are hard.")
     ohem_min_kept: float = Field(1 / 16, gt=0, le=1, description="At least this share of the pixels counts as hard.")
     class_weights: Literal["none", "log"] | tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        "none", description="Weight of each class: none, log: 1 / ln(1.05 + its share of pixels), or a list."
+        "none",
+        description="Weight of each class: none, log: 1 / ln(1.05 + its share of pixels), or a list. Of coarse labels, "
+        "too, by their own shares (with a list: 1).",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross entropy.")
     auxiliary_weight: float = Field(0.5, ge=0, description="Of both auxiliary heads; 0 leaves them out.")
@@ -270,7 +350,7 @@ def parse_recipe(content: Any, where: str) -> Recipe:
 
 def recipe_yaml(recipe: Recipe) -> str:
     """Write a recipe down, every default included."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    return yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False)
 
 
 def _override(content: dict[str, Any], override: str) -> None:

@@ -7,12 +7,12 @@ fails where the file differs from what it would write.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fanet_ros.training.recipe import Recipe
+from fanet_ros.training.recipe import Recipe, TrainingPart
 
 START = "<!-- recipe settings: written by python -m fanet_ros.training.recipe_docs -->"
 END = "<!-- end of recipe settings -->"
@@ -33,14 +33,16 @@ def with_table(text: str) -> str:
 
 def _rows(name: str, field: FieldInfo) -> list[str]:
     nested = _model_in(field.annotation)
+    name = f"{name.rpartition('.')[0]}.{field.alias}" if field.alias else name
     own = [] if field.description is None else [f"| `{name}` | {_default(field)} | {_cell(field.description)} |"]
     if nested is None:
         return own
-    many = nested is not field.annotation
+    many = get_origin(field.annotation) is tuple
     inner = [
         row
         for part, inner in nested.model_fields.items()
         for row in _rows(f"{name}{'[]' if many else ''}.{part}", inner)
+        if not (many and issubclass(nested, TrainingPart) and part in TrainingPart.model_fields)
     ]
     return own + inner
 

@@ -20,6 +20,7 @@ from fanet_ros.training.recipe import Recipe, parse_recipe
 from fanet_ros.training.run_folder import FINAL, RunFolder
 from fanet_ros.training.start import start_network
 from fanet_ros.training.trainer import Trainer
+from fanet_ros.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,13 @@ def main_path_named(paths: Mapping[str, Path], recipe: Recipe) -> dict[str, Path
     Raises:
         SettingError: a name is none of the recipe's data sets.
     """
-    data = recipe.data
-    known = [part.dataset for part in (data.train, *data.mix, *data.validation)]
-    named = {name or data.train.dataset: path for name, path in paths.items()}
+    known = recipe.data.sources()
+    named = {name or known[0]: path for name, path in paths.items()}
     if len(named) < len(paths):
-        raise SettingError(f"data: two folders for {data.train.dataset}, one of them without a name; give one")
+        raise SettingError(f"data: two folders for {known[0]}, one of them without a name; give one")
     for name in named:
         if name not in known:
-            raise SettingError(f"data: the recipe has no data set '{name}'; it has {', '.join(dict.fromkeys(known))}")
+            raise SettingError(f"data: the recipe has no data set '{name}'; it has {', '.join(known)}")
     return named
 
 
@@ -123,6 +123,8 @@ def _prepare(
         if state is not None
         else processes.first(lambda: find_class_weights(recipe, material, progress))
     )
+    if state is None:
+        _check_guide(recipe, task.weights, len(material.label_set))
     torch.manual_seed(recipe.run.seed)
     network = start_network(
         recipe.network,
@@ -135,12 +137,28 @@ def _prepare(
     folder = RunFolder(task.output, recipe, material.label_set)
     if state is None:
         processes.first(folder.begin)
-    trainer = Trainer(
-        recipe, Learner(recipe, network, class_weights, processes), material, processes, folder, task.workers
-    )
+    learner = Learner(recipe, network, class_weights, processes, torch.from_numpy(material.space.members()))
+    trainer = Trainer(recipe, learner, material, processes, folder, task.workers)
     if state is not None:
         trainer.restore(state)
     return trainer
+
+
+def _check_guide(recipe: Recipe, weights: Path | None, classes: int) -> None:
+    """Check that there are weights to teach by, where the recipe asks for that.
+
+    Raises:
+        SettingError: there are none, or of other classes.
+    """
+    if not any(part.soft is not None and part.soft.from_weights for part in recipe.data.learned):
+        return
+    if weights is None:
+        raise SettingError("soft: {from: weights} needs what teaches: give --weights with a trained FANet")
+    known = load_weights(weights).config.classes
+    if known != classes:
+        raise SettingError(
+            f"soft: {{from: weights}} needs weights of the network's {classes} classes, but {weights} has {known}"
+        )
 
 
 def check_shares(recipe: Recipe, processes: int) -> None:

@@ -94,23 +94,54 @@ class Placement(NamedTuple):
     window: Window
     affine: NDArray[np.float32]
 
+    @property
+    def of_image(self) -> NDArray[np.float64]:
+        """The same for pixels of the whole image -> pixels of the crop, float64 (2, 3)."""
+        matrix = self.affine.astype(np.float64)
+        matrix[:, 2] -= matrix[:, :2] @ (self.window.left, self.window.top)
+        return matrix
+
 
 class Placer:
     """Draws scale, rotation, flip and position of crops."""
 
-    def __init__(self, recipe: AugmentationRecipe, seed: int) -> None:
+    def __init__(
+        self, recipe: AugmentationRecipe, seed: int, scales: Sequence[tuple[float, float] | None] = (None,)
+    ) -> None:
+        """Prepare.
+
+        Args:
+            recipe: of the augmentation.
+            seed: of what is drawn.
+            scales: range of each data set, the main one first; None for the recipe's.
+        """
         self._recipe, self._seed = recipe, seed
+        self._scales = [scale or recipe.scale for scale in scales]
         crop, angle = recipe.crop_size, math.radians(recipe.rotation_deg)
         # what a crop may cover of an image when it is shrunk the most, and a pixel for rounding
-        width = _widest(crop.width, crop.height, angle) / recipe.scale[0]
-        height = _widest(crop.height, crop.width, angle) / recipe.scale[0]
+        smallest = min(scale[0] for scale in self._scales)
+        width = _widest(crop.width, crop.height, angle) / smallest
+        height = _widest(crop.height, crop.width, angle) / smallest
         self.window_size = Size(math.ceil(width) + 2, math.ceil(height) + 2)
 
-    def place(self, image: Size, iteration: int, slot: int) -> Placement:
-        """Draw how the sample in a slot of a step becomes a crop; the crop overlaps the image as far as it can."""
+    @property
+    def crop_size(self) -> Size:
+        """The crop in pixels."""
+        return self._recipe.crop_size
+
+    def place(self, image: Size, iteration: int, slot: int, part: int = 0) -> Placement:
+        """Draw how the sample in a slot of a step becomes a crop; the crop overlaps the image as far as it can.
+
+        Args:
+            image: size of the sample's image.
+            iteration: of the step.
+            slot: of the sample in it.
+            part: which data set it belongs to, 0 for the main one.
+        """
         draw = np.random.default_rng((self._seed, 3, iteration, slot)).random(5)
         recipe, crop = self._recipe, self._recipe.crop_size
-        scale = recipe.scale[0] * (recipe.scale[1] / recipe.scale[0]) ** draw[0]
+        smallest, largest = self._scales[part]
+        scale = smallest * (largest / smallest) ** draw[0]
         angle = math.radians(recipe.rotation_deg) * (2 * draw[1] - 1)
         mirror = -1.0 if draw[2] < recipe.flip else 1.0
         center_x = _crop_center(image.width, crop.width, scale, draw[3])

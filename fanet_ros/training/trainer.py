@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fanet_ros.errors import FanetError, TrainingError
-from fanet_ros.training.batches import Batch, ClipSettings, StepDataset, load_steps
+from fanet_ros.training.batches import Batch, SampleSettings, StepDataset, load_steps
 from fanet_ros.training.checkpoint import save_state
 from fanet_ros.training.learner import Learner
 from fanet_ros.training.material import Material
@@ -97,12 +97,7 @@ class Trainer:
             DatasetError: a sample cannot be read; what was learnt before is saved.
         """
         run, learner = self._recipe.run, self._learner
-        observer = Observer(
-            self._folder.path,
-            self._material.label_set.names,
-            first=self._processes.is_first,
-            started_at=learner.iteration,
-        )
+        observer = Observer(self._folder.path, first=self._processes.is_first, started_at=learner.iteration)
         if learner.iteration == 0:
             self._save()  # a training that is killed right away can be resumed, too
         stopped = False
@@ -147,7 +142,9 @@ class Trainer:
 
     def _load_steps(self) -> Iterator[Batch]:
         processes, material, recipe = self._processes, self._material, self._recipe
-        settings = ClipSettings(recipe.network.temporal_frames, recipe.augmentation.disturb, recipe.run.seed)
+        settings = SampleSettings(
+            recipe.network.temporal_frames, recipe.augmentation.disturb, recipe.run.seed, recipe.loss.resolution
+        )
         steps = StepDataset(material.parts, material.plan, material.placer, processes.rank, processes.count, settings)
         pin = processes.device.type == "cuda"
         return load_steps(steps, self._learner.iteration, recipe.run.iterations, self._workers, pin)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fanet_ros.datasets import Dataset, Window
 from fanet_ros.datasets.clips import ClipDataset
+from fanet_ros.datasets.label_formats import identity_table
 from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.frame import FrameResizer, fit_input_size
 from fanet_ros.graph import FrameToLogits
@@ -36,11 +37,13 @@ class Validation:
 
     Attributes:
         name: of the set: data set and split.
+        names: of the classes that are scored: the network's, or the data set's where its labels are coarse.
         scores: over all its images.
         pictures: image, truth and prediction of a few, uint8 RGB, laid out; None where none were asked for.
     """
 
     name: str
+    names: tuple[str, ...]
     scores: Scores
     pictures: Image | None
 
@@ -51,12 +54,16 @@ class Validator:
     def __init__(
         self, recipe: ValidationPart, part: Part, label_set: LabelSet, processes: Processes, temporal_frames: int = 1
     ) -> None:
-        self._part, self._label_set, self._processes = part, label_set, processes
+        self._processes = processes
         self._clips = ClipDataset(part.dataset, temporal_frames, part.step)
         self._size = None if recipe.input_size == "camera" else read_size(recipe.input_size)
         places = _places(part.dataset, None if recipe.window is None else read_size(recipe.window))
         self._places = [places[i] for i in spread(len(places), recipe.limit)]
-        self.name = f"{part.dataset.name}-{part.dataset.split}"
+        self.name = f"{recipe.source}-{part.dataset.split}"
+        # coarse labels are scored as they are: predictions are merged into them
+        self._merged = part.meaning.merging_table() if part.meaning.coarse else None
+        self._truth = identity_table(len(part.dataset.label_set)) if part.meaning.coarse else part.ids
+        self._scored = part.dataset.label_set if part.meaning.coarse else label_set
 
     def run(self, network: FANet, precision: torch.dtype, pictures: int, progress: Callable[[str], None]) -> Validation:
         """Score a network as it is.
@@ -67,7 +74,8 @@ class Validator:
             pictures: how many images to show.
             progress: told how far it is.
         """
-        scorer, resizer, painter = Scorer(len(self._label_set)), FrameResizer(), Painter(self._label_set)
+        classes, painter = len(self._scored), Painter(self._scored)
+        scorer, resizer = Scorer(classes), FrameResizer()
         samples: list[tuple[Image, Image, Image]] = []
         own = self._places[self._processes.rank :: self._processes.count]
         shown = {own[i] for i in spread(len(own), pictures)} if pictures else set()
@@ -75,13 +83,14 @@ class Validator:
             graph = FrameToLogits(network)
             for done, (index, window) in enumerate(own, 1):
                 clip = self._clips.clip(index, window)
-                truth = self._part.ids[clip.labels]
+                truth = self._truth[clip.labels]
                 size = Size(truth.shape[1], truth.shape[0])
                 input_size = self._input_size(size)
                 # each is a copy: the resizer's buffer is written to again
                 earlier = [resizer.to_network_input(image, "rgb8", input_size).copy() for image in clip.images[:-1]]
                 frame = resizer.to_network_input(clip.images[-1], "rgb8", input_size)
                 labels = self._segment(graph, frame, earlier, size, precision)
+                labels = labels if self._merged is None else self._merged[truth, labels]
                 scorer.add(labels, truth)
                 if (index, window) in shown:
                     # each picture is a copy: the painter's buffer is painted over
@@ -89,11 +98,11 @@ class Validator:
                         (clip.images[-1], painter.color_mask(truth).copy(), painter.color_mask(labels).copy())
                     )
                 progress(f"{self.name} {done}/{len(own)}")
-        total = Scorer(len(self._label_set))
+        total = Scorer(classes)
         total.merge(self._processes.sum(scorer.counts()))
         titles = ("camera", "truth", "prediction")
-        sheet = contact_sheet(samples, self._label_set, titles) if samples else None
-        return Validation(self.name, total.scores(), sheet)
+        sheet = contact_sheet(samples, self._scored, titles) if samples else None
+        return Validation(self.name, self._scored.names, total.scores(), sheet)
 
     def _input_size(self, image: Size) -> Size:
         return image if self._size is None else fit_input_size("auto", self._size, image)

@@ -1,0 +1,52 @@
+"""A part of a data set: whole drives held out to tune on, where no such split is distributed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from fanet_ros.datasets.base import Dataset
+from fanet_ros.datasets.options import Option
+from fanet_ros.datasets.views import DatasetView
+from fanet_ros.errors import DatasetError
+
+OPTION = Option(
+    "",
+    "K/N: the K-th of N parts, not K/N: all others; videos, folders and runs of images stay whole; empty: everything",
+)
+_FORM = re.compile(r"(not )?(\d{1,3})/(\d{1,3})")
+_RUN = 20  # images of one folder that stay together: taken one after the other, they show the same places
+
+
+def open_fold(dataset: Dataset, fold: str) -> Dataset:
+    """Return the part of a data set that `OPTION` describes.
+
+    Raises:
+        DatasetError: it has another form.
+    """
+    if not fold:
+        return dataset
+    match = _FORM.fullmatch(fold.strip())
+    if match is None or not 1 <= int(match[2]) <= int(match[3]):
+        raise DatasetError(f"option fold: received {fold!r}, expected K/N or 'not K/N' with 1 <= K <= N, such as 1/10")
+    wanted, parts = int(match[2]) - 1, int(match[3])
+    inside = [place % parts == wanted for place in _groups(dataset)]
+    return DatasetView(dataset, [index for index, one in enumerate(inside) if one != bool(match[1])])
+
+
+def _groups(dataset: Dataset) -> list[int]:
+    """Number what belongs together, for each sample."""
+    names = []
+    counts: dict[str, int] = {}
+    for index, name in enumerate(dataset.names):
+        video = dataset.frame(index).video
+        folder = str(PurePosixPath(name).parent)
+        if video != name:
+            names.append(video)
+        elif folder != ".":
+            names.append(folder)
+        else:
+            counts[folder] = counts.get(folder, 0) + 1
+            names.append(f"run {(counts[folder] - 1) // _RUN}")
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]

@@ -1,0 +1,102 @@
+"""Data sets seen in another way: a part of their samples, or in the classes of another label set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.datasets.base import IGNORED, ClassMotion, Dataset, Frame, Sample, Window
+from fanet_ros.datasets.meanings import Meaning
+from fanet_ros.errors import DatasetError
+from fanet_ros.settings import Size
+
+
+class DatasetView(Dataset):
+    """Another data set, or some of its samples, otherwise unchanged."""
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int] | None = None) -> None:
+        """Take a data set.
+
+        Args:
+            dataset: to look at.
+            indices: of the samples, in order; None for all.
+        """
+        self._dataset = dataset
+        self._indices = range(len(dataset)) if indices is None else indices
+        self.name, self.split, self.label_set = dataset.name, dataset.split, dataset.label_set
+        self.names = [dataset.names[index] for index in self._indices]
+
+    def prepare(self, progress: Callable[[str], None]) -> None:  # noqa: D102 (documented by Dataset, as all that follow)
+        self._dataset.prepare(progress)
+
+    def size(self, index: int) -> Size:  # noqa: D102
+        return self._dataset.size(self._indices[index])
+
+    def read(self, index: int) -> Sample:  # noqa: D102
+        return self._dataset.read(self._indices[index])
+
+    def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102
+        return self._dataset.read_labels(self._indices[index])
+
+    def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102
+        return self._dataset.read_window(self._indices[index], window)
+
+    def frame(self, index: int) -> Frame:  # noqa: D102
+        return self._dataset.frame(self._indices[index])
+
+    def past(self, index: int, count: int, step: int = 1) -> list[Frame]:  # noqa: D102
+        return self._dataset.past(self._indices[index], count, step)
+
+    def missing_frames(self, count: int, step: int = 1) -> list[Path]:  # noqa: D102
+        return self._dataset.missing_frames(count, step)
+
+    def read_frame(self, frame: Frame) -> NDArray[np.uint8]:  # noqa: D102
+        return self._dataset.read_frame(frame)
+
+    def motions(self, index: int) -> Sequence[ClassMotion]:  # noqa: D102
+        return self._dataset.motions(self._indices[index])
+
+
+class TranslatedDataset(DatasetView):
+    """A data set in the classes of another label set; several of its own may be one there."""
+
+    def __init__(self, dataset: Dataset, meaning: Meaning) -> None:
+        """Take a data set.
+
+        Args:
+            dataset: to translate.
+            meaning: of its classes, each one of the other label set's or none.
+
+        Raises:
+            DatasetError: a class may be several of the other's.
+        """
+        super().__init__(dataset)
+        if meaning.coarse:
+            raise DatasetError(
+                f"the classes of '{meaning.own.name}' are coarse labels for '{meaning.network.name}'; they cannot be "
+                "translated into its classes"
+            )
+        self.label_set = meaning.network
+        self._table = np.full(256, IGNORED, np.uint8)
+        for own, ids in enumerate(meaning.may_be):
+            self._table[own] = ids[0] if ids else IGNORED
+
+    def read(self, index: int) -> Sample:  # noqa: D102
+        sample = super().read(index)
+        return Sample(sample.image, self._table[sample.labels], sample.name)
+
+    def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102
+        return self._table[super().read_labels(index)]
+
+    def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102
+        sample = super().read_window(index, window)
+        return Sample(sample.image, self._table[sample.labels], sample.name)
+
+    def motions(self, index: int) -> Sequence[ClassMotion]:  # noqa: D102
+        return [
+            ClassMotion(tuple(int(self._table[own]) for own in motion.class_ids), motion.homography)
+            for motion in super().motions(index)
+        ]
