@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from fanet_ros.cli import app
 from fanet_ros.datasets.check import check_dataset
 from fanet_ros.datasets.opening import layout_of
+from fanet_ros.datasets.soft_labels import save_soft_labels
 from fanet_ros.errors import DatasetError
 
 RUNNER = CliRunner()
@@ -181,3 +182,29 @@ def test_command_loses_nothing_where_the_json_file_cannot_be_written(
     monkeypatch.setattr("fanet_ros.commands.dataset.check_can_write", lambda option, path: None)  # it was possible then
     code, output = run(own, "--json", own / "no" / "folder.json")
     assert code == 2 and "folder all: 3 pairs" in output and "cannot write" in output
+
+
+def test_command_shows_what_classes_are_in_other_label_sets(tmp_path: Path) -> None:
+    trees.idd_lite(tmp_path / "idd")
+    code, output = run(tmp_path / "idd", "--split", "train")
+    assert code == 0 and "in camvid11" in output and "building or tree" in output
+    folder = trees.own_folder(tmp_path / "own", Path("images"), Path("labels"))
+    labels = (folder / "labels.yaml").read_text()
+    (folder / "labels.yaml").write_text(labels + "mappings: {camvid11: {floor: {not: [road, sky]}, wall: null}}\n")
+    assert "any but sky, road" in run(folder)[1]
+    (folder / "labels.yaml").write_text(labels + "mappings: {camvid11: {floor: street, wall: null}}\n")
+    code, output = run(folder)
+    assert code == 2 and "'street' is none of 'camvid11'" in output
+
+
+def test_command_reads_soft_labels(tmp_path: Path) -> None:
+    trees.idd_lite(tmp_path / "idd", drives=2)
+    for name in ("0/000", "0/001", "1/100"):
+        save_soft_labels(tmp_path / "soft" / f"{name}.npz", np.zeros((7, 4, 6)))
+    (tmp_path / "soft/0/001.npz").write_bytes(b"nothing")
+    arguments = [tmp_path / "idd", "--split", "train", "--soft", tmp_path / "soft"]
+    code, output = run(*arguments, "--soft-labels", "idd7")
+    assert code == 1 and "soft labels that are missing or cannot be used: 2" in output
+    assert "001.npz cannot be read" in output and "101.npz are missing" in output
+    code, output = run(*arguments)
+    assert code == 2 and "give --soft-labels" in output

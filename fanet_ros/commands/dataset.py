@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,9 @@ from fanet_ros.output_files import check_can_write
 
 if TYPE_CHECKING:
     from fanet_ros.datasets.check import SplitReport
+    from fanet_ros.datasets.meanings import Meaning
+    from fanet_ros.datasets.soft_labels import SoftLabels
+    from fanet_ros.labels import LabelSet
 
 app = typer.Typer(help="Look at data sets (docs/datasets.md).", no_args_is_help=True)
 
@@ -40,6 +43,11 @@ def check(
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the data set; repeat it for several.", metavar="KEY=VALUE")
     ] = None,
+    soft: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also read the soft labels of every image, which lie there.")
+    ] = None,
+    soft_file: Annotated[str, typer.Option(help="Name of an image's file of soft labels.")] = "{name}.npz",
+    soft_labels: Annotated[str, typer.Option(metavar="LABEL_SET", help="What the classes of soft labels are.")] = "",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write everything that was found to this file.")
     ] = None,
@@ -58,11 +66,13 @@ def check(
         name = dataset or detect_dataset(path)
         layout = layout_of(name)
         with progress_bars() as progress:
-            reports = check_dataset(layout, path, split or None, options, progress)
+            given = None if soft is None else _soft_labels(soft, soft_file, soft_labels)
+            reports = check_dataset(layout, path, split or None, options, progress, given)
         console = Console()
+        mappings = _mappings(reports[0].label_set)
         for report in reports:
             if not report.unlisted:
-                console.print(_table(name, report))
+                console.print(_table(name, report, mappings))
             for line in _lines(report):
                 console.print(line, highlight=False, soft_wrap=True, markup=False)
         if json_file is not None:
@@ -79,16 +89,52 @@ def check(
     console.print(f"{whole} is complete and readable", highlight=False, soft_wrap=True, markup=False)
 
 
-def _table(name: str, report: SplitReport) -> Table:
+def _soft_labels(folder: Path, pattern: str, labels: str) -> SoftLabels:
+    from fanet_ros.datasets.meanings import find_meaning
+    from fanet_ros.datasets.soft_labels import SoftLabels
+    from fanet_ros.labels import load_label_set
+
+    if not labels:
+        raise SettingError("soft: give --soft-labels, too: the label set of the soft labels, such as cityscapes19")
+    own = load_label_set(labels)
+    return SoftLabels(folder, pattern, find_meaning(own, own))
+
+
+def _mappings(label_set: LabelSet) -> dict[str, Meaning]:
+    """What the classes are in each shipped label set that they have a mapping to.
+
+    Raises:
+        DatasetError: a mapping is wrong; says what.
+    """
+    from fanet_ros.datasets.meanings import find_meaning
+    from fanet_ros.labels import load_label_set, shipped_label_sets
+
+    others = [load_label_set(name) for name in label_set.mappings if name in shipped_label_sets()]
+    return {other.name: find_meaning(label_set, other) for other in others}
+
+
+def _table(name: str, report: SplitReport, mappings: Mapping[str, Meaning]) -> Table:
     table = Table(title=escape(f"{name} {report.split}: {report.pairs} pairs"))
     table.add_column("id", justify="right")
     table.add_column("class")
     table.add_column("% of pixels", justify="right")
+    for other in mappings:
+        table.add_column(f"in {escape(other)}")
     for index, (class_name, share) in enumerate(report.shares.items()):
         never = class_name in report.absent
-        table.add_row(str(index), escape(class_name), "[yellow]never[/]" if never else f"{100 * share:.3f}")
+        there = [_named(meaning, index) for meaning in mappings.values()]
+        table.add_row(str(index), escape(class_name), "[yellow]never[/]" if never else f"{100 * share:.3f}", *there)
     table.add_row("", "[dim]ignored[/]", f"{100 * report.ignored:.3f}")
     return table
+
+
+def _named(meaning: Meaning, own: int) -> str:
+    """What a class is in another label set, in words."""
+    ids, names = meaning.may_be[own], meaning.network.names
+    lacking = [name for index, name in enumerate(names) if index not in ids]
+    if len(ids) > len(names) / 2 and lacking:
+        return escape("any but " + ", ".join(lacking))
+    return escape(" or ".join(names[index] for index in ids)) or "[dim]ignored[/]"
 
 
 def _lines(report: SplitReport) -> list[str]:
@@ -102,6 +148,7 @@ def _lines(report: SplitReport) -> list[str]:
         ("labels without an image", [str(path) for path in report.strays]),
         ("files that cannot be read", report.damaged),
         ("labels of another size than their image", report.mismatched),
+        ("soft labels that are missing or cannot be used", report.soft),
         (
             "values that the data set does not know",
             [

@@ -81,6 +81,9 @@ def evaluate(
         ),
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="With --disturb: of what is disturbed, and how.")] = 0,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Also tell how far confidence is from how often it is right.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
     confusion: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the confusion matrix (needs matplotlib).")
@@ -108,6 +111,7 @@ def evaluate(
         from fanet_ros.evaluation import confusion as confusion_plot
         from fanet_ros.evaluation import overlays as pictures
         from fanet_ros.evaluation import run, summary
+        from fanet_ros.evaluation.confidence import ConfidenceMeter
         from fanet_ros.evaluation.plan import make_plan
         from fanet_ros.evaluation.prediction import make_predictor
         from fanet_ros.evaluation.tables import coarse_table
@@ -149,6 +153,8 @@ def evaluate(
         samples, coarse = open_truth(open_dataset(plan.dataset, data, plan.split, plan.options), network)
         if coarse is not None and plan.temporal_frames:
             raise SettingError(f"temporal: the classes of {plan.dataset} are coarse for these weights; leave it out")
+        if confidence and (plan.temporal_frames or not plan.looks.single):
+            raise SettingError("confidence: the node's is of one look at an image; leave out scales, windows, temporal")
         plan = plan.fitted(samples.label_set)
         run.left_out_ids(plan.leave_out, samples.label_set)  # refused before a network is built
         segmenter = Segmenter(
@@ -170,7 +176,8 @@ def evaluate(
                 return
             described = summary.describe_weights(path)
             title = f"{described['network']} ({path.name}) on {samples.name} {samples.split}"
-            predictor = make_predictor(segmenter, plan.looks)
+            predictor = make_predictor(segmenter, plan.looks, confidence=confidence)
+            meter = ConfidenceMeter() if confidence else None
             with progress_bars() as count:
                 done = run.evaluate(
                     predictor,
@@ -178,15 +185,19 @@ def evaluate(
                     limit=plan.limit,
                     left_out=plan.leave_out,
                     coarse=coarse,
+                    meter=meter,
                     progress=partial(count, "evaluating"),
                 )
             # what is known is told before what may still fail, and the quickest file is written first
             _print(console, done, plan, samples.label_set.names, title, described["network"])
             if coarse is not None:
                 console.print(coarse_table(coarse))
+            if meter is not None:
+                console.print(f"expected calibration error of the confidence: {100 * meter.error():.2f} %")
             if json_file is not None:
                 summary.write_summary(
-                    summary.summarise(done, plan, samples, data, described, segmenter.backend_info, coarse), json_file
+                    summary.summarise(done, plan, samples, data, described, segmenter.backend_info, coarse, meter),
+                    json_file,
                 )
             if confusion is not None:
                 confusion_plot.plot_confusion(done.scores, samples.label_set, title, confusion)

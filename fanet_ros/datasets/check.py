@@ -19,6 +19,7 @@ from fanet_ros.datasets.files import Pair
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.opening import dataset_folder, find_split, missing_files
 from fanet_ros.datasets.options import read_options
+from fanet_ros.datasets.soft_labels import SoftLabels
 from fanet_ros.datasets.tiles import TileFiles, tile_pixels
 from fanet_ros.errors import DatasetError
 from fanet_ros.labels import LabelSet
@@ -63,6 +64,7 @@ class SplitReport:
         strangers: raw values that the data set does not know, the most frequent first.
         sizes: of the images that can be read, and how many there are.
         counts: int64 (256,), pixels with each label; those with `IGNORED` at its place.
+        soft: one message for each file of soft labels that is missing or cannot be used.
         unlisted: why its files cannot be told, in words; nothing else is known of it then. Empty where they can.
     """
 
@@ -76,12 +78,14 @@ class SplitReport:
     strangers: list[Stranger] = field(default_factory=list)
     sizes: Counter[Size] = field(default_factory=Counter)
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    soft: list[str] = field(default_factory=list)
     unlisted: str = ""
 
     @property
     def faulty(self) -> bool:
         """Whether something is wrong; classes that never occur are not."""
-        return any((self.unlisted, self.missing, self.strays, self.damaged, self.mismatched, self.strangers))
+        faults = (self.missing, self.strays, self.damaged, self.mismatched, self.strangers, self.soft)
+        return any((self.unlisted, *faults))
 
     @property
     def shares(self) -> dict[str, float]:
@@ -111,6 +115,7 @@ class SplitReport:
             "labels_without_image": [str(path) for path in self.strays],
             "damaged": self.damaged,
             "mismatched": self.mismatched,
+            "soft": self.soft,
             "unknown_values": [vars(stranger) | {"example": str(stranger.example)} for stranger in self.strangers],
             "sizes": {str(size): count for size, count in self.sizes.most_common()},
             "shares": self.shares,
@@ -125,6 +130,7 @@ def check_dataset(
     split: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress = lambda split, done, total: None,
+    soft: SoftLabels | None = None,
 ) -> list[SplitReport]:
     """Read every file of a data set.
 
@@ -134,6 +140,7 @@ def check_dataset(
         split: the one to look at; all that there are if None.
         options: as for `open_dataset`.
         progress: is told how far it is.
+        soft: soft labels of all samples, to be read as well; None for none.
 
     Returns:
         A report for each split of which there is at least one file, or whose files cannot be told.
@@ -162,6 +169,7 @@ def check_dataset(
             reports.append(SplitReport(name, label_set, 0, unlisted=str(faults[name])))
         elif found[name].pairs or found[name].strays:
             reports.append(_check(name, found[name], progress))
+            reports[-1].soft = _soft_faults(soft, found[name].pairs)
     if not reports:
         places = ", or ".join(part.expected for part in found.values())
         raise DatasetError(f"{root} holds no images of {layout.name}: expected {places}; unpack the data set there")
@@ -199,6 +207,18 @@ def _check(split: str, found: Found, progress: Progress) -> SplitReport:
         progress(split, done, len(found.pairs))
     report.strangers = sorted(strangers.values(), key=lambda stranger: -stranger.pixels)
     return report
+
+
+def _soft_faults(soft: SoftLabels | None, pairs: Sequence[Pair]) -> list[str]:
+    faults: list[str] = []
+    if soft is None:
+        return faults
+    for pair in pairs:
+        try:
+            soft.read(pair.name)
+        except DatasetError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _looks(found: Found, gone: set[Path]) -> Iterator[_Look]:

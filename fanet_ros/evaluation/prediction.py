@@ -65,7 +65,14 @@ class Looks:
 
 
 class Predictor(ABC):
-    """Turns images into labels at the images' size; used by one thread at a time."""
+    """Turns images into labels at the images' size; used by one thread at a time.
+
+    Attributes:
+        confidence: of the last labels, uint8 (H, W), probability x 255, valid until the next; None where it is not
+            asked for.
+    """
+
+    confidence: NDArray[np.uint8] | None = None
 
     @abstractmethod
     def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -87,19 +94,23 @@ class Predictor(ABC):
         """Return the sizes at which the network sees an image of that size, smallest first."""
 
 
-def make_predictor(segmenter: Segmenter, looks: Looks) -> Predictor:
-    """Return what labels images with the looks asked for."""
-    return SinglePredictor(segmenter) if looks.single else AveragingPredictor(segmenter, looks)
+def make_predictor(segmenter: Segmenter, looks: Looks, *, confidence: bool = False) -> Predictor:
+    """Return what labels images with the looks asked for; of a single one it can tell the confidence."""
+    if looks.single:
+        return SinglePredictor(segmenter, confidence=confidence)
+    return AveragingPredictor(segmenter, looks)
 
 
 class SinglePredictor(Predictor):
     """Exactly what the node does with a frame."""
 
-    def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
+    def __init__(self, segmenter: Segmenter, *, confidence: bool = False) -> None:
+        self._segmenter, self._wanted = segmenter, confidence
 
     def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102 (documented by Predictor)
-        return self._segmenter.segment(image).labels
+        found = self._segmenter.segment(image, confidence=self._wanted)
+        self.confidence = found.confidence
+        return found.labels
 
     def input_sizes(self, image_size: Size) -> tuple[Size, ...]:  # noqa: D102 (documented by Predictor)
         return (self._segmenter.input_size_for(image_size),)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets import Dataset, Sample
 from fanet_ros.errors import DatasetError, LabelSetError, SettingError
+from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.evaluation.truth import CoarseTruth
@@ -64,6 +65,7 @@ def evaluate(
     limit: int = 0,
     left_out: Sequence[str] = (),
     coarse: CoarseTruth | None = None,
+    meter: ConfidenceMeter | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Predict and score the images of a data set, each by itself; those without known truth are only counted.
@@ -74,6 +76,7 @@ def evaluate(
         limit: score at most so many images, evenly spread over the data set; 0 for all.
         left_out: names of classes that count in no mean, here and image by image.
         coarse: merges predictions into the data set's classes; None where the network has these.
+        meter: of the predictor's confidence; None for none.
         progress: told how many of how many images are done.
 
     Returns:
@@ -90,7 +93,11 @@ def evaluate(
 
     def predict(index: int, sample: Sample) -> NDArray[np.uint8]:
         labels = predictor.predict(sample.image)
-        return labels if coarse is None else coarse.merge(labels, sample.labels)
+        if coarse is not None:
+            labels = coarse.merge(labels, sample.labels)
+        if meter is not None and predictor.confidence is not None:
+            meter.add(predictor.confidence, labels, sample.labels)
+        return labels
 
     return score(
         predict,

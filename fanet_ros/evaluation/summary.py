@@ -15,6 +15,7 @@ from fanet_ros import artefacts
 from fanet_ros.backends import BackendInfo
 from fanet_ros.benchmark.results import write_whole
 from fanet_ros.datasets import Dataset
+from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.run import Evaluation
 from fanet_ros.evaluation.truth import CoarseTruth
@@ -42,6 +43,7 @@ def summarise(
     weights: dict[str, str],
     info: BackendInfo,
     coarse: CoarseTruth | None = None,
+    meter: ConfidenceMeter | None = None,
 ) -> dict[str, Any]:
     """Return all figures of a run and what they depend on, in JSON's types; shares and scores are in [0, 1].
 
@@ -53,6 +55,7 @@ def summarise(
         weights: what `describe_weights` said of them.
         info: what ran the network.
         coarse: what merged predictions into coarse classes; None for nothing.
+        meter: of the confidence; None where it was not looked at.
     """
     protocol = plan.protocol
     return {
@@ -81,6 +84,7 @@ def summarise(
         "input_sizes": [str(size) for size in evaluation.input_sizes],
         "median_ms": round(evaluation.median_ms, 2),
         "scores": evaluation.scores.as_json(dataset.label_set.names),
+        "calibration_error": None if meter is None else _number(meter.error()),
         "found": None
         if coarse is None
         else {

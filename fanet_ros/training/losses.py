@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fanet_ros.datasets import IGNORED
 from fanet_ros.network import AuxiliaryLogits
-from fanet_ros.training.recipe import LossRecipe, TrainingPart
+from fanet_ros.training.recipe import LossRecipe, SoftRecipe, TrainingPart
 
 _LOG_OFFSET = 1.05
 _LEAST_COVERED = 0.5  # share of a pixel that soft labels must give to the network's classes to count
@@ -35,24 +35,58 @@ class Target(NamedTuple):
     soft: Tensor | None = None
 
 
+class _Coarse(NamedTuple):
+    """What crops with coarse labels should become; M of the N crops have any.
+
+    Attributes:
+        crops: int64 (M,), which of the N.
+        pixels: bool (M, h, w), those of a label that stands for several classes.
+        allowed: bool (M, classes, h, w), everything for the other pixels.
+        teacher: float32 (M, classes, h, w), probabilities among the classes that are allowed; None without soft labels.
+        guided: float32 (M, h, w), weight of the guiding loss of each pixel.
+    """
+
+    crops: Tensor
+    pixels: Tensor
+    allowed: Tensor
+    teacher: Tensor | None
+    guided: Tensor
+
+
+class _Distilled(NamedTuple):
+    """What the crops of one data set should become by their teacher; M of the N crops are of it.
+
+    Attributes:
+        crops: int64 (M,), which of the N.
+        teacher: float32 (M, classes, h, w), probabilities, softened.
+        weights: float32 (M, h, w), of each pixel.
+        temperature: T.
+    """
+
+    crops: Tensor
+    teacher: Tensor
+    weights: Tensor
+    temperature: float
+
+
 class _Pixels(NamedTuple):
     """A target at the loss's resolution, as all heads are compared with it.
 
     Attributes:
         labels: int64 (N, h, w).
         known: bool (N, h, w), not IGNORED.
-        coarse: bool (N, h, w), of a label that stands for several classes.
         weights: float32 (N, h, w), by class; 0 where not known.
         part_weights: float32 (N, 1, 1), of the hard and coarse labels of each crop.
-        allowed: bool (M, classes), of the M coarse pixels.
+        coarse: of crops with coarse labels; None where there are none.
+        distilled: of each data set that is learned from a teacher.
     """
 
     labels: Tensor
     known: Tensor
-    coarse: Tensor
     weights: Tensor
     part_weights: Tensor
-    allowed: Tensor
+    coarse: _Coarse | None
+    distilled: tuple[_Distilled, ...]
 
 
 class SegmentationLoss:
@@ -85,7 +119,11 @@ class SegmentationLoss:
             parts: the recipes of the data sets, the main one first; nothing: one with hard labels.
         """
         self._recipe, self._classes, self._weights = recipe, classes, weights
-        self._members = members
+        # which classes a number of the label space may be; those that are no coarse label may be all
+        self._allowed: Tensor | None = None
+        if members is not None and len(members):
+            self._allowed = torch.ones(IGNORED + 1, classes, dtype=torch.bool, device=members.device)
+            self._allowed[classes : classes + len(members)] = members
         self._soft = [part.soft for part in parts]
         self._part_weights = [part.loss_weight for part in parts] or [1.0]
 
@@ -101,114 +139,106 @@ class SegmentationLoss:
         """
         pixels = self._pixels(target)
         if isinstance(logits, Tensor):
-            return self._of_head(logits, pixels, target)
-        auxiliary = self._of_head(logits.stage_32, pixels, target) + self._of_head(logits.stage_16, pixels, target)
-        return self._of_head(logits.main, pixels, target) + self._recipe.auxiliary_weight * auxiliary
+            return self._of_head(logits, pixels)
+        auxiliary = self._of_head(logits.stage_32, pixels) + self._of_head(logits.stage_16, pixels)
+        return self._of_head(logits.main, pixels) + self._recipe.auxiliary_weight * auxiliary
 
+    @torch.no_grad()
     def _pixels(self, target: Target) -> _Pixels:
         labels = shrink_labels(target.labels, self._recipe.resolution).long()
         known = labels != IGNORED
-        coarse = known & (labels >= self._classes)
         weights = known.float()
         if self._weights is not None:
             weights = weights * self._weights[labels.where(known, 0)]
         part_weights = torch.tensor(self._part_weights, device=labels.device)[target.parts][:, None, None]
-        if self._members is None:
-            allowed = torch.zeros(0, self._classes, dtype=torch.bool, device=labels.device)
-        else:
-            allowed = self._members[labels[coarse] - self._classes]
-        return _Pixels(labels, known, coarse, weights, part_weights, allowed)
+        is_coarse = known & (labels >= self._classes)
+        coarse = self._coarse(labels, is_coarse, target) if bool(is_coarse.any()) else None
+        return _Pixels(labels, known, weights, part_weights, coarse, tuple(self._distilled(~is_coarse, target)))
 
-    def _of_head(self, logits: Tensor, pixels: _Pixels, target: Target) -> Tensor:
+    def _coarse(self, labels: Tensor, is_coarse: Tensor, target: Target) -> _Coarse:
+        assert self._allowed is not None, "labels beyond the classes need to be told what they may be"
+        crops = is_coarse.flatten(1).any(1).nonzero()[:, 0]
+        pixels = is_coarse[crops]
+        allowed = self._allowed[labels[crops]].permute(0, 3, 1, 2)
+        guided = torch.zeros_like(pixels, dtype=torch.float32)
+        if target.soft is None:
+            return _Coarse(crops, pixels, allowed, None, guided)
+        teacher = target.soft[crops] * allowed
+        given = teacher.sum(1)
+        for part, recipe, count in self._taught(target):
+            chosen = (target.parts[crops] == part)[:, None, None] & pixels & (given > _LEAST_ALLOWED)
+            guided += chosen * (recipe.weight / count)
+        return _Coarse(crops, pixels, allowed, teacher / given.clamp_min(1e-6)[:, None], guided)
+
+    def _distilled(self, free: Tensor, target: Target) -> Iterator[_Distilled]:
+        """What is learned from teachers where no coarse label is known."""
+        for part, recipe, count in self._taught(target):
+            if recipe.use == "distil":
+                assert target.soft is not None
+                crops = (target.parts == part).nonzero()[:, 0]
+                soft = target.soft[crops]
+                chosen = free[crops] & (soft.sum(1) > _LEAST_COVERED)
+                softened = soft if recipe.temperature == 1 else soft.pow(1 / recipe.temperature)
+                teacher = softened / softened.sum(1, keepdim=True).clamp_min(1e-6)
+                weights = chosen * (recipe.weight * recipe.temperature**2 / count)
+                yield _Distilled(crops, teacher, weights, recipe.temperature)
+
+    def _taught(self, target: Target) -> Iterator[tuple[int, SoftRecipe, int]]:
+        """The data sets of a batch that have a teacher: which, how, and the number of their pixels.
+
+        Losses are means over all of these; those that teach nothing count as 0.
+        """
+        if target.soft is None:
+            return
+        pixels = target.soft[0, 0].numel()
+        for part, recipe in enumerate(self._soft):
+            crops = int((target.parts == part).sum())
+            if recipe is not None and crops:
+                yield part, recipe, crops * pixels
+
+    def _of_head(self, logits: Tensor, pixels: _Pixels) -> Tensor:
         logits = F.interpolate(logits.float(), pixels.labels.shape[-2:], mode="bilinear", align_corners=True)
-        of_coarse = logits.permute(0, 2, 3, 1)[pixels.coarse]  # (M, classes)
-        loss = self._of_labels(logits, of_coarse, pixels)
-        return loss if target.soft is None else loss + self._of_soft(logits, of_coarse, pixels, target)
-
-    def _of_labels(self, logits: Tensor, of_coarse: Tensor, pixels: _Pixels) -> Tensor:
         losses = F.cross_entropy(
             logits,
-            pixels.labels.masked_fill(pixels.coarse, IGNORED),
+            pixels.labels.masked_fill(pixels.labels >= self._classes, IGNORED),
             weight=None if self._weights is None else self._weights[: self._classes],
             ignore_index=IGNORED,
             label_smoothing=self._recipe.label_smoothing,
             reduction="none",
         )  # (N, h, w)
-        if len(of_coarse):
-            within = of_coarse.masked_fill(~pixels.allowed, -torch.inf)
-            surprise = torch.logsumexp(of_coarse, 1) - torch.logsumexp(within, 1)
-            losses = losses.index_put((pixels.coarse,), surprise * pixels.weights[pixels.coarse])
+        soft = logits.new_zeros(())
+        if pixels.coarse is not None:
+            coarse = pixels.coarse
+            own = logits[coarse.crops]
+            within = own.masked_fill(~coarse.allowed, -torch.inf).logsumexp(1)  # (M, h, w)
+            surprise = (own.logsumexp(1) - within) * pixels.weights[coarse.crops] * coarse.pixels
+            losses = losses.index_add(0, coarse.crops, surprise)
+            if coarse.teacher is not None:
+                soft = soft + ((within - (coarse.teacher * own).sum(1)) * coarse.guided).sum()
+        for distilled in pixels.distilled:
+            own = logits[distilled.crops] / distilled.temperature
+            soft = soft + ((own.logsumexp(1) - (distilled.teacher * own).sum(1)) * distilled.weights).sum()
         chosen = pixels.known
         if self._recipe.kind == "ohem":
             with torch.no_grad():
                 chosen = self._hard(logits, pixels)
-        return (losses * chosen * pixels.part_weights).sum() / (pixels.weights * chosen).sum().clamp_min(1e-6)
-
-    def _of_soft(self, logits: Tensor, of_coarse: Tensor, pixels: _Pixels, target: Target) -> Tensor:
-        """The mean over all pixels of the crops that have soft labels; those that teach nothing count as 0."""
-        total = logits.sum() * 0
-        assert target.soft is not None
-        for part, recipe in enumerate(self._soft):
-            crops = target.parts == part
-            if recipe is None or not bool(crops.any()):
-                continue
-            count = int(crops.sum()) * pixels.labels[0].numel()
-            loss = _guiding(of_coarse, target.soft, pixels, crops)
-            if recipe.use == "distil":
-                free = crops[:, None, None] & ~pixels.coarse
-                loss = loss + _distilling(logits[crops], target.soft[crops], free[crops], recipe.temperature)
-            total = total + recipe.weight * loss / count
-        return total
+        hard = (losses * chosen * pixels.part_weights).sum() / (pixels.weights * chosen).sum().clamp_min(1e-6)
+        return hard + soft
 
     def _hard(self, logits: Tensor, pixels: _Pixels) -> Tensor:
         """Which pixels count: those whose true class is improbable, but never fewer than the recipe's share."""
-        probabilities = logits.softmax(1)
-        fine = pixels.known & ~pixels.coarse
-        probability = probabilities.gather(1, pixels.labels.where(fine, 0)[:, None])[:, 0]
-        probability[pixels.coarse] = (probabilities.permute(0, 2, 3, 1)[pixels.coarse] * pixels.allowed).sum(1)
+        probabilities, labels = logits.softmax(1), pixels.labels
+        probability = probabilities.gather(1, labels.where(labels < self._classes, 0)[:, None])[:, 0]
+        if pixels.coarse is not None:
+            of_any = (probabilities[pixels.coarse.crops] * pixels.coarse.allowed).sum(1)
+            probability[pixels.coarse.crops] = of_any.where(pixels.coarse.pixels, probability[pixels.coarse.crops])
         probability = probability.masked_fill(~pixels.known, 2.0)
         hard = probability <= self._recipe.ohem_threshold
-        labels = pixels.labels.numel()
-        kept = min(max(1, int(self._recipe.ohem_min_kept * labels)), labels)
+        kept = min(max(1, int(self._recipe.ohem_min_kept * labels.numel())), labels.numel())
         if int(hard.sum()) >= kept:
             return hard
         # the kept-th lowest probability; beyond 1 where fewer pixels are known, which then all count
         return pixels.known & (probability <= probability.flatten().kthvalue(kept).values)
-
-
-def _distilling(logits: Tensor, soft: Tensor, pixels: Tensor, temperature: float) -> Tensor:
-    """The summed cross entropy of the pixels that the teacher's classes cover.
-
-    Args:
-        logits: (N, classes, h, w).
-        soft: the teacher's probabilities, likewise.
-        pixels: bool (N, h, w), those that count.
-        temperature: T.
-    """
-    covered = soft.sum(1)
-    counts = pixels & (covered > _LEAST_COVERED)
-    teacher = soft if temperature == 1 else soft.pow(1 / temperature)
-    teacher = teacher / teacher.sum(1, keepdim=True).clamp_min(1e-6)
-    losses = -(teacher * F.log_softmax(logits / temperature, 1)).sum(1)
-    return temperature**2 * (losses * counts).sum()
-
-
-def _guiding(of_coarse: Tensor, soft: Tensor, pixels: _Pixels, crops: Tensor) -> Tensor:
-    """The summed cross entropy among the classes that coarse labels allow, where the teacher gives these something.
-
-    Args:
-        of_coarse: logits (M, classes) of the coarse pixels.
-        soft: the teacher's probabilities, (N, classes, h, w).
-        pixels: of the target.
-        crops: bool (N,), those that count.
-    """
-    counts = crops[:, None, None].expand_as(pixels.coarse)[pixels.coarse]  # (M,)
-    teacher = soft.permute(0, 2, 3, 1)[pixels.coarse] * pixels.allowed
-    given = teacher.sum(1)
-    counts = counts & (given > _LEAST_ALLOWED)
-    within = F.log_softmax(of_coarse.masked_fill(~pixels.allowed, -torch.inf), 1).masked_fill(~pixels.allowed, 0)
-    losses = -(teacher / given.clamp_min(1e-6)[:, None] * within).sum(1)
-    return (losses * counts).sum()
 
 
 def shrink_labels(labels: Tensor, divisor: int) -> Tensor:

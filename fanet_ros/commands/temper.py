@@ -1,0 +1,84 @@
+"""`fanet temper`: make confidence mean what it says, by scaling the logits once."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fanet_ros.commands.console import one_line_errors, progress_bars
+from fanet_ros.errors import SettingError, WeightsError
+from fanet_ros.output_files import check_can_write
+from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.resources import DEFAULT_WEIGHTS
+
+_SPECS = SegmentationParameters.specs()
+_LAST = "clslayer.conv_out.weight"  # without a bias, so dividing it divides the logits
+
+
+def temper(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.safetensors", help="The scaled weights.")],
+    dataset: Annotated[str, typer.Option(help="Name of a labelled data set (docs/datasets.md).")],
+    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data set lies.")] = None,
+    split: Annotated[str, typer.Option(help="Part of the data set, which the weights have not seen.")] = "val",
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; may be repeated.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
+    labels: Annotated[str, typer.Option(help=_SPECS["labels"].description)] = "",
+    input_size: Annotated[str, typer.Option(help=_SPECS["input_size"].description)] = "auto",
+    limit: Annotated[int, typer.Option(min=0, help="At most so many images, evenly spread; 0 for all.")] = 0,
+) -> None:
+    """Find the temperature at which confidence is right as often as it says, and put it into the weights.
+
+    Labels stay as they are. Measure before and after with `fanet evaluate --confidence`.
+    """
+    with one_line_errors():
+        from fanet_ros.datasets import open_dataset
+        from fanet_ros.datasets.options import read_option_words
+        from fanet_ros.evaluation.run import spread
+        from fanet_ros.evaluation.temperature import find_temperature
+        from fanet_ros.evaluation.truth import open_truth
+        from fanet_ros.segmenter import Segmenter
+        from fanet_ros.weights import load_weights, save_weights
+
+        _SPECS["input_size"].validate(input_size)
+        if output.suffix != ".safetensors":
+            raise SettingError(f"output: received {output}, expected the name of a .safetensors file")
+        check_can_write("output", output)
+        path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
+        loaded = load_weights(path, auxiliary=True)
+        samples = open_dataset(dataset, data, split, read_option_words(option or ()))
+        segmenter = Segmenter(path, labels=labels, precision="fp32", input_size=input_size, kept_sizes=4)
+        try:
+            samples, coarse = open_truth(samples, segmenter.label_set)
+            if coarse is not None:
+                raise SettingError(f"dataset: the classes of {dataset} are coarse for these weights: no label is exact")
+            with progress_bars() as count:
+                found = find_temperature(
+                    segmenter, samples, spread(len(samples), limit), partial(count, "looking at images")
+                )
+        finally:
+            segmenter.close()
+        scaled = {
+            name: tensor.float() / found.value if name == _LAST else tensor
+            for name, tensor in loaded.state_dict.items()
+        }
+        try:
+            save_weights(output, scaled)
+            card = path.with_suffix(".md")
+            if card.is_file() and card != output.with_suffix(".md"):
+                shutil.copyfile(card, output.with_suffix(".md"))
+        except OSError as error:
+            raise WeightsError(f"cannot write {output}: {error.strerror}") from None
+    Console().print(
+        f"temperature {found.value:.3f}: -log probability of the truth {found.surprise_before:.4f} before, "
+        f"{found.surprise:.4f} after, on {found.pixels} pixels of {dataset} {split}\nwritten: {output}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
