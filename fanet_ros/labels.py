@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -165,7 +166,8 @@ def _parse_mappings(mappings: Any, names: list[str], path: Path) -> dict[str, di
     """Check what can be checked without the other label sets."""
     if not isinstance(mappings, dict) or not all(isinstance(mapping, dict) for mapping in mappings.values()):
         raise LabelSetError(
-            f"label set {path}: received mappings {mappings!r}, expected {{LABEL_SET: {{CLASS: what it is there}}}}"
+            f"label set {path}: received mappings {reprlib.repr(mappings)}, expected "
+            "{LABEL_SET: {CLASS: what it is there}}"
         )
     for other, mapping in mappings.items():
         strangers = [str(name) for name in mapping if name not in names]

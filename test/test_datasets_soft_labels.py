@@ -1,3 +1,5 @@
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,17 @@ def test_they_lie_on_the_image_as_their_points_do(tmp_path: Path) -> None:
     assert not shifted[:, :, :15].any() and shifted[CAMVID.id_of("road"), 10, 30] == 255
 
 
+def zip_of(path: Path, content: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("p.npy", content)
+
+
+def header_of(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -59,12 +72,25 @@ def test_they_lie_on_the_image_as_their_points_do(tmp_path: Path) -> None:
         (lambda path: np.savez(path, p=np.zeros((19, 0, 2), np.uint8)), r"\(19, 0, 2\)"),
         (lambda path: np.savez(path, p=np.array([{}], object)), "cannot be read"),
         (lambda path: np.savez_compressed(path, p=np.zeros((19, 4000, 4000), np.uint8)), "at most"),
+        (lambda path: np.savez_compressed(path, p=np.zeros((19, 1, 40000), np.uint8)), "sides below 32767"),
+        (lambda path: zip_of(path, b"\x93NUMPY\x01\x00\x50\x00{'descr': '|u1', (((\n"), "cannot be read"),
+        (lambda path: zip_of(path, b"no array"), "expected"),
+        (lambda path: zip_of(path, header_of((19, 1 << 20, 1 << 20))), "cannot be read"),
     ],
 )
 def test_files_of_another_form_are_one_clear_error(tmp_path: Path, content: object, told: str) -> None:
     content(tmp_path / "x.npz")  # type: ignore[operator]
     with pytest.raises(DatasetError, match=told):
         soft_labels(tmp_path).read("x")
+
+
+def test_a_file_whose_header_promises_gigabytes_is_not_read(tmp_path: Path) -> None:
+    """A sparse file has them, at the cost of a few kB."""
+    with (tmp_path / "x.npy").open("wb") as file:
+        file.write(header_of((19, 32000, 16000)))
+        file.truncate(len(header_of((19, 32000, 16000))) + 19 * 32000 * 16000)
+    with pytest.raises(DatasetError, match="at most"):
+        soft_labels(tmp_path, "{name}.npy").read("x")
 
 
 def test_missing_files_are_told_before_anything_is_read(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_images_without_labels_are_ignored_everywhere(tmp_path: Path) -> None:
     trees.idd_lite(tmp_path)
     for file in tmp_path.rglob("*_label.png"):
         file.unlink()
+    (tmp_path / "leftImg8bit" / "train" / ".DS_Store").touch()
     data = open_dataset("idd_lite", tmp_path, "train", labelled=False)
     assert len(data) == 6
     sample = data.read(3)
@@ -60,6 +61,14 @@ def test_folds_keep_runs_of_images_in_one_folder_together(tmp_path: Path) -> Non
     fold = open_dataset("kitti_semantics", tmp_path, "trainval", {"fold": "2/3"})
     train = open_dataset("kitti_semantics", tmp_path, "trainval")
     assert list(fold.names) == list(train.names[20:40])
+
+
+def test_folds_keep_streets_whole_and_an_empty_one_says_why(tmp_path: Path) -> None:
+    options = {"streets": 4, "moments": 3, "width": 64, "height": 64}
+    street = open_dataset("street", None, "train", {**options, "fold": "2/2"})
+    assert {name.split("_")[0] for name in street.names} == {"1001", "1003"}
+    with pytest.raises(DatasetError, match="fold: 5/9 of street's split train is empty: the split has 4 videos"):
+        open_dataset("street", None, "train", {**options, "fold": "5/9"})
 
 
 @pytest.mark.parametrize("fold", ["0/3", "4/3", "1/0", "half", "but 1/3"])

@@ -66,7 +66,7 @@ def test_coarse_classes_take_any_of_theirs_and_count_what_became_of_them(camvid:
     every |= {"pedestrian": ["person", "rider"], "bicyclist": ["rider", "bicycle"], "car": "car", "sky": "sky"}
     camvid.label_set = coarse_set(camvid, every)
     truth, coarse = open_truth(camvid, CITYSCAPES)
-    assert truth is camvid and coarse is not None
+    assert truth.label_set is camvid.label_set and coarse is not None
     ids = {name: CITYSCAPES.id_of(name) for name in CITYSCAPES.names}
 
     def answer(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -86,6 +86,15 @@ def test_coarse_classes_take_any_of_theirs_and_count_what_became_of_them(camvid:
     row = coarse.found[CAMVID.id_of("pedestrian")]
     assert row[ids["rider"]] == row.sum() > 0
     assert coarse.found[CAMVID.id_of("sky"), ids["car"]] > 0
+
+
+def test_classes_that_are_nothing_in_the_network_are_ignored_among_coarse_ones_too(camvid: Dataset) -> None:
+    every: dict[str, object] = dict.fromkeys(CAMVID.names, ["building", "vegetation"])
+    camvid.label_set = coarse_set(camvid, every | {"sky": None})
+    truth, coarse = open_truth(camvid, CITYSCAPES)
+    assert coarse is not None and not (truth.read(0).labels == CAMVID.id_of("sky")).any()
+    done = evaluate(Fixed(truth, lambda labels: np.full_like(labels, 2)), truth, coarse=coarse)
+    assert done.scores.pixel_accuracy == 1 and done.scores.shares[CAMVID.id_of("sky")] == 0
 
 
 def test_label_sets_without_a_mapping_are_told_apart(camvid: Dataset, tmp_path: Path) -> None:

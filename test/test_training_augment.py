@@ -18,7 +18,9 @@ def recipe(**settings: object) -> AugmentationRecipe:
 
 def batch_of(images: np.ndarray, labels: np.ndarray, affines: np.ndarray) -> Batch:
     tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in (images, labels, affines))
-    return Batch(*tensors, torch.zeros(len(images), dtype=torch.int64))
+    height, width = images.shape[1:3]
+    inside = torch.tensor([[0, 0, width - 1, height - 1]] * len(images), dtype=torch.float32)
+    return Batch(*tensors, torch.zeros(len(images), dtype=torch.int64), inside)
 
 
 def same(count: int = 2) -> np.ndarray:
@@ -109,6 +111,28 @@ def test_what_is_erased_is_ignored() -> None:
     assert (erased.float().mean((1, 2)) > 0.005).all() and (erased.float().mean((1, 2)) < 0.2).all()
     assert (crops.images.permute(0, 2, 3, 1)[erased] == 0).all()
     assert torch.equal(crops.labels[~erased], batch.labels[~erased])
+
+
+def test_what_lies_beyond_the_image_or_is_erased_is_not_visible() -> None:
+    setting = recipe(scale=[0.4, 0.6], rotation_deg=20, flip=0.5)
+    placer = Placer(setting, seed=0)
+    size = placer.window_size
+    windows, affines, inside = [], [], []
+    for slot in range(6):
+        window, affine = placer.place(Size(60, 40), 0, slot)
+        image = np.zeros((size.height, size.width), np.uint8)
+        image[max(0, -window.top) : 40 - window.top, max(0, -window.left) : 60 - window.left] = 200
+        windows.append(image)
+        affines.append(affine)
+        inside.append([-window.left, -window.top, 59 - window.left, 39 - window.top])
+    shown = np.stack(windows)
+    batch = batch_of(shown[..., None].repeat(3, 3), np.where(shown, 1, IGNORED).astype(np.uint8), np.stack(affines))
+    crops = Augmentation(setting)(batch._replace(inside=torch.tensor(inside, dtype=torch.float32)))
+    assert 0.1 < crops.visible.float().mean() < 0.9
+    differs = (crops.visible == 1) != (crops.labels == 1)
+    assert differs.float().mean() < 0.005  # at the border they may round otherwise
+    erased = Augmentation(recipe(erase=1.0))(random_batch(same(8)))
+    assert torch.equal(erased.visible == 1, erased.labels != IGNORED)
 
 
 def clip_of(batch: Batch) -> Batch:

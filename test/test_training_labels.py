@@ -119,10 +119,12 @@ def test_soft_labels_alone_teach(tmp_path: Path) -> None:
     part = {"dataset": "folder", "hard": False, "soft": {"from": "teacher", "labels": "cityscapes19"}}
     for file in (folder / "labels/train").iterdir():
         file.rename(tmp_path / file.name)
+    (folder / "labels.yaml").rename(tmp_path / "labels.yaml")
     paths = {"folder": folder, "teacher": tmp_path / "teacher"}
     train(tmp_path / "run", {"train": part}, paths)
     for index in range(6):
         (tmp_path / f"{index}.png").rename(folder / f"labels/train/{index}.png")
+    (tmp_path / "labels.yaml").rename(folder / "labels.yaml")
     found = iou(tmp_path / "run/final.safetensors", folder)
     assert min(found["sky"], found["road"], found["tree"]) > 0.7
 
@@ -132,7 +134,7 @@ def test_drivable_or_not_improves_the_road_of_another_camera(tmp_path: Path, sta
     other = write_folder(tmp_path / "exact", EXACT, None, dark=True)
     folder = write_folder(tmp_path / "data", DRIVABLE, MAPPING, dark=True)
     weights = started / "run/final.safetensors"
-    guided = {"dataset": "folder", "soft": {"from": "weights", "use": "guide"}}
+    guided = {"dataset": "folder", "soft": {"from": "weights"}}  # as in config/train/drivable.yaml
     train(tmp_path / "run", {"train": guided}, {"folder": folder}, weights, iterations=50)
     before, after = iou(weights, other), iou(tmp_path / "run/final.safetensors", other)
     assert after["road"] > before["road"] + 0.1
@@ -161,6 +163,11 @@ def test_a_mixture_resumes_exactly(tmp_path: Path, started: Path) -> None:
     task = run.Task(parse_recipe(content, "recipe"), paths, tmp_path / "parts", weights=weights, workers=0)
     asked = iter([False] * 2 + [True])
     assert not run.start(task, ALONE, lambda _: None).train(lambda: next(asked)).finished
+    labels = (coarse / "labels.yaml").read_text()
+    save_label_set(LabelSet("mine", ("not drivable", "drivable"), ((0, 0, 0),) * 2, {}), coarse / "labels.yaml")
+    with pytest.raises(DatasetError, match="not those with which the training"):  # other meanings are other data
+        run.resume(tmp_path / "parts", {}, 1, ALONE, lambda _: None)
+    (coarse / "labels.yaml").write_text(labels)
     assert run.resume(tmp_path / "parts", {}, 1, ALONE, lambda _: None).train(lambda: False).finished
     whole, parts = (load_state(tmp_path / name) for name in ("whole", "parts"))
     for kind in ("network", "guide"):
@@ -172,13 +179,16 @@ def test_what_a_recipe_lacks_is_told_before_anything_is_read(tmp_path: Path, sta
     paths = {"folder": started / "data"}
     weights = started / "run/final.safetensors"
     with pytest.raises(SettingError, match="needs what teaches: give --weights"):
-        train(tmp_path / "a", {"train": {"dataset": "folder", "soft": {"from": "weights", "use": "guide"}}}, paths)
+        train(tmp_path / "a", {"train": {"dataset": "folder", "soft": {"from": "weights"}}}, paths)
+    with pytest.raises(SettingError, match="guides nothing: none of its labels is coarse"):
+        guiding = {"train": {"dataset": "folder", "soft": {"from": "weights", "use": "guide"}}}
+        train(tmp_path / "a", guiding, paths, weights)
     with pytest.raises(DatasetError, match="none was given; give --data teacher=FOLDER"):
         train(tmp_path / "b", {"train": {"dataset": "folder", "soft": {"from": "teacher"}}}, paths)
     with pytest.raises(DatasetError, match="6 of 6 samples have no soft labels"):
         soft = {"train": {"dataset": "folder", "soft": {"from": "teacher"}}}
         train(tmp_path / "c", soft, {**paths, "teacher": tmp_path})
-    with pytest.raises(SettingError, match="there is only soft"):
+    with pytest.raises(SettingError, match="it needs soft"):
         train(tmp_path / "d", {"train": {"dataset": "folder", "hard": False}}, paths)
     narrow = {"train": {"dataset": "folder", "rename": dict.fromkeys(CAMVID.names, "road")}}
     with pytest.raises(DatasetError, match="no label of the training may be sky, building, .* would unlearn it"):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from fanet_ros.datasets import IGNORED
 from fanet_ros.network import AuxiliaryLogits
 from fanet_ros.training.losses import SegmentationLoss, Target, log_class_weights, shrink_labels
-from fanet_ros.training.recipe import LossRecipe, TrainingPart
+from fanet_ros.training.recipe import LossRecipe, MixedPart, TrainingPart
 
 
 def labels_and_logits(classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,7 +101,8 @@ MEMBERS = torch.tensor([[True, False, True, False, False]])
 
 def with_parts(*parts: dict[str, object], weights: torch.Tensor | None = None, **settings: object) -> SegmentationLoss:
     """Return the loss of data sets with coarse labels of classes 0 and 2."""
-    recipes = [TrainingPart.model_validate({"dataset": "folder", **part}) for part in parts]
+    main, *mixed = ({"dataset": "folder", **part} for part in parts)
+    recipes = [TrainingPart.model_validate(main), *(MixedPart.model_validate(part) for part in mixed)]
     return SegmentationLoss(LossRecipe.model_validate(settings), 5, weights, MEMBERS, recipes)
 
 
@@ -137,7 +138,7 @@ def test_fine_and_coarse_labels_are_one_weighted_mean() -> None:
 def test_a_data_set_may_weigh_less() -> None:
     labels, logits = labels_and_logits()
     parts = torch.tensor([0, 1])
-    loss = with_parts({}, {"loss_weight": 0.25})
+    loss = with_parts({}, {"loss_weight": 0.25, "share": 0.5})
     both = [loss(logits[i : i + 1], Target(labels[i : i + 1], torch.zeros(1, dtype=torch.int64))) for i in (0, 1)]
     torch.testing.assert_close(loss(logits, Target(labels, parts)), (both[0] + 0.25 * both[1]) / 2)
 
@@ -184,3 +185,31 @@ def test_a_guide_teaches_nothing_where_labels_are_fine_or_it_has_no_opinion() ->
     labels[:] = GROUP
     soft[:, [0, 2]] = 0.01
     torch.testing.assert_close(guided(logits, target), alone(logits, target._replace(soft=None)))
+
+
+def test_weights_that_a_training_starts_from_have_no_say_where_a_label_is_exact() -> None:
+    labels = torch.full((1, 2, 2), 3, dtype=torch.uint8)
+    labels[0, 1] = IGNORED
+    soft = torch.tensor([0.0, 0.98, 0.02, 0, 0])[None, :, None, None].expand(1, 5, 2, 2)
+    logits = torch.zeros(1, 5, 2, 2, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    loss = with_parts({"soft": {"from": "weights"}})
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(logits, Target(labels, first_part(labels), soft)).backward()
+        optimizer.step()
+    found = logits.softmax(1)[0].detach()
+    assert found[3, 0].min() > 0.95 and found[1, 1].min() > 0.9
+
+
+def test_a_crop_learns_as_much_from_a_teacher_whatever_lies_beside_it() -> None:
+    """And so on however many processes: the mean of their gradients is that of all crops together."""
+    _, logits = labels_and_logits()
+    labels = torch.full((2, 12, 16), IGNORED, dtype=torch.uint8)
+    soft = torch.rand(2, 5, 12, 16, generator=torch.Generator().manual_seed(3)).softmax(1)
+    loss = with_parts({}, {"share": 0.5, "soft": {"from": "teacher"}})
+    together = loss(logits, Target(labels, torch.tensor([1, 1]), soft))
+    alone = [loss(logits[i : i + 1], Target(labels[i : i + 1], torch.tensor([1]), soft[i : i + 1])) for i in range(2)]
+    torch.testing.assert_close(together, (alone[0] + alone[1]) / 2)
+    beside = loss(logits, Target(labels, torch.tensor([1, 0]), soft))
+    torch.testing.assert_close(beside, alone[0] / 2)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from fanet_ros.benchmark.results import write_whole
 from fanet_ros.commands.console import errors, one_line_errors, progress_bars
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.output_files import check_can_write
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def check(
 
         if json_file is not None:
             check_can_write("json", json_file)
+        if soft is None and soft_labels:
+            raise SettingError("soft-labels: has no meaning without --soft, the folder of the soft labels")
         options = read_option_words(option or ())
         if dataset == "street":
             raise SettingError("data set street is rendered when it is read; there are no files to check")
@@ -69,11 +71,11 @@ def check(
             given = None if soft is None else _soft_labels(soft, soft_file, soft_labels)
             reports = check_dataset(layout, path, split or None, options, progress, given)
         console = Console()
-        mappings = _mappings(reports[0].label_set)
+        mappings, wrong = _mappings(reports[0].label_set)
         for report in reports:
             if not report.unlisted:
                 console.print(_table(name, report, mappings))
-            for line in _lines(report):
+            for line in [*_lines(report), *(f"mapping that cannot be used: {text}" for text in wrong)]:
                 console.print(line, highlight=False, soft_wrap=True, markup=False)
         if json_file is not None:
             _write_json(json_file, name, path, reports)
@@ -81,7 +83,7 @@ def check(
     empty = [] if split else [one for one in layout.splits(path.expanduser()) if one not in seen]
     if empty:
         console.print(f"there is nothing of split {', '.join(empty)}", highlight=False, soft_wrap=True, markup=False)
-    faulty = [report.split for report in reports if report.faulty]
+    faulty = [report.split for report in reports if report.faulty or wrong]
     if faulty:
         errors.print(f"something is wrong with {name}'s {', '.join(faulty)}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
@@ -100,17 +102,19 @@ def _soft_labels(folder: Path, pattern: str, labels: str) -> SoftLabels:
     return SoftLabels(folder, pattern, find_meaning(own, own))
 
 
-def _mappings(label_set: LabelSet) -> dict[str, Meaning]:
-    """What the classes are in each shipped label set that they have a mapping to.
-
-    Raises:
-        DatasetError: a mapping is wrong; says what.
-    """
+def _mappings(label_set: LabelSet) -> tuple[dict[str, Meaning], list[str]]:
+    """What the classes are in each shipped label set that they have a mapping to, and what is wrong with others."""
     from fanet_ros.datasets.meanings import find_meaning
     from fanet_ros.labels import load_label_set, shipped_label_sets
 
-    others = [load_label_set(name) for name in label_set.mappings if name in shipped_label_sets()]
-    return {other.name: find_meaning(label_set, other) for other in others}
+    meanings, wrong = {}, []
+    for name in label_set.mappings:
+        if name in shipped_label_sets():
+            try:
+                meanings[name] = find_meaning(label_set, load_label_set(name))
+            except DatasetError as error:
+                wrong.append(str(error))
+    return meanings, wrong
 
 
 def _table(name: str, report: SplitReport, mappings: Mapping[str, Meaning]) -> Table:

@@ -153,6 +153,10 @@ def evaluate(
         samples, coarse = open_truth(open_dataset(plan.dataset, data, plan.split, plan.options), network)
         if coarse is not None and plan.temporal_frames:
             raise SettingError(f"temporal: the classes of {plan.dataset} are coarse for these weights; leave it out")
+        if confidence and coarse is not None:
+            raise SettingError(
+                f"confidence: that is of single classes, but those of {plan.dataset} are coarse; leave it out"
+            )
         if confidence and (plan.temporal_frames or not plan.looks.single):
             raise SettingError("confidence: the node's is of one look at an image; leave out scales, windows, temporal")
         plan = plan.fitted(samples.label_set)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fanet_ros.commands.console import one_line_errors, progress_bars
 from fanet_ros.errors import SettingError, WeightsError
+from fanet_ros.model_card import read_card
 from fanet_ros.output_files import check_can_write
 from fanet_ros.parameters import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
@@ -70,9 +71,8 @@ def temper(
         }
         try:
             save_weights(output, scaled)
-            card = path.with_suffix(".md")
-            if card.is_file() and card != output.with_suffix(".md"):
-                shutil.copyfile(card, output.with_suffix(".md"))
+            if path.parent.absolute() != output.parent.absolute() or path.stem != output.stem:
+                _copy_card(path, output)
         except OSError as error:
             raise WeightsError(f"cannot write {output}: {error.strerror}") from None
     Console().print(
@@ -82,3 +82,16 @@ def temper(
         soft_wrap=True,
         markup=False,
     )
+
+
+def _copy_card(weights: Path, output: Path) -> None:
+    """Copy what belongs to weights: the card, and the label set that it names if that is a file beside it."""
+    card = weights.with_suffix(".md")
+    if not card.is_file():
+        return
+    shutil.copyfile(card, output.with_suffix(".md"))
+    named = read_card(weights).label_set
+    if named is not None and Path(named).is_file() and Path(named).parent.samefile(weights.parent):
+        copy = output.parent / Path(named).name
+        if not copy.exists():
+            shutil.copyfile(named, copy)

@@ -133,6 +133,11 @@ class Dataset(ABC):
         sample = self.read(index)
         return Sample(cut(sample.image, window, 0), cut(sample.labels, window, IGNORED), sample.name)
 
+    def place(self, index: int) -> str:
+        """Return where a sample was taken: its video, or its folder. What shares it must not be divided by a split."""
+        video, name = self.frame(index).video, self.names[index]
+        return video if video != name else name.rpartition("/")[0]
+
     # What follows is for data sets whose samples are frames of videos. For all others, each sample is a video of one.
 
     def frame(self, index: int) -> Frame:

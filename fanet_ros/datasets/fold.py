@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 
 from fanet_ros.datasets.base import Dataset
 from fanet_ros.datasets.options import Option
@@ -30,23 +29,25 @@ def open_fold(dataset: Dataset, fold: str) -> Dataset:
     if match is None or not 1 <= int(match[2]) <= int(match[3]):
         raise DatasetError(f"option fold: received {fold!r}, expected K/N or 'not K/N' with 1 <= K <= N, such as 1/10")
     wanted, parts = int(match[2]) - 1, int(match[3])
-    inside = [place % parts == wanted for place in _groups(dataset)]
-    return DatasetView(dataset, [index for index, one in enumerate(inside) if one != bool(match[1])])
+    groups = _groups(dataset)
+    indices = [index for index, group in enumerate(groups) if (group % parts == wanted) != bool(match[1])]
+    if not indices:
+        raise DatasetError(
+            f"option fold: {fold} of {dataset.name}'s split {dataset.split} is empty: the split has {len(set(groups))} "
+            "videos, folders or runs of images, which stay whole; take fewer parts"
+        )
+    return DatasetView(dataset, indices)
 
 
 def _groups(dataset: Dataset) -> list[int]:
     """Number what belongs together, for each sample."""
+    loose = 0
     names = []
-    counts: dict[str, int] = {}
-    for index, name in enumerate(dataset.names):
-        video = dataset.frame(index).video
-        folder = str(PurePosixPath(name).parent)
-        if video != name:
-            names.append(video)
-        elif folder != ".":
-            names.append(folder)
-        else:
-            counts[folder] = counts.get(folder, 0) + 1
-            names.append(f"run {(counts[folder] - 1) // _RUN}")
+    for index in range(len(dataset)):
+        place = dataset.place(index)
+        if not place:
+            place = f"run {loose // _RUN}"
+            loose += 1
+        names.append(place)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return [numbers[name] for name in names]

@@ -15,6 +15,7 @@ from fanet_ros.errors import DatasetError
 from fanet_ros.labels import LabelSet, load_label_set
 
 IMAGES, LABELS, LABEL_SET_FILE = "images", "labels", "labels.yaml"
+NO_LABELS = "none"  # the label set of images without labels
 WHOLE = "all"  # the split of a folder without splits
 
 
@@ -74,6 +75,8 @@ def _refuse_twins(files: Sequence[Path]) -> None:
 
 
 def _label_set(path: Path, given: str) -> LabelSet:
+    if given == NO_LABELS:
+        return LabelSet(NO_LABELS, (), (), {})
     if given:
         return load_label_set(given)
     own = path / LABEL_SET_FILE

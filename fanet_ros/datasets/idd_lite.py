@@ -13,14 +13,15 @@ from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.labels import load_label_set
 from fanet_ros.sources.images import natural_key
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val")  # the images of test come without labels
 IMAGES, LABELS = "leftImg8bit", "gtFine"
 _IMAGE_END, _LABEL_END = "_image.jpg", "_label.png"
 
 
 def _recognises(path: Path) -> bool:
-    drives = (drive for split in SPLITS for drive in sorted((path / IMAGES / split).glob("*"))[:1])
-    return any(any(drive.glob(f"*{_IMAGE_END}")) for drive in drives)
+    drives = (drive for split in SPLITS for drive in (path / IMAGES / split).glob("*") if drive.is_dir())
+    first = next(drives, None)
+    return first is not None and any(first.glob(f"*{_IMAGE_END}"))
 
 
 def _splits(path: Path) -> Sequence[str]:

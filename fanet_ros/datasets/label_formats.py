@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED
 from fanet_ros.datasets.decoding import image_size, read_grey, read_rgb
+from fanet_ros.datasets.tiff import tiff_size
 
 Color = tuple[int, int, int]
 
@@ -112,7 +113,7 @@ class Unlabelled(LabelFormat):
     """No labels at all: the path is the image's, whose every pixel is IGNORED."""
 
     def raw(self, path: Path) -> NDArray[np.uint8]:  # noqa: D102 (documented by LabelFormat)
-        size = image_size(path)
+        size = tiff_size(path) or image_size(path)
         return np.empty((size.height, size.width, 0), np.uint8)
 
     def ids(self, raw: NDArray[Any]) -> NDArray[np.uint8]:  # noqa: D102 (documented by LabelFormat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,13 @@ class Meaning:
     def reachable(self) -> frozenset[int]:
         """The network's ids that some class may be."""
         return frozenset(index for ids in self.may_be for index in ids)
+
+    def truth_table(self) -> NDArray[np.uint8]:
+        """Return the data set's ids as they are scored, uint8 (256,): IGNORED for what is nothing in the network."""
+        table = np.full(_IDS, IGNORED, np.uint8)
+        for own, ids in enumerate(self.may_be):
+            table[own] = own if ids else IGNORED
+        return table
 
     def merging_table(self) -> NDArray[np.uint8]:
         """Return the table by which predictions are compared with coarse labels.
@@ -92,18 +100,19 @@ def _ids(name: str, wanted: Any, own: LabelSet, network: LabelSet) -> tuple[int,
     named = wanted["not"] if everything_but else wanted
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, Sequence) or not all(isinstance(entry, str) for entry in names):
-        raise DatasetError(f"{where}: received {wanted!r}, expected {_FORMS}")
+        raise DatasetError(f"{where}: received {reprlib.repr(wanted)}, expected {_FORMS}")
     for entry in names:
         if entry not in network.names:
             raise DatasetError(
-                f"{where}: '{entry}' is none of '{network.name}' ({', '.join(network.names)}); say in the recipe what "
-                f"it is, rename: {{{name}: ...}}, or in the data set's label set, mappings: {{{network.name}: "
-                f"{{{name}: ...}}}}, with {_FORMS}"
+                f"{where}: '{entry}' is none of '{network.name}' ({', '.join(network.names)}); say what it is in the "
+                f"label set, mappings: {{{network.name}: {{{name}: ...}}}}, or in a recipe, rename: {{{name}: ...}}, "
+                f"with {_FORMS}"
             )
     chosen = [index for index, entry in enumerate(network.names) if (entry in names) != everything_but]
     if not chosen:
         raise DatasetError(
-            f"{where}: received {wanted!r}, which leaves no class of '{network.name}' that it may be; expected {_FORMS}"
+            f"{where}: received {reprlib.repr(wanted)}, which leaves no class of '{network.name}' that it may be; "
+            f"expected {_FORMS}"
         )
     return tuple(chosen)
 

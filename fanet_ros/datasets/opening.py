@@ -90,6 +90,8 @@ def _open_files(
     layout: Layout, path: str | Path | None, split: str, values: Mapping[str, Any], labelled: bool
 ) -> Dataset:
     name, root = layout.name, dataset_folder(layout, path)
+    if not labelled and layout is folder.LAYOUT:
+        values = {**values, "labels": folder.NO_LABELS}
     found = find_split(layout, root, split, values)
     if not labelled:
         pairs = [pair._replace(labels=pair.image) for pair in found.pairs]
@@ -203,7 +205,9 @@ def _looks_like(layout: Layout, folder: Path) -> bool:
 
 def _lacking(name: str, split: str, pairs: Sequence[Pair], missing: Sequence[Path]) -> str:
     labels = {pair.labels for pair in pairs}
-    kind = "images have no labels" if all(file in labels for file in missing) else "images or their labels are missing"
+    images = {pair.image for pair in pairs}
+    only_labels = all(file in labels and file not in images for file in missing)
+    kind = "images have no labels" if only_labels else "images or their labels are missing"
     gone = set(missing)
     count = sum(pair.image in gone or pair.labels in gone for pair in pairs)
     return f"{count} of {len(pairs)} {kind} in {name}'s split {split}, for example {missing[0]}{_unpack(name)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fanet_ros.settings import Size
 
 NAME = "{name}"  # stands for the sample's name in the pattern of the files
 _CHANNELS_AT_ONCE = 4  # of cv2.warpAffine
+_LONGEST = 32767  # side that OpenCV can warp
 _LARGEST = 1 << 28  # bytes of one array: an archive of a few kB may unfold to gigabytes
 
 
@@ -48,6 +48,11 @@ class SoftLabels:
                 "probability cannot be told; say in soft.rename which one each is"
             )
         self._folder, self._pattern, self._meaning = folder, pattern, meaning
+
+    @property
+    def may_be(self) -> tuple[tuple[int, ...], ...]:
+        """The network's class that each class of the arrays is, if any."""
+        return self._meaning.may_be
 
     @property
     def reachable(self) -> frozenset[int]:
@@ -124,8 +129,14 @@ class SoftLabels:
             values = np.load(path, mmap_mode="r") if path.suffix == ".npy" else _load_npz(path)
         except FileNotFoundError:
             raise DatasetError(f"soft labels {path} are missing") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # a damaged file raises whatever its bytes lead the parsers into
             raise DatasetError(f"soft labels {path} cannot be read: {error}; make them again") from None
+        fits = isinstance(values, np.ndarray) and values.nbytes <= _LARGEST and max(values.shape, default=0) < _LONGEST
+        if not fits:
+            raise DatasetError(
+                f"soft labels {path} are {getattr(values, 'shape', 'no array')}, expected at most {_LARGEST} bytes and "
+                f"sides below {_LONGEST}"
+            )
         if values.dtype != np.uint8 or values.ndim != 3 or values.shape[0] != classes or not values.size:
             raise DatasetError(
                 f"soft labels {path} are {values.dtype} {values.shape}, expected uint8 ({classes}, height, width): a "

@@ -105,6 +105,9 @@ class StreetDataset(Dataset):
                 return
         self._rendered = np.load(path, mmap_mode="r")
 
+    def place(self, index: int) -> str:  # noqa: D102 (documented by Dataset)
+        return self.names[index].partition("_")[0]  # its seed
+
     def size(self, index: int) -> Size:  # noqa: D102 (documented by Dataset)
         return self._size
 

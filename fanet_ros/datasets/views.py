@@ -1,4 +1,4 @@
-"""Data sets seen in another way: a part of their samples, or in the classes of another label set."""
+"""Data sets seen in another way: a part of their samples, or with other ids."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.base import IGNORED, ClassMotion, Dataset, Frame, Sample, Window
-from fanet_ros.datasets.meanings import Meaning
-from fanet_ros.errors import DatasetError
+from fanet_ros.datasets.base import ClassMotion, Dataset, Frame, Sample, Window
+from fanet_ros.labels import LabelSet
 from fanet_ros.settings import Size
 
 
@@ -56,33 +55,26 @@ class DatasetView(Dataset):
     def read_frame(self, frame: Frame) -> NDArray[np.uint8]:  # noqa: D102
         return self._dataset.read_frame(frame)
 
+    def place(self, index: int) -> str:  # noqa: D102
+        return self._dataset.place(self._indices[index])
+
     def motions(self, index: int) -> Sequence[ClassMotion]:  # noqa: D102
         return self._dataset.motions(self._indices[index])
 
 
-class TranslatedDataset(DatasetView):
-    """A data set in the classes of another label set; several of its own may be one there."""
+class RelabelledDataset(DatasetView):
+    """A data set with other ids."""
 
-    def __init__(self, dataset: Dataset, meaning: Meaning) -> None:
+    def __init__(self, dataset: Dataset, table: NDArray[np.uint8], label_set: LabelSet) -> None:
         """Take a data set.
 
         Args:
-            dataset: to translate.
-            meaning: of its classes, each one of the other label set's or none.
-
-        Raises:
-            DatasetError: a class may be several of the other's.
+            dataset: to look at.
+            table: uint8 (256,), its id -> the new one, or IGNORED.
+            label_set: of the new ids.
         """
         super().__init__(dataset)
-        if meaning.coarse:
-            raise DatasetError(
-                f"the classes of '{meaning.own.name}' are coarse labels for '{meaning.network.name}'; they cannot be "
-                "translated into its classes"
-            )
-        self.label_set = meaning.network
-        self._table = np.full(256, IGNORED, np.uint8)
-        for own, ids in enumerate(meaning.may_be):
-            self._table[own] = ids[0] if ids else IGNORED
+        self.label_set, self._table = label_set, table
 
     def read(self, index: int) -> Sample:  # noqa: D102
         sample = super().read(index)

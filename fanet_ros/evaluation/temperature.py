@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,10 @@ from fanet_ros.frame import FrameResizer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 
+_log = logging.getLogger(__name__)
+
 _PIXELS_AN_IMAGE = 4000
+_MOST_LOGITS = 50_000_000  # 200 MB
 _TEMPERATURES = np.geomspace(0.2, 5, 401)  # steps of 0.8 %
 
 
@@ -57,12 +61,15 @@ def find_temperature(
         DatasetError: no pixel's truth is known, or an image cannot be read.
         BackendError: the network cannot be built for an image's size.
     """
+    if not len(indices):
+        raise DatasetError(f"split '{dataset.split}' of data set '{dataset.name}' holds no image")
     draw = np.random.default_rng(0)
     logits, truths = [], []
     resizer, classes = FrameResizer(), len(segmenter.label_set)
+    count = max(1, min(_PIXELS_AN_IMAGE, _MOST_LOGITS // (classes * len(indices))))
     for done, sample in enumerate(read_ahead(dataset, indices), 1):
         known = np.flatnonzero(sample.labels.ravel() < classes)
-        chosen = draw.choice(known, min(len(known), _PIXELS_AN_IMAGE), replace=False)
+        chosen = draw.choice(known, min(len(known), count), replace=False)
         height, width = sample.labels.shape
         image = resizer.to_network_input(sample.image, "rgb8", segmenter.input_size_for(Size(width, height)))
         logits.append(_at(torch.from_numpy(segmenter.logits(image)), chosen, Size(width, height)))
@@ -73,6 +80,10 @@ def find_temperature(
         raise DatasetError(f"no pixel of split '{dataset.split}' of data set '{dataset.name}' has a known truth")
     surprises = [float(F.cross_entropy(all_logits / value, truth)) for value in _TEMPERATURES]
     best = int(np.argmin(surprises))
+    if best in (0, len(_TEMPERATURES) - 1):
+        _log.warning(
+            "the best temperature may lie beyond %.2f: do the classes of weights and data fit?", _TEMPERATURES[best]
+        )
     before = float(F.cross_entropy(all_logits, truth))
     return Temperature(float(_TEMPERATURES[best]), before, surprises[best], len(truth))
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets import Dataset
+from fanet_ros.datasets.label_formats import value_table
 from fanet_ros.datasets.meanings import Meaning, find_meaning
-from fanet_ros.datasets.views import TranslatedDataset
+from fanet_ros.datasets.views import RelabelledDataset
 from fanet_ros.errors import DatasetError, LabelSetError
 from fanet_ros.labels import LabelSet
 
@@ -42,8 +43,8 @@ class CoarseTruth:
 def open_truth(samples: Dataset, network: LabelSet) -> tuple[Dataset, CoarseTruth | None]:
     """Return a data set as a network can be scored on it.
 
-    Equal classes: as it is. Each of its classes one of the network's: translated into these. Otherwise as it is, with
-    what merges the network's predictions into its classes.
+    Equal classes: as it is. Each of its classes one of the network's: translated into these. Otherwise in its own, with
+    what merges the network's predictions into them. Classes that are nothing in the network are ignored.
 
     Raises:
         LabelSetError: there is no mapping between the label sets.
@@ -55,10 +56,18 @@ def open_truth(samples: Dataset, network: LabelSet) -> tuple[Dataset, CoarseTrut
         meaning = find_meaning(data, network)
     except DatasetError as error:
         raise LabelSetError(
-            f"the weights' label set '{network.name}' is not the data's '{data.name}' ({len(network)} classes against "
-            f"{len(data)}); evaluate weights that were trained with the classes of '{data.name}', or say what its "
-            f"classes are: {error}"
+            f"the weights' label set '{network.name}' is not the data's '{data.name}' ({_difference(network, data)}); "
+            f"evaluate weights that were trained with the classes of '{data.name}', or say what these are: {error}"
         ) from None
     if meaning.coarse:
-        return samples, CoarseTruth(meaning)
-    return TranslatedDataset(samples, meaning), None
+        return RelabelledDataset(samples, meaning.truth_table(), data), CoarseTruth(meaning)
+    exact = value_table({own: ids[0] for own, ids in enumerate(meaning.may_be) if ids})
+    return RelabelledDataset(samples, exact, network), None
+
+
+def _difference(network: LabelSet, data: LabelSet) -> str:
+    if len(network) != len(data):
+        return f"{len(network)} classes against {len(data)}"
+    pairs = enumerate(zip(network.names, data.names, strict=True))
+    index, (ours, theirs) = next((index, pair) for index, pair in pairs if pair[0] != pair[1])
+    return f"class {index} is '{ours}' against '{theirs}'"

@@ -25,7 +25,7 @@ class Crops(NamedTuple):
     Attributes:
         images: float32 (N, 3, H, W), RGB in 0..255, as frames are before normalisation.
         labels: uint8 (N, H, W).
-        visible: uint8 (N, H, W), 0 where a rectangle was erased, else 1.
+        visible: uint8 (N, H, W), 0 beyond the image and where a rectangle was erased, else 1.
         past: the same crops of the frames before, images float32 (N, T - 1, 3, H, W); None for single images.
     """
 
@@ -59,7 +59,7 @@ class Augmentation:
         # warping fills with zeros, so zero has to be IGNORED
         inverted = (IGNORED - batch.labels)[:, None].float()  # (N, 1, h, w)
         inverted = warp_affine(inverted, batch.affines, self._size, mode="nearest")
-        visible = torch.ones_like(inverted)
+        visible = _inside(batch, self._size)[:, None].float()
         if self._erase is not None:
             images = self._erase(images)
             earlier = [self._erase(frame, params=self._erase._params) for frame in earlier]
@@ -72,6 +72,16 @@ class Augmentation:
     def _warp(self, windows: Tensor, affines: Tensor) -> Tensor:
         images = windows.permute(0, 3, 1, 2).float() / 255  # (N, 3, h, w)
         return warp_affine(images, affines, self._size)  # (N, 3, H, W)
+
+
+def _inside(batch: Batch, size: tuple[int, int]) -> Tensor:
+    """Which pixels of the crops lie within their images, bool (N, H, W)."""
+    affines = batch.affines
+    y, x = torch.meshgrid(*(torch.arange(side, device=affines.device) for side in size), indexing="ij")
+    crop = torch.stack([x, y]).flatten(1) - affines[:, :, 2:]  # (N, 2, H * W)
+    window = torch.linalg.inv(affines[:, :, :2]) @ crop
+    first, last = batch.inside[:, :2, None] - 0.5, batch.inside[:, 2:, None] + 0.5
+    return ((window >= first) & (window <= last)).all(1).unflatten(1, size)
 
 
 def _for_another_frame(operation: K.IntensityAugmentationBase2D) -> dict[str, Tensor]:

@@ -46,6 +46,7 @@ class Batch(NamedTuple):
         labels: uint8 (N, h, w), numbers of the training's label space, or IGNORED.
         affines: float32 (N, 2, 3), pixels of a window -> pixels of its crop, in all frames of a clip.
         parts: int64 (N,), which data set each sample is of, 0 for the main one.
+        inside: float32 (N, 4), where in the window the image lies: left, top, right, bottom; its outermost pixels.
         soft: uint8 (N, classes, h', w'), probabilities times 255 at the loss's resolution of the crop, 0 where nothing
             is known; None where no data set has files of them.
         past: the same windows of the frames before; None where single images are learned from.
@@ -55,17 +56,17 @@ class Batch(NamedTuple):
     labels: Tensor
     affines: Tensor
     parts: Tensor
+    inside: Tensor
     soft: Tensor | None = None
     past: Past | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; copies from pinned memory go on meanwhile."""
         past = self.past and Past(*(tensor.to(device, non_blocking=True) for tensor in self.past))
-        images, labels, affines, parts = (
-            tensor.to(device, non_blocking=True) for tensor in (self.images, self.labels, self.affines, self.parts)
-        )
+        always = (self.images, self.labels, self.affines, self.parts, self.inside)
+        images, labels, affines, parts, inside = (tensor.to(device, non_blocking=True) for tensor in always)
         soft = None if self.soft is None else self.soft.to(device, non_blocking=True)
-        return Batch(images, labels, affines, parts, soft, past)
+        return Batch(images, labels, affines, parts, inside, soft, past)
 
 
 class Part(NamedTuple):
@@ -131,7 +132,7 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
 
     def _read(self, iteration: int) -> Batch:
         choices = self._plan.step(iteration)[self._rank :: self._ranks]
-        images, labels, affines, earlier, known = [], [], [], [], []
+        images, labels, affines, inside, earlier, known = [], [], [], [], [], []
         soft: list[NDArray[np.uint8]] = []
         for choice in choices:
             part, clips = self._parts[choice.part], self._clips[choice.part]
@@ -142,6 +143,8 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
             images.append(frames[-1])
             labels.append(part.ids[clip.labels])
             affines.append(placement.affine)
+            left, top = placement.window.left, placement.window.top
+            inside.append([-left, -top, size.width - 1 - left, size.height - 1 - top])
             if self._any_soft:
                 soft.append(self._soft(part, clip.name, size, placement))
             lacking = self._settings.frames - len(frames)
@@ -152,7 +155,10 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
             past = Past(torch.from_numpy(np.array(earlier)), torch.tensor(known))
         windows, truths, warps = (torch.from_numpy(np.stack(arrays)) for arrays in (images, labels, affines))
         parts = torch.tensor([choice.part for choice in choices])
-        return Batch(windows, truths, warps, parts, torch.from_numpy(np.stack(soft)) if soft else None, past)
+        rectangles = torch.tensor(inside, dtype=torch.float32)
+        return Batch(
+            windows, truths, warps, parts, rectangles, torch.from_numpy(np.stack(soft)) if soft else None, past
+        )
 
     def _soft(self, part: Part, name: str, size: Size, placement: Placement) -> NDArray[np.uint8]:
         """The soft labels of a crop, uint8 (classes, h, w); zeros for a data set that has none."""

@@ -95,10 +95,11 @@ class Learner:
         """Learn from a batch; return its loss, a scalar on the device."""
         torch.manual_seed(step_seed(self._recipe.run.seed, self.iteration, self._processes.rank))
         device = self._processes.device
-        crops = self._augmentation(batch.to(device))
+        batch = batch.to(device)
+        crops = self._augmentation(batch)
         with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self._model(crops.images, *(crops.past or ()))
-        loss = self._loss(logits, Target(crops.labels, batch.parts.to(device), self._soft(batch, crops)))
+        loss = self._loss(logits, Target(crops.labels, batch.parts, self._soft(batch, crops)))
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         if self._recipe.optimizer.clip_norm:
@@ -118,10 +119,10 @@ class Learner:
     def _soft(self, batch: Batch, crops: Crops) -> Tensor | None:
         """The soft labels of crops, float32 (N, classes, h, w) at the loss's resolution: from files and the guide."""
         device, visible = crops.images.device, shrink_labels(crops.visible, self._recipe.loss.resolution)[:, None]
-        soft = None if batch.soft is None else batch.soft.to(device).float() / 255 * visible
+        soft = None if batch.soft is None else batch.soft.float() / 255 * visible
         if self._guide is None:
             return soft
-        chosen = self._guided[batch.parts.to(device)]
+        chosen = self._guided[batch.parts]
         if soft is None:
             classes = self._network.config.classes
             soft = torch.zeros(len(chosen), classes, *visible.shape[-2:], device=device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fanet_ros.datasets import IGNORED
 from fanet_ros.network import AuxiliaryLogits
-from fanet_ros.training.recipe import LossRecipe, SoftRecipe, TrainingPart
+from fanet_ros.training.recipe import LossRecipe, MixedPart, SoftRecipe, TrainingPart
 
 _LOG_OFFSET = 1.05
 _LEAST_COVERED = 0.5  # share of a pixel that soft labels must give to the network's classes to count
@@ -97,8 +97,8 @@ class SegmentationLoss:
 
     Soft labels: cross entropy between the probabilities of a teacher and the network's, both softened by the
     temperature T and the loss multiplied by T^2 (Hinton et al., arXiv 1503.02531, section 2). Where a coarse label is
-    known, both are restricted to the classes that it allows: the label says what a pixel may be, the teacher which of
-    these it is. Without such a guide, classes within a coarse label collapse into one.
+    known, both are restricted to the classes that it allows, with T = 1: the label says what a pixel may be, the
+    teacher which of these it is. Without such a guide, classes within a coarse label collapse into one.
     """
 
     def __init__(
@@ -125,6 +125,8 @@ class SegmentationLoss:
             self._allowed = torch.ones(IGNORED + 1, classes, dtype=torch.bool, device=members.device)
             self._allowed[classes : classes + len(members)] = members
         self._soft = [part.soft for part in parts]
+        mixed = [part.share if isinstance(part, MixedPart) else 0.0 for part in parts[1:]]
+        self._shares = [1 - sum(mixed), *mixed]
         self._part_weights = [part.loss_weight for part in parts] or [1.0]
 
     def __call__(self, logits: AuxiliaryLogits | Tensor, target: Target) -> Tensor:
@@ -153,7 +155,8 @@ class SegmentationLoss:
         part_weights = torch.tensor(self._part_weights, device=labels.device)[target.parts][:, None, None]
         is_coarse = known & (labels >= self._classes)
         coarse = self._coarse(labels, is_coarse, target) if bool(is_coarse.any()) else None
-        return _Pixels(labels, known, weights, part_weights, coarse, tuple(self._distilled(~is_coarse, target)))
+        distilled = tuple(self._distilled(known, is_coarse, target))
+        return _Pixels(labels, known, weights, part_weights, coarse, distilled)
 
     def _coarse(self, labels: Tensor, is_coarse: Tensor, target: Target) -> _Coarse:
         assert self._allowed is not None, "labels beyond the classes need to be told what they may be"
@@ -170,31 +173,35 @@ class SegmentationLoss:
             guided += chosen * (recipe.weight / count)
         return _Coarse(crops, pixels, allowed, teacher / given.clamp_min(1e-6)[:, None], guided)
 
-    def _distilled(self, free: Tensor, target: Target) -> Iterator[_Distilled]:
-        """What is learned from teachers where no coarse label is known."""
+    def _distilled(self, known: Tensor, is_coarse: Tensor, target: Target) -> Iterator[_Distilled]:
+        """What is learned from teachers where no coarse label is known.
+
+        The weights that a training starts from are to be improved: where an exact label is known, they have no say.
+        """
         for part, recipe, count in self._taught(target):
             if recipe.use == "distil":
                 assert target.soft is not None
                 crops = (target.parts == part).nonzero()[:, 0]
                 soft = target.soft[crops]
+                free = ~known if recipe.from_weights else ~is_coarse
                 chosen = free[crops] & (soft.sum(1) > _LEAST_COVERED)
                 softened = soft if recipe.temperature == 1 else soft.pow(1 / recipe.temperature)
                 teacher = softened / softened.sum(1, keepdim=True).clamp_min(1e-6)
                 weights = chosen * (recipe.weight * recipe.temperature**2 / count)
                 yield _Distilled(crops, teacher, weights, recipe.temperature)
 
-    def _taught(self, target: Target) -> Iterator[tuple[int, SoftRecipe, int]]:
-        """The data sets of a batch that have a teacher: which, how, and the number of their pixels.
+    def _taught(self, target: Target) -> Iterator[tuple[int, SoftRecipe, float]]:
+        """The data sets of a batch that have a teacher: which, how, and how many pixels a batch has of them on average.
 
-        Losses are means over all of these; those that teach nothing count as 0.
+        Losses are means over that many; pixels that teach nothing count as 0. The average, not this batch's number: so
+        a crop counts the same however many there are beside it, and on however many processes they lie.
         """
         if target.soft is None:
             return
-        pixels = target.soft[0, 0].numel()
+        pixels = len(target.parts) * target.soft[0, 0].numel()
         for part, recipe in enumerate(self._soft):
-            crops = int((target.parts == part).sum())
-            if recipe is not None and crops:
-                yield part, recipe, crops * pixels
+            if recipe is not None and bool((target.parts == part).any()):
+                yield part, recipe, self._shares[part] * pixels
 
     def _of_head(self, logits: Tensor, pixels: _Pixels) -> Tensor:
         logits = F.interpolate(logits.float(), pixels.labels.shape[-2:], mode="bilinear", align_corners=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fanet_ros.datasets import Dataset, open_dataset
 from fanet_ros.datasets.clips import ClipDataset
-from fanet_ros.datasets.meanings import LabelSpace, find_meaning
+from fanet_ros.datasets.meanings import LabelSpace, Meaning, find_meaning
 from fanet_ros.datasets.resized import ResizedDataset
 from fanet_ros.datasets.soft_labels import SoftLabels
 from fanet_ros.errors import DatasetError, SettingError
@@ -54,7 +54,9 @@ class Material:
         parts = (*self.parts, *self.validation)
         samples = [hashlib.sha256("\n".join(part.dataset.names).encode()).hexdigest()[:16] for part in parts]
         coarse = self.space.members().astype(int).tolist()
-        return json.dumps({"classes": self.label_set.names, "coarse": coarse, "samples": samples})
+        meanings = [(part.ids.tolist(), part.meaning.may_be, part.soft and part.soft.may_be) for part in parts]
+        digest = hashlib.sha256(json.dumps([coarse, meanings]).encode()).hexdigest()[:16]
+        return json.dumps({"classes": self.label_set.names, "meanings": digest, "samples": samples})
 
 
 def open_material(recipe: Recipe, paths: Mapping[str, Path], progress: Callable[[str], None]) -> Material:
@@ -72,11 +74,22 @@ def open_material(recipe: Recipe, paths: Mapping[str, Path], progress: Callable[
     data = recipe.data
     opened = [_open_resized(part, paths, progress) for part in data.learned]
     label_set = load_label_set(recipe.network.labels) if recipe.network.labels else opened[0].label_set
+    if not len(label_set):
+        raise SettingError(f"network.labels: give the label set of the network, as {data.train.source} has no labels")
     space = LabelSpace(len(label_set))
 
     def with_meaning(part: DataPart, dataset: Dataset) -> Part:
-        meaning = find_meaning(dataset.label_set, label_set, part.rename)
-        soft = _open_soft(part, dataset, label_set, paths) if isinstance(part, TrainingPart) else None
+        own, soft = dataset.label_set, None
+        if isinstance(part, TrainingPart) and not part.hard:
+            meaning = Meaning(own, label_set, ((),) * len(own))
+        else:
+            meaning = find_meaning(own, label_set, part.rename)
+        if isinstance(part, TrainingPart) and part.soft is not None:
+            if part.soft.use == "guide" and not meaning.coarse:
+                raise SettingError(
+                    f"soft: {{use: guide}} of {part.source} guides nothing: none of its labels is coarse"
+                )
+            soft = _open_soft(part, dataset, label_set, paths)
         return Part(dataset, meaning, space.table(meaning), part.step, soft)
 
     parts = tuple(map(with_meaning, data.learned, opened))

@@ -26,12 +26,24 @@ def _checked_input_size(text: str) -> str:
     return text if text == "camera" else _checked_size(text)
 
 
+def _absolute_label_set(text: str) -> str:
+    """A training may be resumed from elsewhere."""
+    return str(Path(text).expanduser().absolute()) if text.endswith((".yaml", ".yml")) else text
+
+
+def _absolute_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: _absolute_label_set(value) if key == "labels" else value for key, value in options.items()}
+
+
 def _check_scale(scale: tuple[float, float]) -> None:
     if not 0.05 <= scale[0] <= scale[1] <= 20:
         raise ValueError(f"scale is {list(scale)}, expected 0.05 <= from <= to <= 20")
 
 
+_SOFT_FILE = "{name}.npz"
+
 SizeText = Annotated[str, AfterValidator(_checked_size)]
+LabelSetText = Annotated[str, AfterValidator(_absolute_label_set)]
 InputSizeText = Annotated[str, AfterValidator(_checked_input_size)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -43,7 +55,7 @@ class _Part(BaseModel):
 class NetworkRecipe(_Part):
     """The network and what it starts from."""
 
-    labels: str = Field(
+    labels: LabelSetText = Field(
         "", description="Label set of the network, shipped or a YAML file; left out: that of data.train."
     )
     backbone: Literal["resnet18", "resnet34", "resnet50"] = Field("resnet18", description="The encoder.")
@@ -70,9 +82,13 @@ class DataPart(_Part):
 
     dataset: str = Field(description="Name of the data set (docs/datasets.md).")
     split: str = Field("train", description="Split of the data set.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the data set.")
+    options: Annotated[dict[str, Any], AfterValidator(_absolute_options)] = Field(
+        default_factory=dict, description="Options of the data set."
+    )
     name: str = Field(
-        "", description="By which --data NAME=FOLDER gives its folder; left out: the data set's. For two of a kind."
+        "",
+        pattern=r"^([A-Za-z_][\w.-]*)?$",
+        description="By which --data NAME=FOLDER gives its folder; left out: the data set's. For two of a kind.",
     )
     rename: dict[str, Any] = Field(
         default_factory=dict,
@@ -95,8 +111,8 @@ class SoftRecipe(_Part):
         description="By which --data NAME=FOLDER gives their folder; weights: what the training starts from, "
         "given by --weights, makes them on the way.",
     )
-    file: str = Field("{name}.npz", description="Name of a sample's file in the folder; {name} is the sample's.")
-    labels: str = Field("", description="Label set of the soft labels; left out: the network's.")
+    file: str = Field(_SOFT_FILE, description="Name of a sample's file in the folder; {name} is the sample's.")
+    labels: LabelSetText = Field("", description="Label set of the soft labels; left out: the network's.")
     rename: dict[str, Any] = Field(
         default_factory=dict,
         description="Class name of the soft labels -> class of the network, several may add up; null leaves it out.",
@@ -104,15 +120,17 @@ class SoftRecipe(_Part):
     use: Literal["distil", "guide"] = Field(
         "distil",
         description="distil: learn all of it, within coarse labels what they allow; guide: only the latter, to tell "
-        "the classes within coarse labels apart.",
+        "the classes within coarse labels apart. Where a label is exact, from: weights has no say.",
     )
     weight: float = Field(1.0, gt=0, description="Of this loss, beside that of the labels.")
-    temperature: float = Field(1.0, gt=0, le=20, description="T of the distillation; above 1 softens both sides.")
+    temperature: float = Field(1.0, gt=0, le=20, description="T; above 1 softens both sides. Within coarse labels 1.")
 
     @model_validator(mode="after")
     def _check_source(self) -> SoftRecipe:
-        if self.from_weights and (self.labels or self.rename):
-            raise ValueError("labels and rename have no meaning with from: weights, whose classes are the network's")
+        if self.from_weights and (self.labels or self.rename or self.file != _SOFT_FILE):
+            raise ValueError("file, labels and rename have no meaning with from: weights")
+        if self.use == "guide" and self.temperature != 1:
+            raise ValueError("temperature has no meaning with use: guide; leave it out")
         return self
 
     @property
@@ -139,7 +157,7 @@ class TrainingPart(DataPart):
         if self.scale is not None:
             _check_scale(self.scale)
         if not self.hard and (self.soft is None or self.soft.use != "distil"):
-            raise ValueError("without labels (hard: false) there is only soft: {from: NAME} to learn from; add it")
+            raise ValueError("without labels (hard: false) it needs soft: {from: NAME, use: distil} to learn from")
         return self
 
 

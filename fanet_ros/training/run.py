@@ -12,6 +12,8 @@ import torch
 import yaml
 
 from fanet_ros.errors import DatasetError, SettingError, TrainingError
+from fanet_ros.labels import LabelSet
+from fanet_ros.model_card import read_card, resolve_label_set
 from fanet_ros.training.checkpoint import load_state
 from fanet_ros.training.learner import Learner
 from fanet_ros.training.material import find_class_weights, open_material
@@ -118,13 +120,13 @@ def _prepare(
             f"the data are not those with which the training in {task.output} began: other images, or other classes; "
             "give the same data (--data), or start anew (--weights goes on from the weights alone)"
         )
+    if state is None:
+        _check_guide(recipe, task.weights, material.label_set)
     class_weights = (
         state["class_weights"]
         if state is not None
         else processes.first(lambda: find_class_weights(recipe, material, progress))
     )
-    if state is None:
-        _check_guide(recipe, task.weights, len(material.label_set))
     torch.manual_seed(recipe.run.seed)
     network = start_network(
         recipe.network,
@@ -144,7 +146,7 @@ def _prepare(
     return trainer
 
 
-def _check_guide(recipe: Recipe, weights: Path | None, classes: int) -> None:
+def _check_guide(recipe: Recipe, weights: Path | None, label_set: LabelSet) -> None:
     """Check that there are weights to teach by, where the recipe asks for that.
 
     Raises:
@@ -154,10 +156,11 @@ def _check_guide(recipe: Recipe, weights: Path | None, classes: int) -> None:
         return
     if weights is None:
         raise SettingError("soft: {from: weights} needs what teaches: give --weights with a trained FANet")
-    known = load_weights(weights).config.classes
-    if known != classes:
+    known = resolve_label_set("", read_card(weights), load_weights(weights).config.classes)
+    if known.names != label_set.names:
         raise SettingError(
-            f"soft: {{from: weights}} needs weights of the network's {classes} classes, but {weights} has {known}"
+            f"soft: {{from: weights}} needs weights of the network's classes, '{label_set.name}', but {weights} has "
+            f"those of '{known.name}'"
         )
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from fanet_ros.datasets import Dataset, Window
 from fanet_ros.datasets.clips import ClipDataset
-from fanet_ros.datasets.label_formats import identity_table
 from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.frame import FrameResizer, fit_input_size
 from fanet_ros.graph import FrameToLogits
@@ -62,7 +61,7 @@ class Validator:
         self.name = f"{recipe.source}-{part.dataset.split}"
         # coarse labels are scored as they are: predictions are merged into them
         self._merged = part.meaning.merging_table() if part.meaning.coarse else None
-        self._truth = identity_table(len(part.dataset.label_set)) if part.meaning.coarse else part.ids
+        self._truth = part.meaning.truth_table() if part.meaning.coarse else part.ids
         self._scored = part.dataset.label_set if part.meaning.coarse else label_set
 
     def run(self, network: FANet, precision: torch.dtype, pictures: int, progress: Callable[[str], None]) -> Validation:
