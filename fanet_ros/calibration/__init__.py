@@ -1,0 +1,1 @@
+"""`fanet calibrate`: int8, and what each precision costs."""

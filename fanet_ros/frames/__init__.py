@@ -1,0 +1,1 @@
+"""Frames: what a camera image is before the network sees it."""

@@ -1,0 +1,1 @@
+"""Which frames run together, at which size, and what becomes of improbable labels."""

@@ -1,0 +1,1 @@
+"""What attention keeps of a camera's earlier frames."""
