@@ -20,7 +20,7 @@ setup: ## prepare the environment and nothing else
 demo: ## segment 100 frames of the street camera; FRAMES=N VIDEO=path RATE=hz ARGS=...
 	@export FANET_DEMO_STARTED=$$(date +%s.%N); \
 	  [ -e "$$VIDEO" ] || [ ! -e "$$CALLER/$$VIDEO" ] || VIDEO=$${VIDEO:+$$CALLER/$$VIDEO}; \
-	  scripts/in_env python -m fanet_ros.ros.demo --frames "$$FRAMES" \
+	  scripts/in_env python -m fanet_ros.ros.demo.run --frames "$$FRAMES" \
 	    $${VIDEO:+--video "$$VIDEO"} $${RATE:+--rate "$$RATE"} $(ARGS)
 
 test: lint ## lint, check types and run all tests; ARGS=... for pytest

@@ -15,7 +15,7 @@ def text_of(tag: str) -> str:
 
 
 class BuildKernels(build_ext):
-    """Builds the kernels under the name by which fanet_ros/kernels.py finds them: they are no module of Python."""
+    """Builds the kernels under the name by which labelling/kernels.py finds them: they are no module of Python."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -72,5 +72,5 @@ setup(
         "train": ["kornia>=0.7", "matplotlib>=3.5", "pillow>=9", "pydantic>=2", "scipy>=1.8", "tensorboard>=2.12"]
         + ["torch>=2.3", "torchmetrics>=1.0"],
     },
-    entry_points={"console_scripts": ["fanet = fanet_ros.cli:main"]},
+    entry_points={"console_scripts": ["fanet = fanet_ros.commands.cli:main"]},
 )

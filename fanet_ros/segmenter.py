@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
-from fanet_ros.batching import BatchReport, FrameRequest, group_runs, measure_batches
-from fanet_ros.confidence_threshold import ConfidenceThreshold
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, FrameError, InferenceError, SettingError
-from fanet_ros.frame import check_frame, fit_input_size
-from fanet_ros.labels import LabelSet
-from fanet_ros.model_card import read_card, resolve_label_set
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.frames.frame import check_frame, fit_input_size
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.model.model_card import read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.scaled_size import scaled_size
+from fanet_ros.scheduling.batching import BatchReport, group_runs, measure_batches
+from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
+from fanet_ros.scheduling.scaled_size import scaled_size
 from fanet_ros.settings import Size, check_input_size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 __all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMemory"]
 
@@ -245,7 +246,7 @@ class Segmenter:
     def input_size_for(self, frame_size: Size, scale: float = 1.0) -> Size:
         """Return the size at which the network looks at a frame of the given size.
 
-        At another scale than 1 both sides are multiples of 32 (fanet_ros.scaled_size).
+        At another scale than 1 both sides are multiples of 32 (fanet_ros.scheduling.scaled_size).
         """
         return scaled_size(fit_input_size(self._input_size, self._recommended, frame_size), scale)
 

@@ -21,9 +21,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters import CameraParameters
+from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.ros.transport import shipped_dds_environment
-from fanet_ros.sources.street_scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
+from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 # Parameters of the camera node that are arguments as well; fanet_ros/parameters.py describes them.
 CAMERA_PARAMETERS = ("source", "rate_hz", "width", "height", "frame_id", "loop", "seed")

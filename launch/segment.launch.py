@@ -18,8 +18,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from fanet_ros.errors import SettingError
-from fanet_ros.ground.parameters import DrivableAreaParameters
-from fanet_ros.parameters import ParameterSpec, SegmentationParameters
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.parameters.specs import ParameterSpec
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import shipped_dds_environment
 

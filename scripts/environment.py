@@ -88,7 +88,7 @@ def build_workspace() -> None:
             link.unlink()
     _write_env_file()
     check = "from fanet_ros.msg import SegmentationStats; from vision_msgs.msg import LabelInfo\n"
-    check += "from fanet_ros.kernels import library; library()"
+    check += "from fanet_ros.labelling.kernels import library; library()"
     shell = f"source {shlex.quote(str(WORKSPACE / 'env.sh'))}; cd /; exec python -c {shlex.quote(check)}"
     if subprocess.run(["bash", "-c", shell], check=False).returncode:
         raise SetupError("messages and kernels were built but cannot be loaded: the message is above")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from random_network import random_network
 
-from fanet_ros.weights import save_weights
+from fanet_ros.model.weights import save_weights
 
 CLASSES = 11
 WIDTH, HEIGHT = 64, 48

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from fanet_ros.network import FANet, FANetConfig
+from fanet_ros.model.network import FANet, FANetConfig
 
 
 def random_network(backbone: str, classes: int = 5, auxiliary: bool = False, seed: int = 0) -> FANet:

@@ -1,4 +1,4 @@
-"""FANet once more, written apart from fanet_ros/network.py: plain functions of a state dict that follow the equations.
+"""FANet once more, written apart from model/network.py: plain functions of a state dict that follow the equations.
 
 Slow on purpose: attention is (Q K^T) V with its n x n matrix, as in the definition, and resizing is written as matrix
 products. What both implementations agree on is unlikely to be a slip of either.

@@ -32,6 +32,7 @@ from std_msgs.msg import Header
 TIMEOUT_S = 60.0  # generous: a busy machine is no failure
 _RNG = np.random.default_rng(7)
 ROOT = Path(__file__).resolve().parent.parent
+NODES = {"segmentation_node": "segmentation.node", "camera_node": "camera.node", "drivable_area_node": "ground.node"}
 KEEP_ALL = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
@@ -44,7 +45,7 @@ class NodeProcess:
     """One of our nodes as a process, with its output at hand."""
 
     def __init__(self, module: str, *arguments: str, **parameters: object) -> None:
-        command = [sys.executable, "-m", f"fanet_ros.ros.{module}", "--ros-args", *arguments]
+        command = [sys.executable, "-m", f"fanet_ros.ros.{NODES[module]}", "--ros-args", *arguments]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         self.process = subprocess.Popen(

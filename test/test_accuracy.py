@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fanet_ros.accuracy import compare
-from fanet_ros.calibration_frames import open_frames
+from fanet_ros.calibration.accuracy import compare
+from fanet_ros.calibration.calibration_frames import open_frames
 from fanet_ros.errors import SourceError
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fanet_ros import artefacts
-from fanet_ros.artefacts import ArtefactKey, cache_folder, find, find_shipped, obtain, store, weights_digest
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.cache import ArtefactKey, cache_folder, find, find_shipped, obtain, store, weights_digest
 from fanet_ros.errors import BackendError, WeightsError
 from fanet_ros.settings import Size
 
@@ -158,7 +158,7 @@ def test_what_is_built_for_this_process_alone_goes_with_it(tmp_path: Path, cache
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     script = (
-        "from test_artefacts import KEY; from fanet_ros.artefacts import store\n"
+        "from test_artefacts import KEY; from fanet_ros.artefacts.cache import store\n"
         "print(store(KEY, lambda folder: (folder / 'model.bin').write_text('x') and None))"
     )
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from fanet_ros import backends
-from fanet_ros.artefacts import GRAPH_VERSION, weights_digest
+from fanet_ros.artefacts.cache import GRAPH_VERSION, weights_digest
+from fanet_ros.artefacts.gate import GateResult, write_gate_results
 from fanet_ros.backends import create_backend
-from fanet_ros.backends.openvino_backend import OpenvinoBackend
+from fanet_ros.backends.openvino.backend import OpenvinoBackend
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.backends.torch_backend import TorchBackend
 from fanet_ros.errors import BackendError, SettingError
-from fanet_ros.gate import GateResult, write_gate_results
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
 
@@ -124,7 +124,7 @@ def test_unknown_values_name_the_known_ones(wrong: dict[str, str]) -> None:
 
 def test_choosing_imports_no_framework() -> None:
     code = (
-        "import sys, fanet_ros.segmenter, fanet_ros.cli\n"
+        "import sys, fanet_ros.segmenter, fanet_ros.commands.cli\n"
         "print(sorted({'torch', 'rclpy', 'openvino', 'matplotlib', 'nncf', 'onnx'} & set(sys.modules)))"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fanet_ros.bags.images import ENCODINGS, UnusableImageError, frame_of
-from fanet_ros.bags.messages import COMPRESSED_IMAGE, IMAGE
-from fanet_ros.frame import CHANNELS
+from fanet_ros.frames.frame import CHANNELS
+from fanet_ros.recorded.images import ENCODINGS, UnusableImageError, frame_of
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE
 
 RNG = np.random.default_rng(0)
 

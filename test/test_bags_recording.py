@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from bag_writing import drive, write_bag, write_split_bag
 
-from fanet_ros.bags.recording import find_recording, is_recording
 from fanet_ros.errors import SourceError
+from fanet_ros.recorded.recording import find_recording, is_recording
 
 METADATA = """
 rosbag2_bagfile_information:

@@ -1,4 +1,4 @@
-"""Recordings in, recordings with masks out: fanet_ros/bags/segment.py and the modules it ties together."""
+"""Recordings in, recordings with masks out: fanet_ros/recorded/segment.py and the modules it ties together."""
 
 import hashlib
 import json
@@ -34,10 +34,10 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
-from fanet_ros.bags.messages import LABEL_INFO
-from fanet_ros.bags.output import OutputFile
 from fanet_ros.errors import InferenceError, SettingError, SourceError
-from fanet_ros.segment_files import FileSegmentation, segment_path
+from fanet_ros.recorded.messages import LABEL_INFO
+from fanet_ros.recorded.output import OutputFile
+from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
 from fanet_ros.segmenter import Segmenter
 
 MASK, OVERLAY, LABELS = "/segmentation/mask", "/segmentation/overlay/compressed", "/segmentation/label_info"
@@ -468,7 +468,7 @@ def test_an_interruption_before_the_first_file_is_finished_leaves_nothing(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fanet_ros.segment_files import FileSegmentation, segment_path
+from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
 from fanet_ros.segmenter import Segmenter
 
 segmenter = Segmenter(input_size="96x64", kept_sizes=2)

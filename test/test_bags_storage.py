@@ -1,4 +1,4 @@
-"""Reading files of recordings: fanet_ros/bags/storage.py, mcap_file.py, db3_file.py and survey.py."""
+"""Reading files of recordings: fanet_ros/recorded/storage.py, mcap_file.py, db3_file.py and survey.py."""
 
 import hashlib
 import shutil
@@ -25,10 +25,10 @@ from mcap.writer import CompressionType, IndexType
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.rosbag2.metadata import parse_qos
 
-from fanet_ros.bags.recording import find_recording
-from fanet_ros.bags.storage import Message, StorageFile, open_storage
-from fanet_ros.bags.survey import Survey, survey
 from fanet_ros.errors import SourceError
+from fanet_ros.recorded.recording import find_recording
+from fanet_ros.recorded.storage import Message, StorageFile, open_storage
+from fanet_ros.recorded.survey import Survey, survey
 
 STORAGES = [StoragePlugin.MCAP, StoragePlugin.SQLITE3]
 

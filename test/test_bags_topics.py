@@ -1,8 +1,8 @@
 import pytest
 
-from fanet_ros.bags.messages import COMPRESSED_IMAGE, IMAGE
-from fanet_ros.bags.topics import ImageTopic, camera_names, choose_topics, encoding_of_format
 from fanet_ros.errors import SourceError
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE
+from fanet_ros.recorded.topics import ImageTopic, camera_names, choose_topics, encoding_of_format
 
 
 def raw(name: str, encoding: str | None = "rgb8", messages: int = 3) -> ImageTopic:

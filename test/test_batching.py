@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from fanet_ros import batching
 from fanet_ros.backends.base import BackendRequest, HostBackend
-from fanet_ros.batching import BatchReport, BatchTiming, FrameRequest, group_runs, measure_batches
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError
 from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.scheduling import batching
+from fanet_ros.scheduling.batching import BatchReport, BatchTiming, group_runs, measure_batches
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 LARGE, SMALL = Size(128, 96), Size(64, 64)
 SIZES = {1.0: LARGE, 0.5: SMALL}

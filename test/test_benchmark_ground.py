@@ -26,10 +26,10 @@ from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
 from fanet_ros.ground.semantic_cloud import SemanticCloud
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
-from fanet_ros.sources.street_camera import StreetCamera
+from fanet_ros.sources.street.camera import StreetCamera
 
 PLAN = replace(make_plan([DEFAULT_WEIGHTS], levels=["ground"], quick=True), rounds=2, turn_s=0.01)
 

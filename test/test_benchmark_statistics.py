@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fanet_ros.benchmark.statistics import Spread, Turns, quantile, ratio
+from fanet_ros.reports.statistics import Spread, Turns, quantile, ratio
 
 
 def turns_of(*turns: list[float]) -> Turns:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fanet_ros.birds_eye import Plan, draw_grid, draw_scan, navigation_sheet
+from fanet_ros.reports.birds_eye import Plan, draw_grid, draw_scan, navigation_sheet
 
 PLAN = Plan(0.0, 20.0, -10.0, 10.0, height=200)  # ten pixels a metre
 

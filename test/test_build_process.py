@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fanet_ros import build_process
-from fanet_ros.build_process import run_builder
+from fanet_ros.artefacts import build_process
+from fanet_ros.artefacts.build_process import run_builder
 from fanet_ros.errors import BackendError, WeightsError
 
 
@@ -67,7 +67,7 @@ def test_giving_up_ends_the_other_process(tmp_path: Path) -> None:
 def test_the_build_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
     notes, half = tmp_path / "notes.txt", tmp_path / "half.bin"
     code = (
-        "import sys; from pathlib import Path; from fanet_ros.build_process import run_builder\n"
+        "import sys; from pathlib import Path; from fanet_ros.artefacts.build_process import run_builder\n"
         "arguments = {'behaviour': 'forever', 'notes': sys.argv[2]}\n"
         "run_builder('builders', Path(sys.argv[1]), arguments, 'a test', lambda _: None)"
     )

@@ -10,15 +10,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fanet_ros import artefacts
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.gate import choose_precision, read_gate_results, shipped_gate_file
 from fanet_ros.backends import create_backend
-from fanet_ros.backends.openvino_backend import OpenvinoBackend, find_int8, model_key, shipped_int8_folder
-from fanet_ros.backends.tensorrt_quantise import find_quantised
-from fanet_ros.calibrate import Calibration, Task, calibrate, quantise_int8, ship
-from fanet_ros.calibration_frames import open_frames
+from fanet_ros.backends.openvino.backend import OpenvinoBackend, find_int8, model_key, shipped_int8_folder
+from fanet_ros.backends.tensorrt.quantise import find_quantised
+from fanet_ros.calibration.calibrate import Calibration, Task, calibrate, quantise_int8, ship
+from fanet_ros.calibration.calibration_frames import open_frames
 from fanet_ros.commands.calibrate import calibrate as calibrate_command
 from fanet_ros.errors import SettingError, SourceError
-from fanet_ros.gate import choose_precision, read_gate_results, shipped_gate_file
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.sources import open_source

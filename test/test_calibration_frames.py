@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fanet_ros.calibration_frames import open_frames
+from fanet_ros.calibration.calibration_frames import open_frames
 from fanet_ros.errors import SourceError
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fanet_ros.camera_video import CameraVideo, Shot
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.camera_video import CameraVideo, Shot
+from fanet_ros.video.video_memory import VideoMemory
 
 SIZE = Size(64, 48)
 MAKER = object()

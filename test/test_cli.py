@@ -8,8 +8,8 @@ from bag_writing import image, text, write_bag
 from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
 
-from fanet_ros.cli import app, segment
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.commands.cli import app, segment
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import package_version
 
 RUNNER = CliRunner()

@@ -9,8 +9,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from fanet_ros.frame import CHANNELS
-from fanet_ros.labels import load_label_set
+from fanet_ros.frames.frame import CHANNELS
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.ros.conversions import (
     ImageMessageWriter,
     UnusableImageError,

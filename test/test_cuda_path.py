@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from fanet_ros.backends.cuda_path import CudaPath
-from fanet_ros.backends.device_function import as_tensor
-from fanet_ros.backends.device_memory import DeviceMemory, VideoStates
-from fanet_ros.batching import FrameRequest
+from fanet_ros.backends.cuda.device_function import as_tensor
+from fanet_ros.backends.cuda.device_memory import DeviceMemory, VideoStates
+from fanet_ros.backends.cuda.path import CudaPath
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import InferenceError
-from fanet_ros.frame import CHANNELS
-from fanet_ros.frame_torch import TorchFrameResizer
-from fanet_ros.postprocess import LabelBuffers
-from fanet_ros.postprocess_torch import dense_labels_from_logits
+from fanet_ros.frames.frame import CHANNELS
+from fanet_ros.frames.frame_torch import TorchFrameResizer
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
 from fanet_ros.settings import Size
 
 RNG = np.random.default_rng(0)

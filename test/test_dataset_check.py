@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fanet_ros.cli import app
+from fanet_ros.commands.cli import app
 from fanet_ros.datasets.check import check_dataset
 from fanet_ros.datasets.opening import layout_of
 from fanet_ros.datasets.soft_labels import save_soft_labels

@@ -10,7 +10,7 @@ from fanet_ros.datasets.cocostuff import CLASS_IDS, UNUSED_IDS
 from fanet_ros.datasets.files import PairedFiles
 from fanet_ros.datasets.label_formats import LabelFormat
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 
 
 def test_label_set_has_the_171_classes_in_the_official_order() -> None:

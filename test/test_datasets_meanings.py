@@ -6,7 +6,7 @@ import pytest
 from fanet_ros.datasets import IGNORED
 from fanet_ros.datasets.meanings import LabelSpace, find_meaning
 from fanet_ros.errors import DatasetError, LabelSetError
-from fanet_ros.labels import LabelSet, load_label_set, save_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set, save_label_set
 
 CAMVID, CITYSCAPES, IDD = (load_label_set(name) for name in ("camvid11", "cityscapes19", "idd7"))
 OWN = LabelSet("own", ("drivable", "not drivable", "nothing"), ((0, 0, 0),) * 3, {})

@@ -5,7 +5,7 @@ from tiny_camvid import make_tiny_camvid
 
 from fanet_ros.datasets import open_dataset
 from fanet_ros.datasets.resized import ResizedDataset, resize_labels
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 
 

@@ -8,7 +8,7 @@ import pytest
 from fanet_ros.datasets.meanings import find_meaning
 from fanet_ros.datasets.soft_labels import SoftLabels, save_soft_labels
 from fanet_ros.errors import DatasetError, SettingError
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 
 CAMVID, CITYSCAPES = load_label_set("camvid11"), load_label_set("cityscapes19")

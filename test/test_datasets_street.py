@@ -4,8 +4,8 @@ import pytest
 from fanet_ros.datasets import Frame, open_dataset
 from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.errors import DatasetError
-from fanet_ros.sources.street_camera import StreetCamera
-from fanet_ros.sources.street_geometry import View
+from fanet_ros.sources.street.camera import StreetCamera
+from fanet_ros.sources.street.geometry import View
 
 SIZE = {"width": 160, "height": 96}
 

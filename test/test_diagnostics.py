@@ -8,10 +8,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.time import Time
 
 from fanet_ros.backends import BackendInfo
-from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.ros.diagnostics import Activity, CameraActivity, Diagnostics
-from fanet_ros.ros.frame_statistics import FrameStatistics, StageTimes
-from fanet_ros.ros.input_scale import InputScale
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
+from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics, StageTimes
+from fanet_ros.ros.segmentation.input_scale import InputScale
 
 pytestmark = pytest.mark.ros
 INFO = BackendInfo("torch", "cpu", "fp32", "a reason")

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fanet_ros.encoded_size import encoded_size
+from fanet_ros.frames.encoded_size import encoded_size
 
 
 @pytest.mark.parametrize("size", [(1, 1), (60, 40), (4000, 3), (3, 9000)])

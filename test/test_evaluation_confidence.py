@@ -7,12 +7,12 @@ from evaluation_data import write_camvid, write_weights
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from fanet_ros.cli import app
+from fanet_ros.commands.cli import app
 from fanet_ros.datasets import IGNORED, open_dataset
 from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.temperature import find_temperature
+from fanet_ros.model.weights import load_weights, save_weights
 from fanet_ros.segmenter import Segmenter
-from fanet_ros.weights import load_weights, save_weights
 
 RUNNER = CliRunner()
 

@@ -5,7 +5,7 @@ import pytest
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.plan import make_plan
 from fanet_ros.evaluation.prediction import Looks
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 
 

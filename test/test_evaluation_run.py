@@ -11,8 +11,8 @@ from fanet_ros.datasets import Dataset, Sample, open_dataset
 from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.run import evaluate, read_ahead, spread
-from fanet_ros.labels import load_label_set
-from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.reports.metrics import ConfusionMatrix
 from fanet_ros.settings import Size
 
 IMAGES = 5

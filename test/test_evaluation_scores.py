@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fanet_ros.evaluation.scores import Scorer
-from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.reports.metrics import ConfusionMatrix
 
 
 def test_figures_by_hand() -> None:

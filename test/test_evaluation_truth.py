@@ -12,7 +12,7 @@ from fanet_ros.errors import LabelSetError
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.run import evaluate
 from fanet_ros.evaluation.truth import open_truth
-from fanet_ros.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.settings import Size
 
 CAMVID, CITYSCAPES = load_label_set("camvid11"), load_label_set("cityscapes19")

@@ -16,12 +16,12 @@ from fanet_ros.evaluation.run import evaluate
 from fanet_ros.evaluation.scores import Scorer
 from fanet_ros.evaluation.video import VideoRun, evaluate_videos
 from fanet_ros.evaluation.video_prediction import VideoPredictor
-from fanet_ros.graph import FrameToLogits, prepare_for_inference
-from fanet_ros.postprocess import labels_from_logits
+from fanet_ros.labelling.postprocess import labels_from_logits
+from fanet_ros.model.graph import FrameToLogits, prepare_for_inference
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
 FAST = {"backend": "torch", "device": "cpu", "precision": "fp32", "threads": 1, "input_size": "camera"}
 # How else memory may change what is counted than in torch in fp32, as a share of the pixels; there it changes 0.0165 of

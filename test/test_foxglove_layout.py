@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fanet_ros.ground.parameters import DrivableAreaParameters
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.resources import config_path
 
 if TYPE_CHECKING:

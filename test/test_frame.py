@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import FrameError, SettingError
-from fanet_ros.frame import CHANNELS, FrameResizer, check_frame, fit_input_size
+from fanet_ros.frames.frame import CHANNELS, FrameResizer, check_frame, fit_input_size
 from fanet_ros.settings import Size
 
 RNG = np.random.default_rng(0)

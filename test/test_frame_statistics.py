@@ -1,6 +1,6 @@
 import math
 
-from fanet_ros.ros.frame_statistics import AGE_WINDOW, WINDOW, FrameCounts, FrameStatistics, StageTimes
+from fanet_ros.ros.segmentation.frame_statistics import AGE_WINDOW, WINDOW, FrameCounts, FrameStatistics, StageTimes
 
 
 def test_every_frame_is_accounted_for() -> None:

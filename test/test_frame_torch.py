@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fanet_ros.frame import CHANNELS, FrameResizer
-from fanet_ros.frame_torch import TorchFrameResizer
+from fanet_ros.frames.frame import CHANNELS, FrameResizer
+from fanet_ros.frames.frame_torch import TorchFrameResizer
 from fanet_ros.settings import Size
 
 FRAME = np.random.default_rng(0).integers(0, 256, (50, 70, 4), np.uint8)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fanet_ros.artefacts import GRAPH_VERSION, cache_folder, weights_digest
-from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.gate import (
+from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, weights_digest
+from fanet_ros.artefacts.gate import (
     LIMITS,
     GateResult,
     choose_precision,
@@ -16,6 +15,7 @@ from fanet_ros.gate import (
     shipped_gate_file,
     write_gate_results,
 )
+from fanet_ros.errors import SettingError, WeightsError
 
 SUPPORTED = ("int8", "bf16", "fp32")
 
@@ -199,6 +199,8 @@ def test_only_what_is_supported_and_measured_there_is_chosen(weights: Path) -> N
 
 
 def test_choosing_imports_no_framework() -> None:
-    code = "import sys, fanet_ros.gate; print(sorted({'torch', 'openvino', 'cv2', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys, fanet_ros.artefacts.gate; print(sorted({'torch', 'openvino', 'cv2', 'numpy'} & set(sys.modules)))"
+    )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert output.stdout.strip() == "[]"

@@ -8,11 +8,11 @@ from time import monotonic
 import pytest
 import torch
 
-from fanet_ros.benchmark.statistics import Spread
 from fanet_ros.errors import BackendError, SettingError
 from fanet_ros.gpu_check.__main__ import DOCUMENT, MODELS, SIZES, WAYS, GpuCheck, main
 from fanet_ros.gpu_check.measure import Effort
 from fanet_ros.gpu_check.table import BEGIN, END, Check, Row, as_markdown, replace_tables
+from fanet_ros.reports.statistics import Spread
 
 
 def test_document_has_a_row_for_everything() -> None:

@@ -10,7 +10,7 @@ from random_network import random_network
 from torch import nn
 
 from fanet_ros.errors import SettingError
-from fanet_ros.graph import (
+from fanet_ros.model.graph import (
     INPUT_NAME,
     OUTPUT_NAME,
     STATE_INPUT_NAME,
@@ -21,10 +21,10 @@ from fanet_ros.graph import (
     prepare_for_inference,
     scale_attention,
 )
-from fanet_ros.network import BACKBONES, FANet, FANetConfig
+from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
 
 def random_frames(*shape: int) -> torch.Tensor:

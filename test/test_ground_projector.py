@@ -21,11 +21,11 @@ from fanet_ros.ground.projector import GroundProjector
 from fanet_ros.ground.scan import ScanResult
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.ground.view import GroundView
-from fanet_ros.labels import UNLABELLED, load_label_set
+from fanet_ros.model.labels import UNLABELLED, load_label_set
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Intrinsics
-from fanet_ros.sources.street_camera import StreetCamera
-from fanet_ros.sources.street_ground import ROAD_HALF_WIDTH
+from fanet_ros.sources.street.camera import StreetCamera
+from fanet_ros.sources.street.ground import ROAD_HALF_WIDTH
 
 KINDS = kinds_of(load_label_set("camvid11"), drivable="drivable", flat="walkable", obstacle="obstacle")
 SKY = 0

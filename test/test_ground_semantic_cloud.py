@@ -9,7 +9,7 @@ import pytest
 
 from fanet_ros.errors import FrameError
 from fanet_ros.ground.semantic_cloud import SemanticCloud
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 
 PALETTE = load_label_set("camvid11").palette
 RECORD = np.dtype({"names": [f.name for f in SemanticCloud.fields], "offsets": [f.offset for f in SemanticCloud.fields],

@@ -12,7 +12,7 @@ from fanet_ros.errors import LabelSetError, SettingError
 from fanet_ros.ground.arcs import Arc
 from fanet_ros.ground.classes import Kind, kinds_of
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.labels import UNLABELLED, LabelSet, load_label_set, shipped_label_sets
+from fanet_ros.model.labels import UNLABELLED, LabelSet, load_label_set, shipped_label_sets
 
 
 def test_the_grid_covers_its_edges() -> None:

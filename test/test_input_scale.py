@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from fanet_ros.ros.input_scale import BUDGET_SCALES, InputScale
+from fanet_ros.ros.segmentation.input_scale import BUDGET_SCALES, InputScale
 
 
 def test_without_a_budget_the_full_size_stays() -> None:

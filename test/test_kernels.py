@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 import fanet_ros
-from fanet_ros import kernels
 from fanet_ros.errors import FanetError, KernelError
+from fanet_ros.labelling import kernels
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,7 +83,7 @@ def test_a_forked_child_can_use_it() -> None:
     code = """if True:
         import os, sys
         import numpy as np
-        from fanet_ros import kernels
+        from fanet_ros.labelling import kernels
         logits, labels = np.zeros((2, 8, 8), np.float32), np.ones((64, 64), np.uint8)
         kernels.labels_from_logits(logits, labels, None, 3)
         child = os.fork()
@@ -97,7 +97,8 @@ def test_a_forked_child_can_use_it() -> None:
 
 
 def test_it_is_loaded_without_torch() -> None:
-    code = "import sys, fanet_ros.postprocess, fanet_ros.kernels as k; k.library(); sys.exit('torch' in sys.modules)"
+    code = "import sys, fanet_ros.labelling.postprocess; from fanet_ros.labelling.kernels import library; library()"
+    code += "; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import LabelSetError
-from fanet_ros.labels import UNLABELLED, load_label_set, save_label_set, shipped_label_sets
+from fanet_ros.model.labels import UNLABELLED, load_label_set, save_label_set, shipped_label_sets
 
 
 def test_shipped_sets_are_complete() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import SettingError
-from fanet_ros.latency_budget import Change, LatencyBudget
+from fanet_ros.scheduling.latency_budget import Change, LatencyBudget
 
 SCALES = (1.0, 0.8, 0.64, 0.5)
 WINDOW = 30

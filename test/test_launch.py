@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 import yaml
 
-from fanet_ros.ground.parameters import DrivableAreaParameters
-from fanet_ros.parameters import CameraParameters, SegmentationParameters
+from fanet_ros.parameters.camera import CameraParameters
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import PROFILE_VARIABLES
-from fanet_ros.sources.street_scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
+from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 ROOT = Path(__file__).resolve().parent.parent
 SEGMENT, DEMO = ROOT / "launch" / "segment.launch.py", ROOT / "launch" / "demo.launch.py"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.reports.metrics import ConfusionMatrix
 
 
 def test_iou_by_hand() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fanet_ros.errors import LabelSetError
-from fanet_ros.model_card import ModelCard, read_card, resolve_label_set
+from fanet_ros.model.model_card import ModelCard, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
 

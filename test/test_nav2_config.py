@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from fanet_ros.ground.parameters import DrivableAreaParameters
-from fanet_ros.labels import load_label_set
-from fanet_ros.model_card import read_card
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.model.model_card import read_card
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS, config_path
 
 if TYPE_CHECKING:

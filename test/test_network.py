@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from fanet_ros.errors import SettingError
-from fanet_ros.network import BACKBONES, FANet, FANetConfig
+from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 # Published figures for 19 classes: millions of parameters, and 10^9 multiply-accumulates per input size.

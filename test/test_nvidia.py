@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from fanet_ros.backends import nvidia
+from fanet_ros.backends.cuda import nvidia
 from fanet_ros.errors import BackendError
 
 needs_gpu = pytest.mark.skipif(nvidia.gpu_count() == 0, reason="needs an NVIDIA GPU; this machine has none")
@@ -58,6 +58,7 @@ def test_a_driver_is_asked_for_numbers_and_names(tmp_path, monkeypatch: pytest.M
 
 
 def test_asking_imports_no_framework() -> None:
-    code = "import sys, fanet_ros.backends.nvidia as n; n.gpu_count(); print({'torch', 'tensorrt'} & set(sys.modules))"
+    code = "import sys; from fanet_ros.backends.cuda.nvidia import gpu_count as n; n()"
+    code += "; print({'torch', 'tensorrt'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert output.stdout.strip() == "set()"

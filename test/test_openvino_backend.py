@@ -10,17 +10,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fanet_ros import artefacts
+from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends import create_backend
 from fanet_ros.backends.base import BackendRequest
-from fanet_ros.backends.openvino_backend import OpenvinoBackend, model_key
+from fanet_ros.backends.openvino.backend import OpenvinoBackend, model_key
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError, WeightsError
-from fanet_ros.graph import FrameToLogits
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
-from fanet_ros.weights import load_network
 
 RNG = np.random.default_rng(5)
 # each with sides that the network's strides do not divide

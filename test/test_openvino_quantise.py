@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fanet_ros.backends import openvino_build
-from fanet_ros.backends.openvino_import import openvino_core
-from fanet_ros.backends.openvino_quantise import quantise
+from fanet_ros.backends.openvino import build as openvino_build
+from fanet_ros.backends.openvino.loading import openvino_core
+from fanet_ros.backends.openvino.quantise import quantise
 from fanet_ros.errors import BackendError, SourceError
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.sources import open_source

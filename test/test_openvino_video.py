@@ -10,10 +10,10 @@ import pytest
 import torch
 from random_network import random_network
 
-from fanet_ros.backends.openvino_import import import_openvino, openvino_core
-from fanet_ros.backends.openvino_video import STATE_INPUT, STATE_OUTPUT, add_state, state_size
+from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
+from fanet_ros.backends.openvino.video import STATE_INPUT, STATE_OUTPUT, add_state, state_size
 from fanet_ros.errors import BackendError
-from fanet_ros.graph import STATE_INPUT_NAME, STATE_OUTPUT_NAME, FrameToLogits, export_onnx, prepare_for_inference
+from fanet_ros.model.graph import STATE_INPUT_NAME, STATE_OUTPUT_NAME, FrameToLogits, export_onnx, prepare_for_inference
 
 SHAPE = (2, 64, 96, 3)
 

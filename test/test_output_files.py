@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fanet_ros.errors import SettingError
-from fanet_ros.output_files import check_can_write
+from fanet_ros.reports.output_files import check_can_write
 
 
 def test_a_file_that_can_be_written_is_left_alone(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from ros_harness import LATCHED, Probe
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.labels import load_label_set
-from fanet_ros.ros.outputs import LabelInfoOutput, Outputs
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.ros.segmentation.outputs import LabelInfoOutput, Outputs
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
 

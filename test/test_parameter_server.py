@@ -11,7 +11,8 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from fanet_ros.parameters import CameraParameters, SegmentationParameters
+from fanet_ros.parameters.camera import CameraParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.parameter_server import ParameterServer
 
 pytestmark = pytest.mark.ros

@@ -5,18 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from parameter_docs import FILES, TABLES, ParameterFile, markdown_table, with_tables, yaml_text
 
 from fanet_ros.errors import SettingError
-from fanet_ros.parameter_docs import FILES, TABLES, ParameterFile, markdown_table, with_tables, yaml_text
-from fanet_ros.parameters import (
-    MAX_CAMERAS,
-    Applies,
-    CameraParameters,
-    Parameters,
-    SegmentationParameters,
-    parameter,
-    unknown_parameter_hint,
-)
+from fanet_ros.parameters.camera import CameraParameters
+from fanet_ros.parameters.segmentation import MAX_CAMERAS, SegmentationParameters
+from fanet_ros.parameters.specs import Applies, Parameters, parameter, unknown_parameter_hint
 
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = SegmentationParameters.specs()
@@ -32,7 +26,7 @@ def test_defaults_are_valid() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_yaml_files_list_every_parameter_with_its_default_and_comment(name: str) -> None:
     text = (ROOT / "config" / name).read_text()
-    assert text == yaml_text(FILES[name]), "run python -m fanet_ros.parameter_docs"
+    assert text == yaml_text(FILES[name]), "run python tools/parameter_docs.py"
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
     specs = FILES[name].parameters.specs()
     assert {key: specs[key].validate(value) for key, value in values.items()} == {
@@ -59,7 +53,7 @@ def test_yaml_text_of_another_node() -> None:
 
 def test_readme_tables_are_current() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert with_tables(readme) == readme, "run python -m fanet_ros.parameter_docs"
+    assert with_tables(readme) == readme, "run python tools/parameter_docs.py"
     for parameters in TABLES.values():
         assert all(f"`{name}`" in markdown_table(parameters) for name in parameters.specs())
 

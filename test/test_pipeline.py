@@ -14,16 +14,17 @@ from ros_harness import Probe, noise_picture
 from sensor_msgs.msg import Image
 
 from fanet_ros.backends import BackendInfo
-from fanet_ros.batching import BatchReport, BatchTiming, FrameRequest
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import FanetError, InferenceError
-from fanet_ros.labels import load_label_set
-from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.ros.camera_channel import CameraChannel, ReceivedFrame
-from fanet_ros.ros.frame_statistics import FrameCounts
-from fanet_ros.ros.pipeline import FramePipeline
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
+from fanet_ros.ros.segmentation.frame_statistics import FrameCounts
+from fanet_ros.ros.segmentation.pipeline import FramePipeline
+from fanet_ros.scheduling.batching import BatchReport, BatchTiming
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 pytestmark = pytest.mark.ros
 

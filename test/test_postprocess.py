@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from fanet_ros.errors import InferenceError
-from fanet_ros.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
 
 ROUNDING = 2e-6  # of an interpolated logit, relative to the largest: a few units in the last place of float32

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fanet_ros import postprocess_torch
-from fanet_ros.postprocess_torch import dense_labels_from_logits, has_triton, labels_from_logits
+from fanet_ros.labelling import postprocess_torch
+from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits, has_triton, labels_from_logits
 from fanet_ros.settings import Size
 
 GRIDS = [(5, 7), (1, 1), (1, 6), (3, 1)]
@@ -70,7 +70,7 @@ def test_logits_are_not_changed_and_half_precision_is_decided_in_single() -> Non
 
 def check_fused(device: str, grids: list[tuple[int, int]], sizes: list[Size]) -> None:
     """Compare the fused kernel with the plain twin wherever the winner is not a matter of the last bit."""
-    from fanet_ros.postprocess_triton import fused_labels_from_logits
+    from fanet_ros.labelling.postprocess_triton import fused_labels_from_logits
 
     generator = torch.Generator().manual_seed(3)
     decided = 0

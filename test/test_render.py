@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fanet_ros.labels import load_label_set
-from fanet_ros.render import Painter, contact_sheet, legend
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.reports.render import Painter, contact_sheet, legend
 
 LABELS = load_label_set("camvid11")
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import SettingError
-from fanet_ros.labels import load_label_set
-from fanet_ros.report import RunReport, make_folder, print_summary, write_image
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.reports.report import RunReport, make_folder, print_summary, write_image
 
 LABELS = load_label_set("camvid11")
 PICTURE = np.full((36, 64, 3), 90, np.uint8)

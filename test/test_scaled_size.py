@@ -1,6 +1,6 @@
 import pytest
 
-from fanet_ros.scaled_size import scaled_size
+from fanet_ros.scheduling.scaled_size import scaled_size
 from fanet_ros.settings import Size
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import SourceError
-from fanet_ros.segment_files import FileSegmentation, segment_path
+from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
 from fanet_ros.segmenter import Segmenter
 
 RNG = np.random.default_rng(2)
@@ -153,7 +153,7 @@ def test_missing_path(tmp_path: Path, segmenter: Segmenter) -> None:
 def test_recordings_need_libraries_that_nothing_else_needs(
     tmp_path: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("fanet_ros.bags.")]:
+    for name in [name for name in sys.modules if name.startswith("fanet_ros.recorded.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rosbags", None)
     monkeypatch.setitem(sys.modules, "rosbags.rosbag2.metadata", None)

@@ -15,7 +15,7 @@ from ros_harness import LATCHED, RELIABLE, Probe, diagnostics_values, noise_pict
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.render import Painter
+from fanet_ros.reports.render import Painter
 from fanet_ros.segmenter import Segmenter
 
 pytestmark = pytest.mark.ros

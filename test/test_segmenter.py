@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from fanet_ros.backends.base import BackendRequest, HostBackend
-from fanet_ros.batching import BatchReport, BatchTiming
 from fanet_ros.errors import (
     BackendError,
     FanetError,
@@ -19,12 +18,13 @@ from fanet_ros.errors import (
     SettingError,
     WeightsError,
 )
-from fanet_ros.frame import FrameResizer
-from fanet_ros.labels import UNLABELLED
-from fanet_ros.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.frames.frame import FrameResizer
+from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.model.labels import UNLABELLED
+from fanet_ros.scheduling.batching import BatchReport, BatchTiming
 from fanet_ros.segmenter import FrameRequest, Segmentation, Segmenter
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 RNG = np.random.default_rng(3)
 FRAME = cv2.GaussianBlur(RNG.integers(0, 256, (90, 160, 3), np.uint8), (0, 0), 5)

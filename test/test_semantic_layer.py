@@ -18,10 +18,10 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.resources import config_path
 from fanet_ros.ros.conversions import label_info_message
-from fanet_ros.sources.street_scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
+from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 LABELS = load_label_set("camvid11")
 ROAD, PAVEMENT, CAR = (LABELS.id_of(name) for name in ("road", "pavement", "car"))

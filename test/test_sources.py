@@ -10,7 +10,7 @@ import pytest
 from fanet_ros.errors import SourceError
 from fanet_ros.sources import FrameSource, Intrinsics, open_source
 from fanet_ros.sources.images import ImageSource
-from fanet_ros.sources.street_camera import StreetCamera
+from fanet_ros.sources.street.camera import StreetCamera
 from fanet_ros.sources.video import V4l2Source, VideoSource
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # BGR

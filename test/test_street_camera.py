@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import SourceError
-from fanet_ros.labels import load_label_set
-from fanet_ros.sources.street_camera import StreetCamera
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.sources.street.camera import StreetCamera
 
 LABELS = load_label_set("camvid11")
 ROAD, PAVEMENT, SKY = (LABELS.id_of(name) for name in ("road", "pavement", "sky"))

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.sources.base import Intrinsics
-from fanet_ros.sources.street_camera import StreetCamera
-from fanet_ros.sources.street_geometry import NEAR, CameraPose, View, clip
-from fanet_ros.sources.street_ground import ROAD_HALF_WIDTH
+from fanet_ros.sources.street.camera import StreetCamera
+from fanet_ros.sources.street.geometry import NEAR, CameraPose, View, clip
+from fanet_ros.sources.street.ground import ROAD_HALF_WIDTH
 
 INTRINSICS = Intrinsics.from_fov(640, 360, 64.0)
 

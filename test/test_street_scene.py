@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from fanet_ros.labels import load_label_set
-from fanet_ros.sources.street_camera import StreetCamera
-from fanet_ros.sources.street_geometry import View
-from fanet_ros.sources.street_ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
-from fanet_ros.sources.street_raster import Canvas
-from fanet_ros.sources.street_scene import StreetScene
-from fanet_ros.sources.street_terrace import Terrace
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.sources.street.camera import StreetCamera
+from fanet_ros.sources.street.geometry import View
+from fanet_ros.sources.street.ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
+from fanet_ros.sources.street.raster import Canvas
+from fanet_ros.sources.street.scene import StreetScene
+from fanet_ros.sources.street.terrace import Terrace
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from random_network import random_image, random_network
 from reference_network import reference_logits
 from torch import Tensor
 
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.network import FANet, FANetConfig, state_size
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.network import FANet, FANetConfig, state_size
 
 
 @pytest.fixture(scope="module")

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from fanet_ros.backends import backend_class, create_backend
 from fanet_ros.backends.base import Backend, BackendRequest
-from fanet_ros.backends.cuda_path import CudaPath
-from fanet_ros.backends.device_memory import VideoStates
-from fanet_ros.backends.openvino_backend import OpenvinoBackend
+from fanet_ros.backends.cuda.device_memory import VideoStates
+from fanet_ros.backends.cuda.path import CudaPath
+from fanet_ros.backends.openvino.backend import OpenvinoBackend
 from fanet_ros.backends.torch_backend import TorchBackend
-from fanet_ros.batching import BatchReport, BatchTiming
 from fanet_ros.errors import BackendError, FrameError, InferenceError, SettingError
-from fanet_ros.graph import FrameToLogits, prepare_for_inference
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.model.graph import FrameToLogits, prepare_for_inference
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.scheduling.batching import BatchReport, BatchTiming
 from fanet_ros.segmenter import FrameRequest, Segmentation, Segmenter
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
-from fanet_ros.video_memory import MAX_TEMPORAL_FRAMES, VideoMemory
-from fanet_ros.weights import load_network
+from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES, VideoMemory
 
 SIZE = Size(320, 192)
 FRAMES = 20

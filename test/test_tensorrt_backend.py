@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from fanet_ros import artefacts
-from fanet_ros.artefacts import ArtefactKey
-from fanet_ros.backends import nvidia, tensorrt_api
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.backends.base import BackendRequest
-from fanet_ros.backends.tensorrt_backend import TensorrtBackend, _EngineOnDevice, engine_key
-from fanet_ros.backends.tensorrt_build import ENGINE
+from fanet_ros.backends.cuda import nvidia
+from fanet_ros.backends.tensorrt import api as tensorrt_api
+from fanet_ros.backends.tensorrt.backend import TensorrtBackend, _EngineOnDevice, engine_key
+from fanet_ros.backends.tensorrt.build import ENGINE
 from fanet_ros.errors import BackendError
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.postprocess_torch import dense_labels_from_logits
+from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
 IMAGE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (72, 120, 3), np.uint8), (0, 0), 6)
 SIZE = Size(120, 72)
@@ -68,7 +69,7 @@ def test_missing_library_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this torch has CUDA")
 def test_torch_without_cuda_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
-    monkeypatch.setattr("fanet_ros.backends.tensorrt_backend.require_gpu", lambda index: None)
+    monkeypatch.setattr("fanet_ros.backends.tensorrt.backend.require_gpu", lambda index: None)
     with pytest.raises(BackendError, match="torch .* has no CUDA here; install a CUDA build"):
         TensorrtBackend.find_device("cuda:0")
 
@@ -144,7 +145,7 @@ def test_int8_on_videos_is_refused(cache: Path) -> None:
 
 def test_engines_for_videos_have_keys_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
-    monkeypatch.setattr("fanet_ros.backends.tensorrt_backend.gpu_name", lambda index: "a GPU")
+    monkeypatch.setattr("fanet_ros.backends.tensorrt.backend.gpu_name", lambda index: "a GPU")
     keys = [
         engine_key(BackendRequest(DEFAULT_WEIGHTS, "cuda:0", "fp16", temporal_frames=frames), SIZE)
         for frames in (1, 2, 3)

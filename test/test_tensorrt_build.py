@@ -10,15 +10,15 @@ import onnxruntime
 import pytest
 import torch
 
-from fanet_ros import artefacts
-from fanet_ros.backends import tensorrt_build
-from fanet_ros.backends.tensorrt_api import EngineError, library
-from fanet_ros.backends.tensorrt_quantise import MODEL, find_quantised, quantise, quantised_key
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.backends.tensorrt import build as tensorrt_build
+from fanet_ros.backends.tensorrt.api import EngineError, library
+from fanet_ros.backends.tensorrt.quantise import MODEL, find_quantised, quantise, quantised_key
 from fanet_ros.errors import BackendError, SourceError
-from fanet_ros.graph import FrameToLogits
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
 WIDTH, HEIGHT = 128, 96
 

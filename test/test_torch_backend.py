@@ -11,17 +11,17 @@ import torch
 
 from fanet_ros.backends import torch_backend
 from fanet_ros.backends.base import BackendRequest
-from fanet_ros.backends.cuda_path import CudaPath
+from fanet_ros.backends.cuda.path import CudaPath
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.torch_backend import TorchBackend
-from fanet_ros.batching import FrameRequest
 from fanet_ros.errors import BackendError
-from fanet_ros.frame import FrameResizer
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.postprocess import LabelBuffers, labels_from_logits
-from fanet_ros.postprocess_torch import dense_labels_from_logits
+from fanet_ros.frames.frame import FrameResizer
+from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
 IMAGE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (72, 120, 3), np.uint8), (0, 0), 6)
 SIZE = Size(120, 72)

@@ -13,10 +13,10 @@ import torch
 from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 from typer.testing import CliRunner
 
-from fanet_ros.cli import app
+from fanet_ros.commands.cli import app
+from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.training.checkpoint import STATE_FILE, load_state
-from fanet_ros.weights import load_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 150
@@ -44,7 +44,7 @@ def arguments(tmp_path: Path, data: Path, output: str, *more: str) -> list[str]:
 
 
 def fanet(*words: str) -> list[str]:
-    return [sys.executable, "-m", "fanet_ros.cli", *words]
+    return [sys.executable, "-m", "fanet_ros.commands.cli", *words]
 
 
 def finish(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -137,7 +137,7 @@ def test_two_processes_do_what_one_does(tmp_path: Path, clips: list[str]) -> Non
     more = [word for setting in same for word in ("--set", setting)]
     finish(fanet(*arguments(tmp_path, data, "one", *more)))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two = finish([*torchrun, "-m", "fanet_ros.cli", *arguments(tmp_path, data, "two", *more)])
+    two = finish([*torchrun, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more)])
     assert two.stdout.count("done after 6 iterations") == 1
     one_state, two_state = network_of(tmp_path / "one"), network_of(tmp_path / "two")
     assert one_state.keys() == two_state.keys()
@@ -171,7 +171,7 @@ def ask_at_the_third_step(learner, batch):
         os.kill(os.getpid(), signal.SIGTERM)
     return step(learner, batch)
 Learner.step = ask_at_the_third_step
-from fanet_ros.cli import main
+from fanet_ros.commands.cli import main
 main()
 """)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", f"{script}"]

@@ -9,7 +9,7 @@ from training_parts import part_of
 from fanet_ros.datasets import IGNORED, open_dataset
 from fanet_ros.datasets.soft_labels import SoftLabels, save_soft_labels
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 from fanet_ros.training.augment import Augmentation
 from fanet_ros.training.batches import Part, SampleSettings, StepDataset, load_steps

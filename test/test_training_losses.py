@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from fanet_ros.datasets import IGNORED
-from fanet_ros.network import AuxiliaryLogits
+from fanet_ros.model.network import AuxiliaryLogits
 from fanet_ros.training.losses import SegmentationLoss, Target, log_class_weights, shrink_labels
 from fanet_ros.training.recipe import LossRecipe, MixedPart, TrainingPart
 

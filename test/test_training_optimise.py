@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fanet_ros.network import FANet, FANetConfig
+from fanet_ros.model.network import FANet, FANetConfig
 from fanet_ros.training.optimise import make_average, make_optimizer, make_schedule
 from fanet_ros.training.recipe import OptimizerRecipe
 

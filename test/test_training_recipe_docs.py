@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from fanet_ros.training.recipe_docs import settings_table, with_table
+from recipe_docs import settings_table, with_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "training.md"
 
 
 def test_the_documentation_lists_the_settings_as_they_are() -> None:
     text = DOCS.read_text(encoding="utf-8")
-    assert with_table(text) == text, "run python -m fanet_ros.training.recipe_docs"
+    assert with_table(text) == text, "run python tools/recipe_docs.py"
 
 
 def test_settings_of_parts_and_of_lists_of_parts_are_rows() -> None:

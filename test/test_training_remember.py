@@ -3,7 +3,7 @@ import torch
 from random_network import random_network
 from torch import Tensor, nn
 
-from fanet_ros.network import FANet
+from fanet_ros.model.network import FANet
 from fanet_ros.training.remember import remember
 
 

@@ -14,7 +14,7 @@ from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 
 from fanet_ros.datasets import open_dataset
 from fanet_ros.errors import DatasetError, FanetError, SettingError, TrainingError
-from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.reports.metrics import ConfusionMatrix
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.training import run
 from fanet_ros.training.checkpoint import load_state

@@ -7,10 +7,10 @@ from random_network import random_network
 from safetensors.torch import save_file
 
 from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.network import FANet
+from fanet_ros.model.network import FANet
+from fanet_ros.model.weights import save_weights
 from fanet_ros.training.recipe import NetworkRecipe
 from fanet_ros.training.start import count_trainable, set_mode, start_network
-from fanet_ros.weights import save_weights
 
 RECIPE = NetworkRecipe.model_validate({})
 

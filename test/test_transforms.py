@@ -19,11 +19,11 @@ from ros_harness import LATCHED, RELIABLE, Probe, running
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.labels import load_label_set
-from fanet_ros.ros.camera_node import camera_info_message
+from fanet_ros.model.labels import load_label_set
+from fanet_ros.ros.camera.node import camera_info_message
 from fanet_ros.ros.conversions import label_info_message
-from fanet_ros.ros.transforms import TransformError, Transforms
-from fanet_ros.sources.street_camera import StreetCamera
+from fanet_ros.ros.ground.transforms import TransformError, Transforms
+from fanet_ros.sources.street.camera import StreetCamera
 
 needs_tf2 = pytest.mark.skipif(
     importlib.util.find_spec("tf2_ros") is None, reason="tf2_ros is not installed (it comes with a ROS 2 distribution)"

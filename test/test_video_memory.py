@@ -4,7 +4,7 @@ import pytest
 
 from fanet_ros.errors import SettingError
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import MAX_TEMPORAL_FRAMES, VideoMemory, check_temporal_frames
+from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES, VideoMemory, check_temporal_frames
 
 SMALL, LARGE = Size(64, 32), Size(128, 64)
 MAKER = object()

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import WeightsError
-from fanet_ros.network import BACKBONES, FANet, FANetConfig
+from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
+from fanet_ros.model.weights import load_network, load_weights
 from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.weights import load_network, load_weights
 
 State = dict[str, Tensor]
 

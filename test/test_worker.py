@@ -1,6 +1,6 @@
 import threading
 
-from fanet_ros.ros.worker import NewestItemsWorker
+from fanet_ros.ros.segmentation.worker import NewestItemsWorker
 
 TIMEOUT_S = 10
 Item = tuple[str, int]

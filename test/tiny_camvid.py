@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 
 
 def make_tiny_camvid(

@@ -5,7 +5,7 @@ from typing import Any
 
 from fanet_ros.datasets import Dataset
 from fanet_ros.datasets.meanings import LabelSpace, find_meaning
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.training.batches import Part
 
 

@@ -48,7 +48,7 @@ def run_builder(
     progress(f"building {title}; this is done once")
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fanet_ros.build_process", request],
+            [sys.executable, "-m", "fanet_ros.artefacts.build_process", request],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -72,7 +72,7 @@ def run_builder(
 
 def _environment() -> dict[str, str]:
     # the child must find this package where this process found it, whatever the working directory
-    paths = [str(Path(__file__).resolve().parent.parent), *sys.path]
+    paths = [str(Path(__file__).resolve().parents[2]), *sys.path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 

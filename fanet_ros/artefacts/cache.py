@@ -23,7 +23,7 @@ from pathlib import Path
 from time import monotonic, sleep, time
 from typing import Any, BinaryIO
 
-from fanet_ros.build_process import run_builder
+from fanet_ros.artefacts.build_process import run_builder
 from fanet_ros.errors import BackendError, WeightsError
 from fanet_ros.settings import Size
 

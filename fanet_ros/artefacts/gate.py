@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.artefacts import GRAPH_VERSION, cache_folder, weights_digest
+from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, weights_digest
 from fanet_ros.errors import SettingError
 
 MIOU, AGREEMENT = "miou", "agreement"

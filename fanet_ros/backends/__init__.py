@@ -11,19 +11,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from fanet_ros.artefacts.gate import choose_precision
 from fanet_ros.backends.base import Backend, BackendInfo, BackendRequest, Progress, no_progress
-from fanet_ros.backends.nvidia import gpu_count
+from fanet_ros.backends.cuda.nvidia import gpu_count
 from fanet_ros.errors import BackendError, SettingError
-from fanet_ros.gate import choose_precision
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device
-from fanet_ros.video_memory import check_temporal_frames
+from fanet_ros.video.video_memory import check_temporal_frames
 
 __all__ = ["Backend", "BackendInfo", "Progress", "backend_class", "create_backend"]
 
 _CLASSES = {
     "torch": ("fanet_ros.backends.torch_backend", "TorchBackend"),
-    "openvino": ("fanet_ros.backends.openvino_backend", "OpenvinoBackend"),
-    "tensorrt": ("fanet_ros.backends.tensorrt_backend", "TensorrtBackend"),
+    "openvino": ("fanet_ros.backends.openvino.backend", "OpenvinoBackend"),
+    "tensorrt": ("fanet_ros.backends.tensorrt.backend", "TensorrtBackend"),
 }
 _ON_GPU = ("tensorrt", "torch")  # the fastest first, here and below
 _ON_CPU = ("openvino", "torch")
@@ -49,7 +49,7 @@ def create_backend(
     `Backend.info`. What was asked for by name starts or is an error.
 
     Args:
-        weights: a checkpoint that fanet_ros.weights can read.
+        weights: a checkpoint that fanet_ros.model.weights can read.
         backend: one of `BACKENDS`.
         device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
         precision: one of `PRECISIONS`; `auto` is the fastest that passed the accuracy gate for these weights.

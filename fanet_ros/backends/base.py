@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.batching import FrameRequest
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import FanetError, InferenceError
-from fanet_ros.frame import FrameResizer
-from fanet_ros.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.frames.frame import FrameResizer
+from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory, check_temporal_frames
+from fanet_ros.video.video_memory import VideoMemory, check_temporal_frames
 
 Progress = Callable[[str], None]
 """Told every few seconds what a long build is doing, in words; may raise to give the build up."""
@@ -46,7 +46,7 @@ class BackendRequest:
     """What a backend is made from; nothing in it is `auto` any more.
 
     Attributes:
-        weights: a checkpoint that fanet_ros.weights can read.
+        weights: a checkpoint that fanet_ros.model.weights can read.
         device: `cpu` or `cuda:<index>`, as the backend's `find_device` returned it.
         precision: one of the backend's `precisions` on that device.
         threads: CPU threads of the network; 0 for as many as the process may use.
@@ -76,7 +76,7 @@ class BackendRequest:
 
 
 class Backend(ABC):
-    """Runs the exported graph (fanet_ros.graph) on one device; used by one thread at a time.
+    """Runs the exported graph (fanet_ros.model.graph) on one device; used by one thread at a time.
 
     Attributes:
         info: what runs it.
@@ -196,10 +196,10 @@ class Backend(ABC):
         out: LabelBuffers | None = None,
         memory: VideoMemory | None = None,
     ) -> LabelBuffers:
-        """Resize a frame, run the network and decide every pixel (fanet_ros.postprocess).
+        """Resize a frame, run the network and decide every pixel (fanet_ros.labelling.postprocess).
 
         Args:
-            frame: a checked frame (fanet_ros.frame) of any size, rows may be padded; it is only read.
+            frame: a checked frame (fanet_ros.frames.frame) of any size, rows may be padded; it is only read.
             encoding: of the frame, one of frame.CHANNELS.
             input_size: at which the network sees the frame.
             output_size: of the result in pixels.

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 
 class HostMemory(VideoMemory):
     """A memory as one array.
 
     Attributes:
-        state: float32, (1, T - 1, state size), as fanet_ros.temporal.ContextMemory describes it; zeros where there was
-            no frame yet.
+        state: float32, (1, T - 1, state size), as model.temporal.ContextMemory describes it; zeros where there was no
+            frame yet.
     """
 
     def __init__(self, maker: object, past_frames: int, state_size: int) -> None:

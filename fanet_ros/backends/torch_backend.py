@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.backends.base import MAX_BATCH, Backend, BackendRequest, HostBackend
-from fanet_ros.backends.cuda_path import CudaPath
-from fanet_ros.backends.device_function import as_tensor
-from fanet_ros.backends.device_memory import VideoStates
+from fanet_ros.backends.cuda.device_function import as_tensor
+from fanet_ros.backends.cuda.device_memory import VideoStates
+from fanet_ros.backends.cuda.nvidia import require_gpu
+from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.host_states import HostStates
-from fanet_ros.backends.nvidia import require_gpu
 from fanet_ros.backends.processor import has_native_bf16
-from fanet_ros.batching import FrameRequest
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError
-from fanet_ros.graph import FrameToLogits, prepare_for_inference
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.model.graph import FrameToLogits, prepare_for_inference
+from fanet_ros.model.weights import load_network
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
-from fanet_ros.weights import load_network
+from fanet_ros.video.video_memory import VideoMemory
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FIRST_WITH_BF16 = (8, 0)  # compute capability of Ampere; older GPUs emulate it slowly

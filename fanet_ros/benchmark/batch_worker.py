@@ -12,11 +12,11 @@ from time import perf_counter
 import numpy as np
 
 from fanet_ros.backends import create_backend
-from fanet_ros.batching import FrameRequest
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.process import Answer, serve
 from fanet_ros.errors import BackendError
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.settings import Size
 
 

@@ -8,7 +8,7 @@ from fanet_ros.benchmark.plan import Plan
 from fanet_ros.benchmark.process import JsonProcess, ProcessError
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results, Row
-from fanet_ros.benchmark.statistics import Spread, Turns, ratio
+from fanet_ros.reports.statistics import Spread, Turns, ratio
 from fanet_ros.settings import Size
 
 MASK_SIZE = Size(640, 360)

@@ -22,10 +22,10 @@ from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
 from fanet_ros.ground.semantic_cloud import SemanticCloud
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Intrinsics
-from fanet_ros.sources.street_camera import LABEL_SET, StreetCamera
+from fanet_ros.sources.street.camera import LABEL_SET, StreetCamera
 
 Run = Callable[[NDArray[np.uint8]], object]
 

@@ -1,6 +1,6 @@
 """Node level: the segmentation node as a process of its own, and a client that is its camera and its listener.
 
-This module starts and ends processes; what speaks ROS is fanet_ros.ros.benchmark_client, started by name.
+This module starts and ends processes; what speaks ROS is fanet_ros.ros.benchmark.client, started by name.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _NodeLevel:
         """
         self._progress.say(f"node, camera {self._case.camera}: starting the client")
         client = JsonProcess(
-            "fanet_ros.ros.benchmark_client",
+            "fanet_ros.ros.benchmark.client",
             environment=dict(self._environment),
             notice=self._progress.say,
         )
@@ -176,7 +176,7 @@ class _NodeLevel:
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={value}"]
         with tempfile.TemporaryFile() as output:
-            child = ["-m", "fanet_ros.benchmark.child", str(os.getpid()), "fanet_ros.ros.segmentation_node"]
+            child = ["-m", "fanet_ros.benchmark.child", str(os.getpid()), "fanet_ros.ros.segmentation.node"]
             node = subprocess.Popen(
                 [sys.executable, *child, *arguments],
                 stdin=subprocess.DEVNULL,

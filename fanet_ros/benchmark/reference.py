@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fanet_ros.graph import IMAGENET_MEAN, IMAGENET_STD
+from fanet_ros.model.graph import IMAGENET_MEAN, IMAGENET_STD
+from fanet_ros.model.weights import load_network
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
 _MATRIX_SIDE = 1536  # 7 GFLOP a product: long enough to measure, small enough for any machine
 _PEAK_S = 0.4
@@ -33,7 +33,7 @@ class EagerReference:
         """Load the weights.
 
         Args:
-            weights: a checkpoint that fanet_ros.weights can read.
+            weights: a checkpoint that fanet_ros.model.weights can read.
             device: `auto` takes the first CUDA GPU, else the CPU.
             threads: of the CPU; 0 for torch's own choice.
 

@@ -10,7 +10,7 @@ from fanet_ros.benchmark.plan import Contender, Plan
 from fanet_ros.benchmark.process import JsonProcess, ProcessError
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results, Row
-from fanet_ros.benchmark.statistics import Spread, Turns, ratio
+from fanet_ros.reports.statistics import Spread, Turns, ratio
 from fanet_ros.settings import Size
 
 TEMPORAL_FRAMES = 2  # the paper's

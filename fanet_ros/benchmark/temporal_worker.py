@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fanet_ros.backends import Backend, create_backend
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.process import Answer, serve
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.settings import Size
 
 

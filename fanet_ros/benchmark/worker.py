@@ -20,7 +20,7 @@ from fanet_ros.backends import create_backend
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import REFERENCE
 from fanet_ros.benchmark.process import Answer, serve
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.settings import Size
 
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

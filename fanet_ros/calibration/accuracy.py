@@ -10,9 +10,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.calibration_frames import FrameSet
+from fanet_ros.calibration.calibration_frames import FrameSet
 from fanet_ros.errors import SourceError
-from fanet_ros.metrics import ConfusionMatrix
+from fanet_ros.reports.metrics import ConfusionMatrix
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros import artefacts
-from fanet_ros.accuracy import Accuracy, compare
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.gate import AGREEMENT, MIOU, GateResult, write_gate_results
 from fanet_ros.backends import BackendInfo, backend_class
 from fanet_ros.backends.base import Backend, no_progress
-from fanet_ros.calibration_frames import FrameSet
+from fanet_ros.calibration.accuracy import Accuracy, compare
+from fanet_ros.calibration.calibration_frames import FrameSet
 from fanet_ros.errors import SettingError
-from fanet_ros.frame import FrameResizer, fit_input_size
-from fanet_ros.gate import AGREEMENT, MIOU, GateResult, write_gate_results
-from fanet_ros.model_card import read_card
+from fanet_ros.frames.frame import FrameResizer, fit_input_size
+from fanet_ros.model.model_card import read_card
 from fanet_ros.resources import package_version
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
@@ -42,7 +42,7 @@ class Task:
     """What to calibrate and measure.
 
     Attributes:
-        weights: a checkpoint that fanet_ros.weights can read.
+        weights: a checkpoint that fanet_ros.model.weights can read.
         calibration: frames for int8's ranges.
         gate: frames to measure on, labelled or not.
         calibration_frames: at most so many of `calibration`, at least 1.
@@ -143,7 +143,7 @@ def ship(task: Task, calibration: Calibration) -> list[Path]:
         results = [result for result in results if result.precision != "int8"]
     written = [write_gate_results(task.weights, results, ship=True)]
     if calibration.int8_model is not None and calibration.backend == "openvino":
-        from fanet_ros.backends.openvino_backend import shipped_int8_folder
+        from fanet_ros.backends.openvino.backend import shipped_int8_folder
 
         target = shipped_int8_folder(task.weights)
         try:
@@ -198,8 +198,9 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
         counter("calibrating int8", done, count)
 
     if backend == "openvino":
-        from fanet_ros.backends import openvino_build, openvino_quantise
-        from fanet_ros.backends.openvino_backend import MODEL, model_key
+        from fanet_ros.backends.openvino import build as openvino_build
+        from fanet_ros.backends.openvino import quantise as openvino_quantise
+        from fanet_ros.backends.openvino.backend import MODEL, model_key
 
         arguments = {"weights": str(task.weights.resolve())}
         exact = artefacts.obtain(
@@ -213,7 +214,7 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
 
         return artefacts.store(model_key(digest, "int8"), quantise_for_openvino)
 
-    from fanet_ros.backends import tensorrt_quantise
+    from fanet_ros.backends.tensorrt import quantise as tensorrt_quantise
 
     def quantise_for_tensorrt(folder: Path) -> None:
         tensorrt_quantise.quantise(task.weights, images, folder, progress=count_images)

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from fanet_ros.commands.console import one_line_errors, progress_bars
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import BACKENDS, PRECISIONS
 
 if TYPE_CHECKING:
-    from fanet_ros.calibrate import Calibration
+    from fanet_ros.calibration.calibrate import Calibration
 
 _SPECS = SegmentationParameters.specs()
 _FEW_FRAMES = 20
@@ -54,10 +54,10 @@ def calibrate(
         for name, value in (("backend", backend), ("device", device), ("input_size", input_size)):
             _SPECS[name].validate(value)
 
-        from fanet_ros import calibrate as calibration
+        from fanet_ros.artefacts.gate import choose_precision
         from fanet_ros.backends import backend_class
-        from fanet_ros.calibration_frames import open_frames
-        from fanet_ros.gate import choose_precision
+        from fanet_ros.calibration import calibrate as calibration
+        from fanet_ros.calibration.calibration_frames import open_frames
 
         calibration_set = open_frames(frames)
         task = calibration.Task(

@@ -18,7 +18,7 @@ from fanet_ros.commands.export import export
 from fanet_ros.commands.temper import temper
 from fanet_ros.commands.train import train
 from fanet_ros.errors import FanetError
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS, package_version
 from fanet_ros.settings import BACKENDS, PRECISIONS
 
@@ -88,9 +88,9 @@ def segment(
     A recording becomes a new bag with masks, overlays and class names beside the recorded messages; run the command
     again after an interruption and it goes on (docs/recorded.md).
     """
-    from fanet_ros.artefacts import weights_digest
-    from fanet_ros.bags.recording import is_recording
-    from fanet_ros.segment_files import FileSegmentation, segment_path
+    from fanet_ros.artefacts.cache import weights_digest
+    from fanet_ros.recorded.recording import is_recording
+    from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
     from fanet_ros.segmenter import Segmenter
 
     with one_line_errors():

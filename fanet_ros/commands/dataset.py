@@ -15,13 +15,13 @@ from rich.table import Table
 from fanet_ros.benchmark.results import write_whole
 from fanet_ros.commands.console import errors, one_line_errors, progress_bars
 from fanet_ros.errors import DatasetError, SettingError
-from fanet_ros.output_files import check_can_write
+from fanet_ros.reports.output_files import check_can_write
 
 if TYPE_CHECKING:
     from fanet_ros.datasets.check import SplitReport
     from fanet_ros.datasets.meanings import Meaning
     from fanet_ros.datasets.soft_labels import SoftLabels
-    from fanet_ros.labels import LabelSet
+    from fanet_ros.model.labels import LabelSet
 
 app = typer.Typer(help="Look at data sets (docs/datasets.md).", no_args_is_help=True)
 
@@ -94,7 +94,7 @@ def check(
 def _soft_labels(folder: Path, pattern: str, labels: str) -> SoftLabels:
     from fanet_ros.datasets.meanings import find_meaning
     from fanet_ros.datasets.soft_labels import SoftLabels
-    from fanet_ros.labels import load_label_set
+    from fanet_ros.model.labels import load_label_set
 
     if not labels:
         raise SettingError("soft: give --soft-labels, too: the label set of the soft labels, such as cityscapes19")
@@ -105,7 +105,7 @@ def _soft_labels(folder: Path, pattern: str, labels: str) -> SoftLabels:
 def _mappings(label_set: LabelSet) -> tuple[dict[str, Meaning], list[str]]:
     """What the classes are in each shipped label set that they have a mapping to, and what is wrong with others."""
     from fanet_ros.datasets.meanings import find_meaning
-    from fanet_ros.labels import load_label_set, shipped_label_sets
+    from fanet_ros.model.labels import load_label_set, shipped_label_sets
 
     meanings, wrong = {}, []
     for name in label_set.mappings:

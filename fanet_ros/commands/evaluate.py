@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fanet_ros.commands.console import errors, one_line_errors, progress_bars
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import BACKENDS, PRECISIONS
 
@@ -116,11 +116,11 @@ def evaluate(
         from fanet_ros.evaluation.prediction import make_predictor
         from fanet_ros.evaluation.tables import coarse_table
         from fanet_ros.evaluation.truth import open_truth
-        from fanet_ros.model_card import read_card, resolve_label_set
-        from fanet_ros.output_files import check_can_write
-        from fanet_ros.report import make_folder
+        from fanet_ros.model.model_card import read_card, resolve_label_set
+        from fanet_ros.model.weights import load_weights
+        from fanet_ros.reports.output_files import check_can_write
+        from fanet_ros.reports.report import make_folder
         from fanet_ros.segmenter import Segmenter
-        from fanet_ros.weights import load_weights
 
         plan = make_plan(
             protocol=protocol,

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from fanet_ros.commands.console import one_line_errors
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, read_size
 
@@ -61,10 +61,10 @@ def export(
 def _build(
     weights: Path, backend: str, device: str, precision: str, input_size: str, camera: Size, temporal_frames: int
 ) -> None:
-    from fanet_ros.artefacts import MANIFEST, cache_folder, weights_digest
+    from fanet_ros.artefacts.cache import MANIFEST, cache_folder, weights_digest
     from fanet_ros.backends import create_backend
-    from fanet_ros.frame import fit_input_size
-    from fanet_ros.model_card import read_card
+    from fanet_ros.frames.frame import fit_input_size
+    from fanet_ros.model.model_card import read_card
 
     console = Console()
     size = fit_input_size(input_size, read_card(weights).input_size, camera)
@@ -95,8 +95,8 @@ def _build(
 def _write_onnx(weights: Path, path: Path, precision: str, input_size: str, camera: Size, temporal_frames: int) -> None:
     if precision not in _ONNX_PRECISIONS:
         raise SettingError(f"precision: received {precision!r}, but ONNX is written in fp32 or fp16")
-    from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
-    from fanet_ros.weights import load_network
+    from fanet_ros.model.graph import FrameToLogits, export_onnx, prepare_for_inference
+    from fanet_ros.model.weights import load_network
 
     size = None if input_size == "auto" else camera if input_size == "camera" else read_size(input_size)
     graph = prepare_for_inference(FrameToLogits(load_network(weights)))

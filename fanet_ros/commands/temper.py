@@ -12,9 +12,9 @@ from rich.console import Console
 
 from fanet_ros.commands.console import one_line_errors, progress_bars
 from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.model_card import read_card
-from fanet_ros.output_files import check_can_write
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.model.model_card import read_card
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.reports.output_files import check_can_write
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 _SPECS = SegmentationParameters.specs()
@@ -44,8 +44,8 @@ def temper(
         from fanet_ros.evaluation.run import spread
         from fanet_ros.evaluation.temperature import find_temperature
         from fanet_ros.evaluation.truth import open_truth
+        from fanet_ros.model.weights import load_weights, save_weights
         from fanet_ros.segmenter import Segmenter
-        from fanet_ros.weights import load_weights, save_weights
 
         _SPECS["input_size"].validate(input_size)
         if output.suffix != ".safetensors":

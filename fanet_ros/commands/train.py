@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fanet_ros.commands.console import one_line_errors
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:

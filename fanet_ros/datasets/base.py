@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.settings import Size
 
 IGNORED = 255

@@ -14,7 +14,7 @@ from fanet_ros.datasets.label_formats import Color, ColorIds, GreyIds, identity_
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.videos import LabelledVideos
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.sources.images import natural_key
 
 SPLITS = ("train", "val", "test")

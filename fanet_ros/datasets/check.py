@@ -22,7 +22,7 @@ from fanet_ros.datasets.options import read_options
 from fanet_ros.datasets.soft_labels import SoftLabels
 from fanet_ros.datasets.tiles import TileFiles, tile_pixels
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.settings import Size
 
 Progress = Callable[[str, int, int], None]

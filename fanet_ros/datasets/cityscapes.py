@@ -12,7 +12,7 @@ from fanet_ros.datasets.files import Pair
 from fanet_ros.datasets.label_formats import GreyIds, identity_table, value_table
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.videos import Videos
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.sources.images import natural_key
 
 SPLITS = ("train", "val", "test")

@@ -15,7 +15,7 @@ from fanet_ros.datasets.files import Pair, read_names
 from fanet_ros.datasets.label_formats import GreyIds, value_table
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 
 IMAGES, LABELS, LISTS = "images", "annotations", "imageLists"
 

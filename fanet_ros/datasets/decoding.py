@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.errors import DatasetError
+from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.settings import Size
 from fanet_ros.sources.opencv_log import quiet_opencv
 

@@ -9,7 +9,7 @@ from typing import Any
 from fanet_ros.datasets.files import Pair, images_in
 from fanet_ros.datasets.label_formats import GreyIds, identity_table
 from fanet_ros.datasets.layout import Found, Layout
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 
 IMAGES, LABELS = "leftImg8bit", "gtFine"
 

@@ -14,7 +14,7 @@ from fanet_ros.datasets.base import Dataset, Frame, Sample
 from fanet_ros.datasets.decoding import image_size, read_rgb
 from fanet_ros.datasets.videos import Videos
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.settings import Size
 from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
 

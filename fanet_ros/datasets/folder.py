@@ -12,7 +12,7 @@ from fanet_ros.datasets.label_formats import GreyIds, identity_table
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.options import Option
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 
 IMAGES, LABELS, LABEL_SET_FILE = "images", "labels", "labels.yaml"
 NO_LABELS = "none"  # the label set of images without labels

@@ -10,7 +10,7 @@ from fanet_ros.datasets.base import IGNORED
 from fanet_ros.datasets.files import Pair
 from fanet_ros.datasets.label_formats import GreyIds, identity_table
 from fanet_ros.datasets.layout import Found, Layout
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.sources.images import natural_key
 
 SPLITS = ("train", "val")  # the images of test come without labels

@@ -11,7 +11,7 @@ from fanet_ros.datasets.files import FolderContents, Pair
 from fanet_ros.datasets.label_formats import Color, ColorIds
 from fanet_ros.datasets.options import Option
 from fanet_ros.datasets.tiles import tile_pixels
-from fanet_ros.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 
 SPLITS = ("train", "test")
 OPTIONS: Mapping[str, Option] = {

@@ -9,7 +9,7 @@ from typing import Any
 from fanet_ros.datasets.cityscapes import label_ids_format
 from fanet_ros.datasets.files import Pair, images_in, pair_by_stem
 from fanet_ros.datasets.layout import Found, Layout
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 
 SPLITS = ("train", "val")
 IMAGES, LABELS = "training/image_2", "training/semantic"

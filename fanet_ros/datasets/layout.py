@@ -11,7 +11,7 @@ from fanet_ros.datasets.files import Pair, PairedFiles
 from fanet_ros.datasets.label_formats import LabelFormat
 from fanet_ros.datasets.options import Option
 from fanet_ros.datasets.videos import Videos
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 
 _IDS = 256
 _FORMS = "NAME, [NAME, ...] (it may be any of them), {not: [NAME, ...]} or null (to ignore it)"

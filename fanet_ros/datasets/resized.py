@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import ClassMotion, Dataset, Frame, Sample, Window
 from fanet_ros.datasets.views import DatasetView
-from fanet_ros.frame import FrameResizer, fit_input_size
+from fanet_ros.frames.frame import FrameResizer, fit_input_size
 from fanet_ros.settings import Size
 
 

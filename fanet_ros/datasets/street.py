@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros import sources
-from fanet_ros.artefacts import cache_folder
+from fanet_ros.artefacts.cache import cache_folder
 from fanet_ros.datasets.base import ClassMotion, Dataset, Frame, Sample
 from fanet_ros.datasets.street_motion import ground_motion, sky_motion
 from fanet_ros.errors import DatasetError
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
-from fanet_ros.sources.street_camera import LABEL_SET, StreetCamera
-from fanet_ros.sources.street_geometry import View
+from fanet_ros.sources import street
+from fanet_ros.sources.street.camera import LABEL_SET, StreetCamera
+from fanet_ros.sources.street.geometry import View
 
 MOMENTS = 8  # of each street
 SECONDS_BETWEEN_MOMENTS = 9.0  # after which most of what is seen has changed
@@ -170,7 +170,7 @@ class StreetDataset(Dataset):
     def _key(self) -> str:
         """A hash of all that the frames depend on, the renderer's own code included."""
         digest = hashlib.sha256(f"{self._size} {self._frames} {self._seconds} {cv2.__version__}".encode())
-        for file in sorted(Path(sources.__file__).parent.glob("street_*.py")):
+        for file in sorted(Path(street.__file__).parent.glob("*.py")):
             digest.update(file.read_bytes())
         return digest.hexdigest()
 

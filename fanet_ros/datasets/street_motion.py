@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.sources.street_geometry import View
+from fanet_ros.sources.street.geometry import View
 
 
 def ground_motion(now: View, before: View) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import ClassMotion, Dataset, Frame, Sample, Window
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.settings import Size
 
 

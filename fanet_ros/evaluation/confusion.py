@@ -11,7 +11,7 @@ import numpy as np
 from fanet_ros.benchmark.results import write_whole
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.scores import Scores
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 
 _DPI = 120
 _MOST_WITH_NUMBERS = 32  # classes; in the cells of more, numbers are specks

@@ -16,9 +16,9 @@ from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.run import Evaluation, ImageScore, read_ahead
 from fanet_ros.evaluation.truth import CoarseTruth
-from fanet_ros.labels import LabelSet
-from fanet_ros.render import Painter, contact_sheet
-from fanet_ros.report import make_folder, write_image
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.reports.render import Painter, contact_sheet
+from fanet_ros.reports.report import make_folder, write_image
 
 Image = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from fanet_ros.datasets.options import read_option_words
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.prediction import Looks
 from fanet_ros.evaluation.protocols import Protocol, find_protocol
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.settings import Size, check_input_size, read_size
 
 DEFAULT_SPLIT = "val"

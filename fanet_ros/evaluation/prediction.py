@@ -14,11 +14,13 @@ from torch.nn import functional
 
 from fanet_ros.errors import InferenceError, SettingError
 from fanet_ros.evaluation.windows import rows_of_windows, window_weights
-from fanet_ros.frame import FrameResizer
+from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import MAX_SIDE, MIN_SIDE, Size
 
-_SIZE_STEP = 8  # of scaled inputs, so that the network's output grid covers them evenly (as fanet_ros.frame does)
+_SIZE_STEP = (
+    8  # of scaled inputs, so that the network's output grid covers them evenly (as fanet_ros.frames.frame does)
+)
 _SCALES = (0.1, 8.0)  # beyond these an input is a stamp, or fits no memory
 
 

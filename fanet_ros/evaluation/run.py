@@ -18,7 +18,7 @@ from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.evaluation.truth import CoarseTruth
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.settings import Size
 
 

@@ -22,7 +22,7 @@ _DECIMALS = 6  # of shares in JSON; more than any data set can justify, few enou
 class Scores:
     """What labels are worth, by the pixels whose truth is known. All but counts are shares in [0, 1].
 
-    A mean is over the classes that occur in the truth, as in fanet_ros.metrics: a class that is only ever labelled
+    A mean is over the classes that occur in the truth, as in reports.metrics: a class that is only ever labelled
     wrongly costs the classes it was mistaken for, and no more. Classes that were left out are in no mean, but their
     pixels still count against the others.
 

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from fanet_ros import artefacts
+from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends import BackendInfo
 from fanet_ros.benchmark.results import write_whole
 from fanet_ros.datasets import Dataset
@@ -20,8 +20,8 @@ from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.run import Evaluation
 from fanet_ros.evaluation.truth import CoarseTruth
 from fanet_ros.evaluation.video import VideoRun
+from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import package_version
-from fanet_ros.weights import load_weights
 
 _LIBRARIES = ("torch", "torchmetrics", "numpy", "cv2", "openvino", "tensorrt", "tensorrt_rtx")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from fanet_ros.datasets import Dataset
 from fanet_ros.errors import DatasetError
 from fanet_ros.evaluation.run import read_ahead
-from fanet_ros.frame import FrameResizer
+from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 

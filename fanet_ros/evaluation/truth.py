@@ -10,7 +10,7 @@ from fanet_ros.datasets.label_formats import value_table
 from fanet_ros.datasets.meanings import Meaning, find_meaning
 from fanet_ros.datasets.views import RelabelledDataset
 from fanet_ros.errors import DatasetError, LabelSetError
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 
 
 class CoarseTruth:

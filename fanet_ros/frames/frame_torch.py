@@ -1,4 +1,4 @@
-"""From a frame to the network's input on a GPU: the twin of fanet_ros.frame.FrameResizer, made of torch functions."""
+"""From a frame to the network's input on a GPU: the twin of frames.frame.FrameResizer, made of torch functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TorchFrameResizer:
 
         Args:
             frame_size: of the frames, pixels.
-            encoding: of the frames, one of fanet_ros.frame.CHANNELS.
+            encoding: of the frames, one of fanet_ros.frames.frame.CHANNELS.
             input_size: of the result, pixels.
             device: where frames lie and results are made.
         """

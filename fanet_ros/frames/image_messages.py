@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.errors import FrameError
-from fanet_ros.frame import check_frame_size
+from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
+from fanet_ros.frames.frame import check_frame_size
 
 
 class UnusableImageError(FrameError):

@@ -21,26 +21,26 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from fanet_ros import artefacts
+from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends.base import BackendRequest
-from fanet_ros.backends.cuda_path import CudaPath
-from fanet_ros.backends.tensorrt_api import library
-from fanet_ros.backends.tensorrt_backend import TensorrtBackend
-from fanet_ros.backends.tensorrt_quantise import quantise, quantised_key
+from fanet_ros.backends.cuda.path import CudaPath
+from fanet_ros.backends.tensorrt.api import library
+from fanet_ros.backends.tensorrt.backend import TensorrtBackend
+from fanet_ros.backends.tensorrt.quantise import quantise, quantised_key
 from fanet_ros.backends.torch_backend import TorchBackend
 from fanet_ros.benchmark.machine import describe_machine
 from fanet_ros.errors import BackendError, FanetError
 from fanet_ros.gpu_check.measure import Effort, Reference, agreement_percent, frame_ms, network_ms
 from fanet_ros.gpu_check.table import NOT_MEASURED, Check, Row, as_json, as_markdown, replace_tables
 from fanet_ros.gpu_check.video import TEMPORAL_FRAMES, VIDEO_FRAMES, compare_video
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.network import FANet, FANetConfig
-from fanet_ros.postprocess import LabelBuffers
-from fanet_ros.postprocess_torch import dense_labels_from_logits, labels_from_logits
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits, labels_from_logits
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.network import FANet, FANetConfig
+from fanet_ros.model.weights import load_network
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
-from fanet_ros.weights import load_network
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "gpu.md"

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fanet_ros.benchmark.statistics import Spread
 from fanet_ros.errors import BackendError
+from fanet_ros.reports.statistics import Spread
 from fanet_ros.settings import Size
 
 _WARM_UPS = 10

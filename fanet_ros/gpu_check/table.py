@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.benchmark.statistics import Spread
 from fanet_ros.errors import SettingError
+from fanet_ros.reports.statistics import Spread
 
 BEGIN, END = "<!-- gpu_check: begin -->", "<!-- gpu_check: end -->"
 NOT_MEASURED = "not measured"

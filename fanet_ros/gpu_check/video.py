@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from fanet_ros.backends.base import Backend
-from fanet_ros.benchmark.statistics import Spread
 from fanet_ros.gpu_check.measure import Effort, agreement_percent, frame_ms
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.postprocess import LabelBuffers
-from fanet_ros.postprocess_torch import dense_labels_from_logits
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.weights import load_network
+from fanet_ros.reports.statistics import Spread
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
-from fanet_ros.weights import load_network
 
 TEMPORAL_FRAMES = 2
 VIDEO_FRAMES = 20

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import LabelSetError
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 
 
 class Kind(IntEnum):

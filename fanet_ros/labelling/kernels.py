@@ -33,7 +33,7 @@ def labels_from_logits(
     *,
     portable: bool = False,
 ) -> bool:
-    """Decide every pixel; fanet_ros.postprocess explains how and checks what is given, which this function does not.
+    """Decide every pixel; labelling.postprocess explains how and checks what is given, which this function does not.
 
     Args:
         logits: (classes, h, w), contiguous.

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros import kernels
 from fanet_ros.errors import InferenceError
+from fanet_ros.labelling import kernels
 from fanet_ros.settings import MAX_SIDE, Size
 
 MAX_CLASSES = 255  # labels are uint8 and 255 means unlabelled

@@ -1,4 +1,4 @@
-"""From logits to labels and confidence with torch: the twin of fanet_ros.postprocess for logits on a GPU."""
+"""From logits to labels and confidence with torch: the twin of fanet_ros.labelling.postprocess for logits on a GPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) 
         confidence: uint8, same shape, probability x 255 rounded to the nearest; None if not asked for.
     """
     if logits.is_cuda and _fused_kernel_works():
-        from fanet_ros.postprocess_triton import fused_labels_from_logits
+        from fanet_ros.labelling.postprocess_triton import fused_labels_from_logits
 
         return fused_labels_from_logits(logits, size, confidence=confidence)
     return dense_labels_from_logits(logits, size, confidence=confidence)
@@ -60,7 +60,7 @@ def _fused_kernel_works() -> bool:
     if not has_triton():
         return False
     try:
-        from fanet_ros.postprocess_triton import fused_labels_from_logits
+        from fanet_ros.labelling.postprocess_triton import fused_labels_from_logits
 
         fused_labels_from_logits(torch.zeros(2, 2, 2, device="cuda"), Size(4, 4), confidence=True)
     except Exception as error:  # Triton raises what its compiler, the C compiler and the driver raise

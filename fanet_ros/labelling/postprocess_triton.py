@@ -16,7 +16,7 @@ _BLOCK = 256  # pixels of one row per program; eight neighbours share the four l
 
 
 def fused_labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
-    """Do what fanet_ros.postprocess_torch.labels_from_logits says, for logits on a GPU."""
+    """Do what fanet_ros.labelling.postprocess_torch.labels_from_logits says, for logits on a GPU."""
     logits = logits.float().contiguous()
     classes, height, width = logits.shape
     labels = torch.empty((size.height, size.width), dtype=torch.uint8, device=logits.device)

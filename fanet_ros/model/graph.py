@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fanet_ros.errors import SettingError
-from fanet_ros.network import FANet, FastAttention
+from fanet_ros.model.network import FANet, FastAttention
 from fanet_ros.settings import Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB scaled to 0..1, as the encoder was trained

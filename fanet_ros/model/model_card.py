@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from fanet_ros.errors import LabelSetError, SettingError
-from fanet_ros.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.settings import Size, read_size
 
 # Weights that the network's authors and others have published come without a card, and are of these. Sets that merely

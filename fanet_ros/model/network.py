@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanet_ros.errors import SettingError
-from fanet_ros.temporal import ContextMemory
+from fanet_ros.model.temporal import ContextMemory
 
 ATTENTION_CHANNELS = 32  # of queries and keys, in every stage
 SMOOTH_CHANNELS = 128  # of each `smooth` branch; the head sees two of them

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.network import BACKBONES, FANet, FANetConfig
+from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 
 _WRAPPERS = ("model_state", "state_dict", "model")
 _PARALLEL_PREFIX = "module."

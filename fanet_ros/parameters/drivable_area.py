@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fanet_ros.errors import SettingError
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.parameters import Applies, Parameters, parameter
+from fanet_ros.parameters.specs import Applies, Parameters, parameter
 
 _DEFAULTS = GroundSettings()
 

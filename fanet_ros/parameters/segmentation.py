@@ -1,112 +1,17 @@
-"""Every setting of our nodes, once: default, description, range, and when it may change.
-
-The ROS parameters, the launch arguments, config/segment.yaml and the tables in the README all come from these
-dataclasses; tests keep them equal.
-"""
+"""The parameters of the segmentation node."""
 
 from __future__ import annotations
 
-import difflib
-import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from enum import Enum
-from typing import Any
+from dataclasses import dataclass
 
 from fanet_ros.errors import SettingError
-from fanet_ros.settings import BACKENDS, MAX_SIDE, PRECISIONS, check_device, check_input_size, check_output_size
-from fanet_ros.video_memory import MAX_TEMPORAL_FRAMES
-
-ParameterValue = bool | int | float | str | tuple[str, ...]
+from fanet_ros.parameters.specs import Applies, Parameters, parameter
+from fanet_ros.settings import BACKENDS, PRECISIONS, check_device, check_input_size, check_output_size
+from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES
 
 MAX_CAMERAS = 8
 """Of one node: more than one model serves at a useful rate."""
-
-
-class Applies(Enum):
-    """When a new value of a parameter takes effect."""
-
-    AT_START = "start"  # read-only: fixed when the node is created
-    AT_CONFIGURE = "configure"  # settable while unconfigured, read on the configure transition
-    AT_ONCE = "at once"  # settable always, used from the next frame on
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """What ROS needs to declare one parameter and to refuse a wrong value with a reason."""
-
-    name: str
-    default: ParameterValue
-    description: str
-    applies: Applies
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    check: Callable[[Any], object] | None = None  # of a string or of a tuple of strings
-
-    def validate(self, value: object) -> ParameterValue:
-        """Return `value` in the parameter's own type.
-
-        Args:
-            value: what the user set; an int is accepted where a float is expected, as YAML writes `1` for `1.0`. Of
-                lists only the elements count: an empty one has no type in ROS, so it comes as a list of anything.
-
-        Raises:
-            SettingError: naming the parameter, the value received and what is allowed.
-        """
-        expected = type(self.default)
-        if expected is float and type(value) is int:
-            value = float(value)
-        if expected is tuple and not isinstance(value, str | bytes) and isinstance(value, Sequence):
-            value = tuple(value)
-        if type(value) is not expected or not isinstance(value, bool | int | float | str | tuple):
-            raise self._refusal(value, f"a {_TYPE_NAMES[expected]}")
-        if isinstance(value, tuple) and not all(isinstance(element, str) for element in value):
-            raise self._refusal(list(value), f"a {_TYPE_NAMES[expected]}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self._refusal(value, "a finite number")
-        if isinstance(value, bool | int | float):
-            too_small = self.minimum is not None and value < self.minimum
-            too_large = self.maximum is not None and value > self.maximum
-            if too_small or too_large:
-                raise self._refusal(value, f"a value {self.range_text}")
-        if self.choices and value not in self.choices:
-            raise self._refusal(value, f"one of {', '.join(self.choices)}")
-        if self.check is not None:
-            try:
-                self.check(value)
-            except SettingError as error:
-                raise SettingError(f"parameter '{self.name}': {error}") from None
-        return value
-
-    @property
-    def range_text(self) -> str:
-        """The allowed values in words; empty where every value of the type is allowed."""
-        if self.choices:
-            return " | ".join(self.choices)
-        if self.minimum is not None and self.maximum is not None:
-            return f"from {self.minimum:g} to {self.maximum:g}"
-        if self.minimum is not None:
-            return f"at least {self.minimum:g}"
-        return ""
-
-    def _refusal(self, value: object, expected: str) -> SettingError:
-        return SettingError(f"parameter '{self.name}': received {value!r}, expected {expected}")
-
-
-_TYPE_NAMES: Mapping[type, str] = {
-    bool: "boolean",
-    int: "whole number",
-    float: "number",
-    str: "string",
-    tuple: "list of strings",
-}
-
-
-def parameter(default: Any, description: str, applies: Applies, **limits: Any) -> Any:
-    """Declare one field of a Parameters class; its limits travel in the field's metadata."""
-    return field(default=default, metadata={"description": description, "applies": applies, **limits})
 
 
 def check_cameras(names: tuple[str, ...]) -> None:
@@ -121,17 +26,6 @@ def check_cameras(names: tuple[str, ...]) -> None:
             )
         if names.count(name) > 1:
             raise SettingError(f"received '{name}' {names.count(name)} times, expected different names")
-
-
-class Parameters:
-    """Base of the dataclasses below, and of those of other nodes."""
-
-    @classmethod
-    def specs(cls) -> dict[str, ParameterSpec]:
-        """Return one spec per parameter, by name, in declaration order."""
-        assert is_dataclass(cls)
-        defaults = cls()
-        return {f.name: ParameterSpec(f.name, getattr(defaults, f.name), **f.metadata) for f in fields(cls)}
 
 
 @dataclass(frozen=True)
@@ -247,45 +141,3 @@ class SegmentationParameters(Parameters):
     autostart: bool = parameter(
         True, "Configure and activate at start; false leaves both to a lifecycle manager.", Applies.AT_START
     )
-
-
-@dataclass(frozen=True)
-class CameraParameters(Parameters):
-    """The values of the camera node's parameters; it reads them once, when it starts."""
-
-    source: str = parameter(
-        "street", "street (procedural), the path of a video or an image folder, or a V4L2 device.", Applies.AT_START
-    )
-    rate_hz: float = parameter(
-        0.0,
-        "Images per second; 0: the source's own rate, or 30 if it has none.",
-        Applies.AT_START,
-        minimum=0.0,
-        maximum=1000.0,
-    )
-    width: int = parameter(
-        0, "Width of the images in pixels; 0: the source's own.", Applies.AT_START, minimum=0, maximum=MAX_SIDE
-    )
-    height: int = parameter(
-        0, "Height of the images in pixels; 0: the source's own.", Applies.AT_START, minimum=0, maximum=MAX_SIDE
-    )
-    frame_id: str = parameter(
-        "camera_optical_frame",
-        "Coordinate frame of the images: the camera's optical frame (REP 103).",
-        Applies.AT_START,
-    )
-    loop: bool = parameter(True, "Start over at the end of the source; false: end the node.", Applies.AT_START)
-    seed: int = parameter(0, "Seed of the procedural street.", Applies.AT_START, minimum=0, maximum=2**31 - 1)
-    frames: int = parameter(
-        0, "End the node after that many images; 0: never.", Applies.AT_START, minimum=0, maximum=2**31 - 1
-    )
-    wait_for_subscribers: int = parameter(
-        0, "Start when that many nodes subscribe to ~/image_raw.", Applies.AT_START, minimum=0, maximum=100
-    )
-
-
-def unknown_parameter_hint(name: str, known: Collection[str]) -> str:
-    """Return one sentence about a parameter name that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known ones: {', '.join(known)}"
-    return f"unknown parameter '{name}' is ignored; {hint}"

@@ -9,8 +9,8 @@ from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefiniti
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.metadata import dump_qos_v8
 
-from fanet_ros.bags.messages import definition_of
-from fanet_ros.bags.storage import Channel, Message, StorageFile, damaged
+from fanet_ros.recorded.messages import definition_of
+from fanet_ros.recorded.storage import Channel, Message, StorageFile, damaged
 
 _FORMATS = {MessageDefinitionFormat.MSG: "ros2msg", MessageDefinitionFormat.IDL: "ros2idl"}
 

@@ -11,8 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.bags.images import frame_of
-from fanet_ros.bags.messages import (
+from fanet_ros.errors import InferenceError
+from fanet_ros.frames.frame import FrameResizer
+from fanet_ros.frames.image_messages import UnusableImageError
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.recorded.images import frame_of
+from fanet_ros.recorded.messages import (
     COMPRESSED_IMAGE,
     IMAGE,
     LABEL_INFO,
@@ -21,19 +25,15 @@ from fanet_ros.bags.messages import (
     mask_message,
     read_message,
 )
-from fanet_ros.bags.output import OutputFile, reliable_qos
-from fanet_ros.bags.storage import Message, StorageFile
-from fanet_ros.bags.survey import IMAGE_TYPES
-from fanet_ros.bags.topics import Choice
-from fanet_ros.camera_video import CameraVideo, Shot
-from fanet_ros.errors import InferenceError
-from fanet_ros.frame import FrameResizer
-from fanet_ros.image_messages import UnusableImageError
-from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.render import Painter
-from fanet_ros.report import RunReport
+from fanet_ros.recorded.output import OutputFile, reliable_qos
+from fanet_ros.recorded.storage import Message, StorageFile
+from fanet_ros.recorded.survey import IMAGE_TYPES
+from fanet_ros.recorded.topics import Choice
+from fanet_ros.reports.render import Painter
+from fanet_ros.reports.report import RunReport
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
+from fanet_ros.video.camera_video import CameraVideo, Shot
 
 _JPEG_QUALITY = 90
 _MAX_GAP_S = SegmentationParameters().temporal_max_gap

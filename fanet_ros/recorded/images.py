@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.bags.messages import IMAGE
-from fanet_ros.frame import CHANNELS
-from fanet_ros.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of
+from fanet_ros.frames.frame import CHANNELS
+from fanet_ros.frames.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of
+from fanet_ros.recorded.messages import IMAGE
 
 # OpenCV names a Bayer pattern by its second row and column, ROS by its first.
 _CONVERSIONS = {

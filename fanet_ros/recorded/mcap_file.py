@@ -13,8 +13,8 @@ from mcap.records import Schema
 from mcap.stream_reader import StreamReader
 from mcap.summary import Summary
 
-from fanet_ros.bags.storage import Channel, Message, StorageFile, damaged, normal_qos
 from fanet_ros.errors import SourceError
+from fanet_ros.recorded.storage import Channel, Message, StorageFile, damaged, normal_qos
 
 _FORMATS = ("ros2msg", "ros2idl", "omgidl")
 

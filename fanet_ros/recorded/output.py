@@ -16,10 +16,10 @@ from mcap.writer import Writer
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2.metadata import dump_qos_v8
 
-from fanet_ros.bags.bag_metadata import FileEntry, metadata_text
-from fanet_ros.bags.messages import definition_of, type_hash_of
-from fanet_ros.bags.storage import Channel, Message
 from fanet_ros.errors import SettingError
+from fanet_ros.recorded.bag_metadata import FileEntry, metadata_text
+from fanet_ros.recorded.messages import definition_of, type_hash_of
+from fanet_ros.recorded.storage import Channel, Message
 
 _RESULTS = "fanet_segment"  # name of the record that says what was found in the input file
 _INFINITE = QosTime(9223372036, 854775807)  # as rosbag2 records it

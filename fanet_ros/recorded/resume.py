@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.bags.recording import Recording
 from fanet_ros.errors import SettingError
-from fanet_ros.report import make_folder, write_whole
+from fanet_ros.recorded.recording import Recording
+from fanet_ros.reports.report import make_folder, write_whole
 
 _IDENTITY = ".segmented.json"
 

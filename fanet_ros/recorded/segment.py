@@ -11,21 +11,21 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fanet_ros.bags.bag_metadata import write_metadata
-from fanet_ros.bags.file_work import FileWork, Refusals
-from fanet_ros.bags.output import OutputFile, results_in
-from fanet_ros.bags.recording import Recording, find_recording
-from fanet_ros.bags.resume import Workplace, claim_workplace, identity_of
-from fanet_ros.bags.storage import NO_QOS, Channel, damaged, normal_qos, open_storage
-from fanet_ros.bags.survey import Survey, survey
-from fanet_ros.bags.topics import Choice, choose_topics
 from fanet_ros.errors import FanetError, SettingError, SourceError
-from fanet_ros.report import RunReport, print_summary
+from fanet_ros.recorded.bag_metadata import write_metadata
+from fanet_ros.recorded.file_work import FileWork, Refusals
+from fanet_ros.recorded.output import OutputFile, results_in
+from fanet_ros.recorded.recording import Recording, find_recording
+from fanet_ros.recorded.resume import Workplace, claim_workplace, identity_of
+from fanet_ros.recorded.storage import NO_QOS, Channel, damaged, normal_qos, open_storage
+from fanet_ros.recorded.survey import Survey, survey
+from fanet_ros.recorded.topics import Choice, choose_topics
+from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import package_version
 from fanet_ros.segmenter import Segmenter
 
 if TYPE_CHECKING:
-    from fanet_ros.segment_files import FileSegmentation
+    from fanet_ros.recorded.segment_files import FileSegmentation
 
 
 @dataclass

@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fanet_ros.bags.recording import is_recording
 from fanet_ros.errors import SourceError
-from fanet_ros.render import Painter
-from fanet_ros.report import RunReport, make_folder, print_summary, write_image
+from fanet_ros.recorded.recording import is_recording
+from fanet_ros.reports.render import Painter
+from fanet_ros.reports.report import RunReport, make_folder, print_summary, write_image
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.sources import FrameSource, SourceFrame, open_source
 
@@ -93,7 +93,7 @@ def _recording_segmenter() -> Callable[[Path, Segmenter, FileSegmentation], Path
         SourceError: it is not installed.
     """
     try:
-        from fanet_ros.bags.segment import segment_recording
+        from fanet_ros.recorded.segment import segment_recording
     except ModuleNotFoundError as error:
         raise SourceError(
             f"reading recordings needs {error.name}, which is not installed: pip install rosbags mcap"

@@ -14,7 +14,7 @@ import zstandard
 from rosbags.rosbag2.metadata import dump_qos_v8, parse_qos
 
 from fanet_ros.errors import SourceError
-from fanet_ros.report import make_folder
+from fanet_ros.reports.report import make_folder
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def damaged(name: str, error: Exception) -> SourceError:
 
 
 def _open_plain(path: Path, name: str) -> StorageFile:
-    from fanet_ros.bags.db3_file import Db3File
-    from fanet_ros.bags.mcap_file import McapFile
+    from fanet_ros.recorded.db3_file import Db3File
+    from fanet_ros.recorded.mcap_file import McapFile
 
     openers: dict[str, Callable[[Path, str], StorageFile]] = {".mcap": McapFile, ".db3": Db3File}
     return openers[path.suffix](path, name)

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanet_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, read_message
-from fanet_ros.bags.recording import Recording
-from fanet_ros.bags.storage import StorageFile, open_storage
-from fanet_ros.bags.topics import ImageTopic, encoding_of_format
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE, read_message
+from fanet_ros.recorded.recording import Recording
+from fanet_ros.recorded.storage import StorageFile, open_storage
+from fanet_ros.recorded.topics import ImageTopic, encoding_of_format
 
 IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
 

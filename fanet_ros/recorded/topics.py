@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from fanet_ros.bags.images import ENCODINGS
-from fanet_ros.bags.messages import COMPRESSED_IMAGE
 from fanet_ros.errors import SourceError
+from fanet_ros.recorded.images import ENCODINGS
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE
 
 NODE = "/segmentation"
 """What the live node is called, and so where its topics are (`~` in the README)."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.labels import UNLABELLED, LabelSet
+from fanet_ros.model.labels import UNLABELLED, LabelSet
 
 Image = NDArray[np.uint8]
 
@@ -47,7 +47,7 @@ class Painter:
         """Blend the class colours over a frame; pixels that are unlabelled show the frame alone.
 
         Args:
-            frame: checked frame (fanet_ros.frame), any row stride.
+            frame: checked frame (fanet_ros.frames.frame), any row stride.
             encoding: of the frame.
             labels: uint8, any size; enlarged or shrunk without mixing ids where it is not the frame's.
             alpha: opacity of the colours in [0, 1].

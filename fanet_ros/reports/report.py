@@ -18,9 +18,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from fanet_ros.errors import SettingError
-from fanet_ros.labels import LabelSet
-from fanet_ros.metrics import ConfusionMatrix
-from fanet_ros.render import contact_sheet
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.reports.metrics import ConfusionMatrix
+from fanet_ros.reports.render import contact_sheet
 
 Image = NDArray[np.uint8]
 

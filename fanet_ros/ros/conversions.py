@@ -15,9 +15,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionClass
 
-from fanet_ros.frame import CHANNELS
-from fanet_ros.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of, rows_of
-from fanet_ros.labels import LabelSet
+from fanet_ros.frames.frame import CHANNELS
+from fanet_ros.frames.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of, rows_of
+from fanet_ros.model.labels import LabelSet
 
 
 def frame_from_image(message: Image) -> tuple[NDArray[np.uint8], str]:

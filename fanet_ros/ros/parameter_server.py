@@ -11,13 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters import (
-    Applies,
-    Parameters,
-    ParameterSpec,
-    ParameterValue,
-    unknown_parameter_hint,
-)
+from fanet_ros.parameters.specs import Applies, Parameters, ParameterSpec, ParameterValue, unknown_parameter_hint
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
 

@@ -10,7 +10,7 @@ from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage
 
-from fanet_ros.ros.camera_channel import CameraChannel
+from fanet_ros.ros.segmentation.camera_channel import CameraChannel
 
 _MOST_NAMED = 3  # publishers, or topics, in one message
 _COMPRESSED = "/compressed"

@@ -6,18 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fanet_ros.backends.base import Backend
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
-
-if TYPE_CHECKING:
-    from fanet_ros.backends.base import Backend
 
 WORTHWHILE = 0.95
 """A batch is used where it takes at most this share of the time of one after the other. All frames of a batch wait for
@@ -25,37 +21,6 @@ its end, while one after the other the first is done early: a gain within the no
 
 _MEASURING_S = 2.0  # for all measurements together, without compiling; slow networks take two runs of each all the same
 _MIN_RUNS, _MAX_RUNS = 2, 9
-
-
-@dataclass(frozen=True)
-class FrameRequest:
-    """One frame to be segmented together with others.
-
-    Attributes:
-        frame: uint8, (H, W, C) or (H, W), as for fanet_ros.segmenter.Segmenter.segment.
-        encoding: of the frame.
-        output_size: of labels and confidence; None for the frame's own.
-        confidence: whether the confidence is wanted, too.
-        out: arrays to write to; None for new ones.
-        memory: of the video whose next frame this is; None for a frame on its own.
-    """
-
-    frame: NDArray[np.uint8]
-    encoding: str
-    output_size: Size | None = None
-    confidence: bool = False
-    out: LabelBuffers | None = None
-    memory: VideoMemory | None = None
-
-    @property
-    def frame_size(self) -> Size:
-        """Width and height of the frame."""
-        return Size(self.frame.shape[1], self.frame.shape[0])
-
-    @property
-    def result_size(self) -> Size:
-        """Width and height of labels and confidence."""
-        return self.output_size or self.frame_size
 
 
 @dataclass(frozen=True)

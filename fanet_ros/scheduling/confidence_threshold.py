@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.batching import FrameRequest
-from fanet_ros.labels import UNLABELLED
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.backends.request import FrameRequest
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.model.labels import UNLABELLED
 from fanet_ros.settings import Size
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fanet_ros.errors import SourceError
 from fanet_ros.sources.base import FrameSource
 from fanet_ros.sources.images import IMAGE_SUFFIXES, ImageSource
-from fanet_ros.sources.street_camera import StreetCamera
+from fanet_ros.sources.street.camera import StreetCamera
 from fanet_ros.sources.video import V4l2Source, VideoSource
 
 STREET = "street"

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.network import AuxiliaryLogits, FANet
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.network import AuxiliaryLogits, FANet
 from fanet_ros.training.augment import Augmentation, Crops
 from fanet_ros.training.batches import Batch
 from fanet_ros.training.losses import SegmentationLoss, Target, shrink_labels

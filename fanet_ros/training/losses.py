@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.datasets import IGNORED
-from fanet_ros.network import AuxiliaryLogits
+from fanet_ros.model.network import AuxiliaryLogits
 from fanet_ros.training.recipe import LossRecipe, MixedPart, SoftRecipe, TrainingPart
 
 _LOG_OFFSET = 1.05

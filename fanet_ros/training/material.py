@@ -19,7 +19,7 @@ from fanet_ros.datasets.meanings import LabelSpace, Meaning, find_meaning
 from fanet_ros.datasets.resized import ResizedDataset
 from fanet_ros.datasets.soft_labels import SoftLabels
 from fanet_ros.errors import DatasetError, SettingError
-from fanet_ros.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.settings import read_size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.losses import log_class_weights

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from fanet_ros.errors import SettingError
 from fanet_ros.settings import Size, read_size
-from fanet_ros.video_memory import MAX_TEMPORAL_FRAMES
+from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES
 
 
 def _checked_size(text: str) -> str:

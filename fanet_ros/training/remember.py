@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fanet_ros.network import FANet
-from fanet_ros.temporal import ContextMemory
+from fanet_ros.model.network import FANet
+from fanet_ros.model.temporal import ContextMemory
 from fanet_ros.training.start import evaluating
 
 

@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from fanet_ros.errors import DatasetError, SettingError, TrainingError
-from fanet_ros.labels import LabelSet
-from fanet_ros.model_card import read_card, resolve_label_set
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.model.model_card import read_card, resolve_label_set
+from fanet_ros.model.weights import load_weights
 from fanet_ros.training.checkpoint import load_state
 from fanet_ros.training.learner import Learner
 from fanet_ros.training.material import find_class_weights, open_material
@@ -22,7 +23,6 @@ from fanet_ros.training.recipe import Recipe, parse_recipe
 from fanet_ros.training.run_folder import FINAL, RunFolder
 from fanet_ros.training.start import start_network
 from fanet_ros.training.trainer import Trainer
-from fanet_ros.weights import load_weights
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from torch import Tensor
 from fanet_ros.datasets import Dataset, Window
 from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.evaluation.scores import Scorer, Scores
-from fanet_ros.frame import FrameResizer, fit_input_size
-from fanet_ros.graph import FrameToLogits
-from fanet_ros.labels import LabelSet
-from fanet_ros.network import FANet
-from fanet_ros.postprocess import labels_from_logits
-from fanet_ros.postprocess_torch import labels_from_logits as labels_from_logits_on_gpu
-from fanet_ros.render import Painter, contact_sheet
+from fanet_ros.frames.frame import FrameResizer, fit_input_size
+from fanet_ros.labelling.postprocess import labels_from_logits
+from fanet_ros.labelling.postprocess_torch import labels_from_logits as labels_from_logits_on_gpu
+from fanet_ros.model.graph import FrameToLogits
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.model.network import FANet
+from fanet_ros.reports.render import Painter, contact_sheet
 from fanet_ros.settings import Size, read_size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.processes import Processes

@@ -1,4 +1,4 @@
-"""What is remembered of one camera's last frames, for temporal fast attention (fanet_ros.temporal)."""
+"""What is remembered of one camera's last frames, for temporal fast attention (fanet_ros.model.temporal)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 
 class VideoStates(NamedTuple):
@@ -27,8 +27,8 @@ class DeviceMemory(VideoMemory):
     """A memory as one tensor.
 
     Attributes:
-        state: float32, (T - 1, state size), on the device, as fanet_ros.temporal.ContextMemory describes it; zeros
-            where there was no frame yet. All that reads or writes it does so on one stream.
+        state: float32, (T - 1, state size), on the device, as model.temporal.ContextMemory describes it; zeros where
+            there was no frame yet. All that reads or writes it does so on one stream.
     """
 
     def __init__(self, states: VideoStates, device: torch.device, stream: torch.cuda.Stream | None) -> None:

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fanet_ros.backends.device_function import DeviceFunction, DeviceWork
-from fanet_ros.backends.device_memory import DeviceMemory, VideoStates
+from fanet_ros.backends.cuda.device_function import DeviceFunction, DeviceWork
+from fanet_ros.backends.cuda.device_memory import DeviceMemory, VideoStates
 from fanet_ros.backends.kept import KeptLast
-from fanet_ros.batching import FrameRequest
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, InferenceError
-from fanet_ros.frame_torch import TorchFrameResizer
-from fanet_ros.postprocess import LabelBuffers
-from fanet_ros.postprocess_torch import labels_from_logits
+from fanet_ros.frames.frame_torch import TorchFrameResizer
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess_torch import labels_from_logits
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 Network = Callable[..., Tensor]
 """uint8 (N, h, w, 3) RGB -> logits (N, classes, ceil(h/8), ceil(w/8)), on the device and its current stream.

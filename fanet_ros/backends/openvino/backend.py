@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros import artefacts
-from fanet_ros.artefacts import ArtefactKey
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend
 from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.kept import KeptLast
-from fanet_ros.backends.openvino_import import import_openvino, openvino_core
-from fanet_ros.backends.openvino_video import STATE_OUTPUT, add_state, state_size
+from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
+from fanet_ros.backends.openvino.video import STATE_OUTPUT, add_state, state_size
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory
 
 MODEL = "model.xml"
 """The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
@@ -132,7 +132,7 @@ class OpenvinoBackend(HostBackend):
         if precision != "int8":  # one file serves both, the hint decides
             key = model_key(digest, "fp32")
             arguments = {"weights": str(weights.resolve())}
-            builder = "fanet_ros.backends.openvino_build"
+            builder = "fanet_ros.backends.openvino.build"
             return artefacts.obtain(key, builder=builder, arguments=arguments, progress=self._request.progress)
         folder = find_int8(weights, digest)
         if folder is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fanet_ros.backends.openvino_backend import MODEL
-from fanet_ros.backends.openvino_import import import_openvino, openvino_core
-from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
-from fanet_ros.weights import load_network
+from fanet_ros.backends.openvino.backend import MODEL
+from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
+from fanet_ros.model.graph import FrameToLogits, export_onnx, prepare_for_inference
+from fanet_ros.model.weights import load_network
 
 
 def build(folder: Path, *, weights: str) -> None:
@@ -15,7 +15,7 @@ def build(folder: Path, *, weights: str) -> None:
 
     Args:
         folder: to write to.
-        weights: path of a checkpoint that fanet_ros.weights can read.
+        weights: path of a checkpoint that fanet_ros.model.weights can read.
 
     Raises:
         WeightsError: the checkpoint cannot be used.

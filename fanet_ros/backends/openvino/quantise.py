@@ -13,8 +13,8 @@ import numpy as np
 import rich
 from numpy.typing import NDArray
 
-from fanet_ros.backends.openvino_backend import MODEL
-from fanet_ros.backends.openvino_import import import_openvino, openvino_core
+from fanet_ros.backends.openvino.backend import MODEL
+from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
 from fanet_ros.errors import BackendError, SourceError
 
 
@@ -33,7 +33,7 @@ def quantise(
     same mIoU to 0.02 points.
 
     Args:
-        model: model.xml of the float32 network with open height and width (fanet_ros.backends.openvino_build).
+        model: model.xml of the float32 network with open height and width (fanet_ros.backends.openvino.build).
         images: network inputs, uint8 (H, W, 3), RGB, of any sizes; read once.
         count: number of images to take, at least 1.
         folder: an existing folder to write to.

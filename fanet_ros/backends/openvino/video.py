@@ -2,7 +2,7 @@
 
 So one file serves single frames and videos of every T, and the int8 network that was calibrated on single frames serves
 videos, too: its ranges hold, as a mean of contexts lies within those of its frames. What is computed is what
-fanet_ros.temporal.ContextMemory computes. Nothing here imports torch.
+fanet_ros.model.temporal.ContextMemory computes. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fanet_ros.backends.openvino_import import import_openvino
+from fanet_ros.backends.openvino.loading import import_openvino
 from fanet_ros.errors import BackendError
 
-STATE_INPUT, STATE_OUTPUT = "state", "next_state"  # as in fanet_ros.graph
+STATE_INPUT, STATE_OUTPUT = "state", "next_state"  # as in fanet_ros.model.graph
 _CONTEXT_ROWS = 32  # network.ATTENTION_CHANNELS
 _STAGES = (1, 2, 4, 8)  # channels of the stages, the shallowest first, as multiples of its own
 

@@ -77,8 +77,8 @@ class Library:
         """Build an engine for the current GPU, or without one where the library can (tensorrt_rtx).
 
         Args:
-            onnx: the exported graph (fanet_ros.graph), for frames of this or of every size, single or of videos: in
-                float32 for fp32, in float16 for fp16, with QuantizeLinear and DequantizeLinear for int8.
+            onnx: the exported graph (model.graph), for frames of this or of every size, single or of videos: in float32
+                for fp32, in float16 for fp16, with QuantizeLinear and DequantizeLinear for int8.
             size: of the frames.
             precision: fp32 (never TF32), fp16 or int8.
             timing_cache: of an earlier build; ignored where it does not fit.
@@ -153,7 +153,7 @@ class Engine:
     """A network on a GPU, with device memory of its own for what lies between its input and output.
 
     Attributes:
-        shapes: of its inputs and outputs by their names in the exported graph (fanet_ros.graph): `frame` and `logits`,
+        shapes: of its inputs and outputs by their names in the exported graph (model.graph): `frame` and `logits`,
             for videos also `state` and `next_state`.
     """
 

@@ -13,25 +13,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fanet_ros import artefacts
-from fanet_ros.artefacts import ArtefactKey
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.backends.base import Backend, BackendInfo, BackendRequest
-from fanet_ros.backends.cuda_path import CudaPath
-from fanet_ros.backends.device_memory import VideoStates
+from fanet_ros.backends.cuda.device_memory import VideoStates
+from fanet_ros.backends.cuda.nvidia import gpu_name, require_gpu
+from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.kept import KeptLast
-from fanet_ros.backends.nvidia import gpu_name, require_gpu
-from fanet_ros.backends.tensorrt_api import Engine, EngineError, library
-from fanet_ros.backends.tensorrt_build import ENGINE, require_quantised
-from fanet_ros.backends.tensorrt_quantise import find_quantised
+from fanet_ros.backends.tensorrt.api import Engine, EngineError, library
+from fanet_ros.backends.tensorrt.build import ENGINE, require_quantised
+from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError
-from fanet_ros.graph import INPUT_NAME, OUTPUT_NAME, STATE_INPUT_NAME, STATE_OUTPUT_NAME
-from fanet_ros.network import state_size
-from fanet_ros.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.model.graph import INPUT_NAME, OUTPUT_NAME, STATE_INPUT_NAME, STATE_OUTPUT_NAME
+from fanet_ros.model.network import state_size
+from fanet_ros.model.weights import load_weights
 from fanet_ros.settings import Size
-from fanet_ros.video_memory import VideoMemory
-from fanet_ros.weights import load_weights
+from fanet_ros.video.video_memory import VideoMemory
 
-_BUILDER = "fanet_ros.backends.tensorrt_build"
+_BUILDER = "fanet_ros.backends.tensorrt.build"
 _RUNTIME_CACHE = "runtime.cache"  # beside the engine, but no part of the artefact: it grows while the engine runs
 _KEPT_SIZES = 2  # engines in memory at least
 

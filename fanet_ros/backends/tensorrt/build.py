@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from fanet_ros import artefacts
-from fanet_ros.backends.tensorrt_api import library
-from fanet_ros.backends.tensorrt_quantise import find_quantised
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.backends.tensorrt.api import library
+from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError
-from fanet_ros.graph import FrameToLogits, export_onnx, prepare_for_inference
+from fanet_ros.model.graph import FrameToLogits, export_onnx, prepare_for_inference
+from fanet_ros.model.weights import load_network
 from fanet_ros.settings import Size
-from fanet_ros.weights import load_network
 
 ENGINE = "engine.plan"
 _TIMING_CACHE = "timing.cache"
@@ -25,7 +25,7 @@ def build(
 
     Args:
         folder: to write to. A timing cache is looked for in the folders beside it.
-        weights: path of a checkpoint that fanet_ros.weights can read.
+        weights: path of a checkpoint that fanet_ros.model.weights can read.
         precision: fp32, fp16 or int8, which has to be calibrated before.
         width: of the network's input.
         height: of the network's input.

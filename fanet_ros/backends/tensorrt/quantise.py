@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros import artefacts
-from fanet_ros.artefacts import ArtefactKey
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.errors import BackendError, SourceError
-from fanet_ros.graph import INPUT_NAME, FrameToLogits, export_onnx, prepare_for_inference
-from fanet_ros.weights import load_network
+from fanet_ros.model.graph import INPUT_NAME, FrameToLogits, export_onnx, prepare_for_inference
+from fanet_ros.model.weights import load_network
 
 MODEL = "model.onnx"
 
@@ -51,7 +51,7 @@ def quantise(
     """Write the quantised network of some weights into an existing folder, as `MODEL`.
 
     Args:
-        weights: a checkpoint that fanet_ros.weights can read.
+        weights: a checkpoint that fanet_ros.model.weights can read.
         images: network inputs as for `quantise_onnx`.
         folder: to write to.
         progress: told the number of images seen so far.

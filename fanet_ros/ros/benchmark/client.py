@@ -26,9 +26,9 @@ from sensor_msgs.msg import Image
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import PEAK
 from fanet_ros.benchmark.process import Answer, ProcessError, serve
-from fanet_ros.benchmark.statistics import quantile
+from fanet_ros.reports.statistics import quantile
 from fanet_ros.ros import qos
-from fanet_ros.ros.frame_statistics import WINDOW
+from fanet_ros.ros.segmentation.frame_statistics import WINDOW
 from fanet_ros.ros.transport import prepare_process
 
 _START_RATE_HZ = 10.0  # of the images while the node starts

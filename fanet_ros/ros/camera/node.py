@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from fanet_ros.errors import SettingError, SourceError
-from fanet_ros.parameters import CameraParameters
+from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.parameter_server import ParameterServer

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import LaserScan
 
-from fanet_ros.birds_eye import Plan, draw_grid, draw_scan, navigation_sheet
-from fanet_ros.report import write_image
+from fanet_ros.reports.birds_eye import Plan, draw_grid, draw_scan, navigation_sheet
+from fanet_ros.reports.report import write_image
 from fanet_ros.ros import qos
 
 Stamp = tuple[int, int]

@@ -15,13 +15,13 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.labels import LabelSet
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.msg import SegmentationStats
-from fanet_ros.render import Painter
-from fanet_ros.report import RunReport
+from fanet_ros.reports.render import Painter
+from fanet_ros.reports.report import RunReport
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import frame_from_image
-from fanet_ros.ros.navigation_recorder import NavigationRecorder
+from fanet_ros.ros.demo.navigation_recorder import NavigationRecorder
 
 Stamp = tuple[int, int]
 

@@ -10,7 +10,7 @@ from time import monotonic
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.time import Time
 
-from fanet_ros.ros.semantic_points import SemanticPairs
+from fanet_ros.ros.ground.semantic_points import SemanticPairs
 
 _WINDOW = 100
 _FEW = 2  # masks between two reports whose confidence may get lost without a warning

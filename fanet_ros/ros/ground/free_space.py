@@ -13,9 +13,9 @@ from std_msgs.msg import Header
 
 from fanet_ros.ground.accumulate import OccupancyAccumulator
 from fanet_ros.ground.grid import UNSEEN
-from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.ros.transforms import TransformError, Transforms
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
+from fanet_ros.ros.ground.transforms import TransformError, Transforms
 
 _PATIENCE_S = 1.0  # without odometry: what was summed up is kept, and nothing goes out meanwhile
 _ODOMETRY_HINT = "is odometry running, and odom_frame its frame?"

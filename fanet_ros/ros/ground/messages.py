@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from fanet_ros.frames.image_messages import UnusableImageError
 from fanet_ros.ground.camera_model import Calibration, RegionOfInterest
 from fanet_ros.ground.semantic_cloud import POINT_STEP, SemanticCloud
 from fanet_ros.ground.view import ScanResult
-from fanet_ros.image_messages import UnusableImageError
 from fanet_ros.ros.conversions import frame_from_image
-from fanet_ros.ros.free_space import FreeSpaceGrid
+from fanet_ros.ros.ground.free_space import FreeSpaceGrid
 
 _XYZ = [PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate("xyz")]
 

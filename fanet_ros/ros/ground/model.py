@@ -16,12 +16,12 @@ from fanet_ros.errors import FanetError, LabelSetError
 from fanet_ros.ground.camera_model import Calibration, CameraModel
 from fanet_ros.ground.classes import Kind, kinds_of
 from fanet_ros.ground.errors import NoGroundError
-from fanet_ros.ground.parameters import DrivableAreaParameters
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
-from fanet_ros.labels import LabelSet, load_label_set, shipped_label_sets
-from fanet_ros.ros.ground_messages import SemanticCloudMessage, calibration_from
-from fanet_ros.ros.transforms import TransformError, Transforms
+from fanet_ros.model.labels import LabelSet, load_label_set, shipped_label_sets
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
+from fanet_ros.ros.ground.messages import SemanticCloudMessage, calibration_from
+from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.settings import Size
 
 _POSE_TOLERANCE_RAD = 0.0005  # at 1.5 m height and 20 m ahead this moves the ground by 0.13 m

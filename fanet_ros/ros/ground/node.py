@@ -16,18 +16,18 @@ from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError
-from fanet_ros.ground.parameters import DrivableAreaParameters
-from fanet_ros.image_messages import UnusableImageError
+from fanet_ros.frames.image_messages import UnusableImageError
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.ros import qos
-from fanet_ros.ros.free_space import FreeSpace
-from fanet_ros.ros.ground_diagnostics import GroundDiagnostics, GroundState, GroundStatistics
-from fanet_ros.ros.ground_messages import ids_from_image
-from fanet_ros.ros.ground_model import GroundModel, NotReadyError
-from fanet_ros.ros.ground_outputs import SEMANTIC_POINTS, GroundOutputs
+from fanet_ros.ros.ground.diagnostics import GroundDiagnostics, GroundState, GroundStatistics
+from fanet_ros.ros.ground.free_space import FreeSpace
+from fanet_ros.ros.ground.messages import ids_from_image
+from fanet_ros.ros.ground.model import GroundModel, NotReadyError
+from fanet_ros.ros.ground.outputs import SEMANTIC_POINTS, GroundOutputs
+from fanet_ros.ros.ground.semantic_points import SemanticPairs, WaitingMask
+from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node
-from fanet_ros.ros.semantic_points import SemanticPairs, WaitingMask
-from fanet_ros.ros.transforms import TransformError, Transforms
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
 

@@ -15,8 +15,8 @@ from fanet_ros.ground.classes import drivable_mask
 from fanet_ros.ground.view import GroundView
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import ImageMessageWriter
-from fanet_ros.ros.free_space import FreeSpaceGrid
-from fanet_ros.ros.ground_messages import grid_message, points_message, scan_message
+from fanet_ros.ros.ground.free_space import FreeSpaceGrid
+from fanet_ros.ros.ground.messages import grid_message, points_message, scan_message
 
 SEMANTIC_POINTS = "semantic_points"
 """The topic that needs the confidence, too."""

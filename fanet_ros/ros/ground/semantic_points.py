@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
-from fanet_ros.image_messages import UnusableImageError
-from fanet_ros.ros.ground_messages import SemanticCloudMessage, ids_from_image
+from fanet_ros.frames.image_messages import UnusableImageError
+from fanet_ros.ros.ground.messages import SemanticCloudMessage, ids_from_image
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from fanet_ros.camera_video import CameraVideo
-from fanet_ros.labels import LabelSet
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros import qos
-from fanet_ros.ros.frame_statistics import FrameStatistics
-from fanet_ros.ros.outputs import Outputs
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics
+from fanet_ros.ros.segmentation.outputs import Outputs
+from fanet_ros.video.camera_video import CameraVideo
+from fanet_ros.video.video_memory import VideoMemory
 
 _LOG_INTERVAL_S = 1.0  # between two reports of the same kind of bad image
 

@@ -12,10 +12,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.time import Time
 
 from fanet_ros.backends import BackendInfo
-from fanet_ros.camera_video import CameraVideo
-from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.ros.frame_statistics import STAGE_NAMES, FrameCounts, FrameStatistics, StageTimes
-from fanet_ros.ros.input_scale import InputScale
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.ros.segmentation.frame_statistics import STAGE_NAMES, FrameCounts, FrameStatistics, StageTimes
+from fanet_ros.ros.segmentation.input_scale import InputScale
+from fanet_ros.video.camera_video import CameraVideo
 
 _FUTURE_MS = -100.0  # clocks of several hosts differ a little
 

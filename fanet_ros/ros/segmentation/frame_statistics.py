@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from time import monotonic
 
-from fanet_ros.benchmark.statistics import quantile
+from fanet_ros.reports.statistics import quantile
 
 WINDOW = 100
 """Number of frames over which latencies are summed up in diagnostics."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from fanet_ros.latency_budget import LatencyBudget
+from fanet_ros.scheduling.latency_budget import LatencyBudget
 
 BUDGET_SCALES = (1.0, 0.8, 0.64, 0.5)
 """Of the full input size's sides; each step saves about a third of the network's work."""

@@ -11,18 +11,18 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from fanet_ros.errors import FanetError
-from fanet_ros.parameters import SegmentationParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.ros.camera_channel import CameraChannel, ReceivedFrame
-from fanet_ros.ros.diagnostics import Activity, CameraActivity, Diagnostics
-from fanet_ros.ros.input_scale import InputScale
 from fanet_ros.ros.lifecycle import CorrectableNode
-from fanet_ros.ros.outputs import LabelInfoOutput
 from fanet_ros.ros.parameter_server import ParameterServer
-from fanet_ros.ros.pipeline import FramePipeline
 from fanet_ros.ros.process import RosLogHandler, run_node, stop_requested
+from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
+from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
+from fanet_ros.ros.segmentation.input_scale import InputScale
+from fanet_ros.ros.segmentation.outputs import LabelInfoOutput
+from fanet_ros.ros.segmentation.pipeline import FramePipeline
+from fanet_ros.ros.segmentation.worker import NewestItemsWorker
 from fanet_ros.ros.watchdog import Watchdog
-from fanet_ros.ros.worker import NewestItemsWorker
 from fanet_ros.segmenter import Segmenter
 
 _REPORT_INTERVAL_S = 1.0

@@ -12,10 +12,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.labels import LabelSet
+from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.model.labels import LabelSet
 from fanet_ros.msg import SegmentationStats
-from fanet_ros.postprocess import LabelBuffers
-from fanet_ros.render import Painter
+from fanet_ros.reports.render import Painter
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import ImageMessageWriter, label_info_message
 from fanet_ros.segmenter import Segmentation

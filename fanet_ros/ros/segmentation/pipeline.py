@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from rclpy.clock import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
-from fanet_ros.batching import FrameRequest
-from fanet_ros.camera_video import Shot
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import FrameError
-from fanet_ros.image_messages import UnusableImageError
+from fanet_ros.frames.image_messages import UnusableImageError
 from fanet_ros.msg import SegmentationStats
-from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.ros.camera_channel import CameraChannel, ReceivedFrame
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.conversions import frame_from_compressed_image, frame_from_image
-from fanet_ros.ros.frame_statistics import StageTimes
-from fanet_ros.ros.input_scale import InputScale
+from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
+from fanet_ros.ros.segmentation.frame_statistics import StageTimes
+from fanet_ros.ros.segmentation.input_scale import InputScale
 from fanet_ros.segmenter import Segmentation, Segmenter
 from fanet_ros.settings import Size, read_size
-from fanet_ros.video_memory import VideoMemory
+from fanet_ros.video.camera_video import Shot
+from fanet_ros.video.video_memory import VideoMemory
 
 
 @dataclass(frozen=True)

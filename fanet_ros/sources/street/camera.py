@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from fanet_ros.errors import SourceError
-from fanet_ros.labels import load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.sources.base import FrameSource, Intrinsics, SourceFrame
-from fanet_ros.sources.street_geometry import CameraPose, View
-from fanet_ros.sources.street_light import StreetLight
-from fanet_ros.sources.street_painter import StreetPainter
-from fanet_ros.sources.street_raster import Canvas
-from fanet_ros.sources.street_scene import StreetScene
+from fanet_ros.sources.street.geometry import CameraPose, View
+from fanet_ros.sources.street.light import StreetLight
+from fanet_ros.sources.street.painter import StreetPainter
+from fanet_ros.sources.street.raster import Canvas
+from fanet_ros.sources.street.scene import StreetScene
 
 LABEL_SET = "camvid11"
 """The label set of the ground truth."""

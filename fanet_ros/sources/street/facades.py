@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.sources.street_paint import Sheet, noise, shaded, speckle
-from fanet_ros.sources.street_raster import Color, Texture
+from fanet_ros.sources.street.paint import Sheet, noise, shaded, speckle
+from fanet_ros.sources.street.raster import Color, Texture
 
 _WALLS: tuple[Color, ...] = (
     (134, 84, 64),  # red brick

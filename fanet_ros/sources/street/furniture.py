@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fanet_ros.sources.street_paint import Sheet, noise, shaded, speckle
-from fanet_ros.sources.street_raster import Color, Texture
+from fanet_ros.sources.street.paint import Sheet, noise, shaded, speckle
+from fanet_ros.sources.street.raster import Color, Texture
 
 TREE_SIZE = (6.0, 8.0)
 """Width and height of a tree's picture, metres; a scene scales it."""

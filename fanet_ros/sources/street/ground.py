@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.sources.street_paint import noise
-from fanet_ros.sources.street_raster import Canvas
+from fanet_ros.sources.street.paint import noise
+from fanet_ros.sources.street.raster import Canvas
 
 ROAD_HALF_WIDTH = 5.8
 """From the middle of the road to its kerb, metres: a lane of 3.6 m and a parking strip of 2.2 m."""

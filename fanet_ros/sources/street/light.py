@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.sources.base import Intrinsics
-from fanet_ros.sources.street_paint import noise
-from fanet_ros.sources.street_raster import Canvas
+from fanet_ros.sources.street.paint import noise
+from fanet_ros.sources.street.raster import Canvas
 
 _SHIFTS = 64  # the same grain, shifted by up to this many pixels, is never seen twice in a row
 _GREY = 128

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.sources.street_raster import Color, Texture
+from fanet_ros.sources.street.raster import Color, Texture
 
 _SHIFT = 4
 

@@ -6,17 +6,17 @@ import math
 
 import numpy as np
 
-from fanet_ros.labels import LabelSet
-from fanet_ros.sources.street_facades import FACADES, FLOOR, make_facade, make_fence, make_skyline
-from fanet_ros.sources.street_furniture import SIGN_KINDS, make_hedge, make_sign, make_traffic_light, make_tree
-from fanet_ros.sources.street_geometry import Point
-from fanet_ros.sources.street_ground import Ground
-from fanet_ros.sources.street_paint import shaded
-from fanet_ros.sources.street_people import RIDER_SIZE, STAGES, WALKER_SIZE, Figure, make_rider, make_walker
-from fanet_ros.sources.street_raster import Canvas, Texture
-from fanet_ros.sources.street_scene import SceneObject, StreetScene
-from fanet_ros.sources.street_terrace import Terrace
-from fanet_ros.sources.street_vehicles import Vehicle
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.sources.street.facades import FACADES, FLOOR, make_facade, make_fence, make_skyline
+from fanet_ros.sources.street.furniture import SIGN_KINDS, make_hedge, make_sign, make_traffic_light, make_tree
+from fanet_ros.sources.street.geometry import Point
+from fanet_ros.sources.street.ground import Ground
+from fanet_ros.sources.street.paint import shaded
+from fanet_ros.sources.street.people import RIDER_SIZE, STAGES, WALKER_SIZE, Figure, make_rider, make_walker
+from fanet_ros.sources.street.raster import Canvas, Texture
+from fanet_ros.sources.street.scene import SceneObject, StreetScene
+from fanet_ros.sources.street.terrace import Terrace
+from fanet_ros.sources.street.vehicles import Vehicle
 
 _TREES, _WALKERS, _RIDERS, _VEHICLES = 6, 8, 6, 30
 _BEHIND, _FRONTAGE_REACH, _OBJECT_REACH = 6.0, 125.0, 100.0  # metres from the camera along the street

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fanet_ros.sources.street_paint import Sheet, noise, shaded, speckle
-from fanet_ros.sources.street_raster import Color, Texture
+from fanet_ros.sources.street.paint import Sheet, noise, shaded, speckle
+from fanet_ros.sources.street.raster import Color, Texture
 
 STAGES = 8
 """Pictures per stride or turn of the pedals."""

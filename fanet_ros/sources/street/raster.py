@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.sources.street_geometry import Point, View, clip
+from fanet_ros.sources.street.geometry import Point, View, clip
 
 Color = tuple[int, int, int]
 

@@ -9,10 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from fanet_ros.sources.street_facades import facade_height
-from fanet_ros.sources.street_geometry import CameraPose
-from fanet_ros.sources.street_ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
-from fanet_ros.sources.street_vehicles import vehicle_size
+from fanet_ros.sources.street.facades import facade_height
+from fanet_ros.sources.street.geometry import CameraPose
+from fanet_ros.sources.street.ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
+from fanet_ros.sources.street.vehicles import vehicle_size
 
 CHUNK = 24.0
 """The street is laid out in pieces of this length, metres; each has random numbers of its own."""

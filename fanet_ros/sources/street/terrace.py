@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fanet_ros.sources.street_facades import FLOOR
-from fanet_ros.sources.street_geometry import CameraPose
-from fanet_ros.sources.street_ground import PAVEMENT_EDGE
-from fanet_ros.sources.street_scene import SETBACK, SceneObject
+from fanet_ros.sources.street.facades import FLOOR
+from fanet_ros.sources.street.geometry import CameraPose
+from fanet_ros.sources.street.ground import PAVEMENT_EDGE
+from fanet_ros.sources.street.scene import SETBACK, SceneObject
 
 _GARDEN = 10.0  # houses whose front is nearer to the middle of the road stand on the pavement, metres
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fanet_ros.sources.street_paint import Sheet, noise, shaded, speckle
-from fanet_ros.sources.street_raster import Canvas, Color, Texture
+from fanet_ros.sources.street.paint import Sheet, noise, shaded, speckle
+from fanet_ros.sources.street.raster import Canvas, Color, Texture
 
 _RESOLUTION = 80.0
 _PAINTS: tuple[Color, ...] = (

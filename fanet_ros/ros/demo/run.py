@@ -22,15 +22,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fanet_ros.errors import FanetError, SettingError
-from fanet_ros.labels import LabelSet, load_label_set
-from fanet_ros.model_card import read_card
-from fanet_ros.parameters import SegmentationParameters
-from fanet_ros.report import RunReport, print_summary
+from fanet_ros.model.labels import LabelSet, load_label_set
+from fanet_ros.model.model_card import read_card
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.ros.recorder import Recorder
+from fanet_ros.ros.demo.recorder import Recorder
 from fanet_ros.ros.transport import prepare_process
 from fanet_ros.sources import open_source
-from fanet_ros.sources.street_scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
+from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 NAMESPACE = "/fanet_demo"  # so that a demo never mixes with a robot's own camera on the same network
 _REMAPPINGS = {
@@ -138,9 +138,9 @@ def _run_nodes(
         )
         stack.callback(recorder.destroy_node)
         if drivable_area is not None:
-            stack.enter_context(_node_process("drivable_area_node", drivable_area))
-        segmentation_process = stack.enter_context(_node_process("segmentation_node", segmentation))
-        camera_process = stack.enter_context(_node_process("camera_node", camera))
+            stack.enter_context(_node_process("ground.node", drivable_area))
+        segmentation_process = stack.enter_context(_node_process("segmentation.node", segmentation))
+        camera_process = stack.enter_context(_node_process("camera.node", camera))
         try:
             _record(recorder, camera_process, segmentation_process, camera["frames"])
         except KeyboardInterrupt:

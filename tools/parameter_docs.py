@@ -1,6 +1,6 @@
 """Writes the nodes' YAML files in config/ and the README's parameter tables from the dataclasses of the parameters.
 
-Run `python -m fanet_ros.parameter_docs` in the source tree after changing one of those; a test fails where the files
+Run `python tools/parameter_docs.py` in the source tree after changing one of those; a test fails where the files
 differ from what it would write.
 """
 
@@ -10,8 +10,10 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanet_ros.ground.parameters import DrivableAreaParameters
-from fanet_ros.parameters import Applies, CameraParameters, Parameters, ParameterSpec, SegmentationParameters
+from fanet_ros.parameters.camera import CameraParameters
+from fanet_ros.parameters.drivable_area import DrivableAreaParameters
+from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.parameters.specs import Applies, Parameters, ParameterSpec
 
 TABLES: dict[str, type[Parameters]] = {"parameters": SegmentationParameters, "camera parameters": CameraParameters}
 """What stands in the README between `<!-- NAME: ... -->` and `<!-- end of NAME -->`."""
@@ -96,7 +98,7 @@ def markdown_table(parameters: type[Parameters]) -> str:
 def with_tables(readme: str) -> str:
     """Return the README's text with every table between its two marks replaced."""
     for name, parameters in TABLES.items():
-        start = f"<!-- {name}: written by python -m fanet_ros.parameter_docs -->"
+        start = f"<!-- {name}: written by python tools/parameter_docs.py -->"
         end = f"<!-- end of {name} -->"
         before, rest = readme.split(start)
         _, after = rest.split(end)

@@ -1,6 +1,6 @@
 """Writes the table of all settings of a recipe into docs/training.md, from the classes that declare them.
 
-Run `python -m fanet_ros.training.recipe_docs` in the source tree after changing fanet_ros/training/recipe.py; a test
+Run `python tools/recipe_docs.py` in the source tree after changing fanet_ros/training/recipe.py; a test
 fails where the file differs from what it would write.
 """
 
@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from fanet_ros.training.recipe import Recipe, TrainingPart
 
-START = "<!-- recipe settings: written by python -m fanet_ros.training.recipe_docs -->"
+START = "<!-- recipe settings: written by python tools/recipe_docs.py -->"
 END = "<!-- end of recipe settings -->"
 
 
@@ -69,7 +69,7 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Rewrite the file in the source tree."""
-    path = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+    path = Path(__file__).resolve().parents[1] / "docs" / "training.md"
     path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
