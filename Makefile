@@ -24,11 +24,12 @@ demo: ## segment 100 frames of the street camera; FRAMES=N VIDEO=path RATE=hz AR
 	    $${VIDEO:+--video "$$VIDEO"} $${RATE:+--rate "$$RATE"} $(ARGS)
 
 test: lint ## lint, check types and run all tests; ARGS=... for pytest
-	@scripts/in_env python -m pytest $(ARGS)
+	@scripts/in_env python -m pytest -n 2 --dist worksteal $(ARGS)
 
-lint: ## ruff check, ruff format --check, mypy
+lint: ## ruff check, ruff format --check, import-linter, mypy
 	@scripts/in_env ruff check .
 	@scripts/in_env ruff format --check .
+	@scripts/in_env lint-imports --no-logo
 	@scripts/in_env mypy
 	@scripts/in_env mypy scripts/prepare.py
 

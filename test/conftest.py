@@ -22,9 +22,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Tests talk over real DDS; nothing of it should leave this host, and no image should get lost on it.
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 prepare_process()
-# What is built for tests is built once in a run, and never mixes with the user's own cache.
-_cache = tempfile.TemporaryDirectory(prefix="fanet_ros-test-cache-")
-os.environ["XDG_CACHE_HOME"] = _cache.name
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core
+else:
+    # What is built for tests is built once in a run, by all workers, and never mixes with the user's own cache.
+    _cache = tempfile.TemporaryDirectory(prefix="fanet_ros-test-cache-")
+    os.environ["XDG_CACHE_HOME"] = _cache.name
 
 _DOMAINS = itertools.cycle(range(1, 101))  # by itself the coordinator would give every test the first free one
 

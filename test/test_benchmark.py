@@ -36,7 +36,7 @@ SMALL = Size(96, 64)
 CAMERA = Size(128, 96)
 WORKS = Contender("openvino", "fp32", "cpu")
 FAILS = Contender("tensorrt", "fp32", "cpu")  # which has no TensorRT, with or without a GPU
-PROGRAM = "import typer; from fanet_ros.benchmark.command import benchmark; typer.run(benchmark)"
+PROGRAM = "import typer; from fanet_ros.commands.benchmark import benchmark; typer.run(benchmark)"
 
 
 def small_plan(*contenders: Contender, **changes: Any) -> Plan:
@@ -350,7 +350,7 @@ def test_a_wrong_option_is_one_clear_line() -> None:
 
 def test_importing_the_command_imports_no_framework() -> None:
     program = (
-        "import sys; import fanet_ros.benchmark.command; "
+        "import sys; import fanet_ros.commands.benchmark; "
         "print([name for name in ('torch', 'openvino', 'rclpy', 'matplotlib', 'cv2') if name in sys.modules])"
     )
     result = subprocess.run(

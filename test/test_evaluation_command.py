@@ -207,7 +207,7 @@ def test_networks_are_kept_for_every_scale(weights: Path, data: Path, monkeypatc
 def test_results_are_printed_though_a_file_cannot_be_written(
     weights: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanet_ros.reports.output_files.check_can_write", lambda option, path: None)  # it could, then
+    monkeypatch.setattr("fanet_ros.files.check_can_write", lambda option, path: None)  # it could, then
     arguments = ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST, "--limit", "1"]
     result = RUNNER.invoke(APP, [*arguments, "--json", str(tmp_path / "gone" / "a.json")], env={"COLUMNS": "200"})
     assert result.exit_code == 2 and "cannot write" in result.output and "Traceback" not in result.output

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, weights_digest
 from fanet_ros.errors import SettingError
+from fanet_ros.files import replacing
 
 MIOU, AGREEMENT = "miou", "agreement"
 
@@ -171,10 +170,8 @@ def write_gate_results(
     text = json.dumps({"results": entries}, indent=1) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
-            unfinished = Path(folder) / path.name
+        with replacing(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-            os.replace(unfinished, path)
     except OSError as error:
         raise SettingError(f"cannot write the results of the accuracy gate to {path}: {error.strerror}") from None
     return path

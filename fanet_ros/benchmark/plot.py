@@ -9,7 +9,7 @@ from typing import Any
 
 from fanet_ros.benchmark.results import Row, write_whole
 from fanet_ros.errors import SettingError
-from fanet_ros.reports.output_files import check_can_write
+from fanet_ros.files import check_can_write
 
 _DPI = 120
 _REFERENCE_COLOUR, _NETWORK_COLOUR, _REST_COLOUR = "#9a9a9a", "#2f6f9f", "#e08a3c"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.errors import SettingError
+from fanet_ros.files import write_whole
 
 Row = dict[str, Any]
 
@@ -55,22 +53,3 @@ class Results:
         """
         if self._path is not None:
             write_whole(self._path, (json.dumps(self.data, indent=1) + "\n").encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader meets the old content or the new, never a part.
-
-    Raises:
-        SettingError: it cannot be written.
-    """
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                os.fchmod(file.fileno(), 0o644)  # temporary files are private, a result is not
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        raise SettingError(f"cannot write {path}: {error.strerror}") from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from fanet_ros.backends.base import Backend, no_progress
 from fanet_ros.calibration.accuracy import Accuracy, compare
 from fanet_ros.calibration.calibration_frames import FrameSet
 from fanet_ros.errors import SettingError
+from fanet_ros.files import replacing
 from fanet_ros.frames.frame import FrameResizer, fit_input_size
 from fanet_ros.model.model_card import read_card
 from fanet_ros.resources import package_version
@@ -147,11 +147,10 @@ def ship(task: Task, calibration: Calibration) -> list[Path]:
 
         target = shipped_int8_folder(task.weights)
         try:
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
-                shutil.copytree(calibration.int8_model, Path(folder) / target.name, copy_function=shutil.copyfile)
-                (Path(folder) / target.name).chmod(target.parent.stat().st_mode)  # the cache's may be private
+            with replacing(target) as unfinished:
+                shutil.copytree(calibration.int8_model, unfinished, copy_function=shutil.copyfile)
+                unfinished.chmod(target.parent.stat().st_mode)  # the cache's may be private
                 artefacts.discard(target)
-                (Path(folder) / target.name).rename(target)
         except OSError as error:
             raise SettingError(f"cannot write {target}: {error.strerror}") from None
         written.append(target)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.logging import RichHandler
 
-from fanet_ros.benchmark.command import benchmark
+from fanet_ros.commands.benchmark import benchmark
 from fanet_ros.commands.calibrate import calibrate
 from fanet_ros.commands.console import errors, one_line_errors, print_error
 from fanet_ros.commands.dataset import app as dataset_app

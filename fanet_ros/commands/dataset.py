@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fanet_ros.benchmark.results import write_whole
 from fanet_ros.commands.console import errors, one_line_errors, progress_bars
 from fanet_ros.errors import DatasetError, SettingError
-from fanet_ros.reports.output_files import check_can_write
+from fanet_ros.files import check_can_write, write_whole
 
 if TYPE_CHECKING:
     from fanet_ros.datasets.check import SplitReport

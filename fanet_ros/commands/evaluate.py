@@ -116,9 +116,9 @@ def evaluate(
         from fanet_ros.evaluation.prediction import make_predictor
         from fanet_ros.evaluation.tables import coarse_table
         from fanet_ros.evaluation.truth import open_truth
+        from fanet_ros.files import check_can_write
         from fanet_ros.model.model_card import read_card, resolve_label_set
         from fanet_ros.model.weights import load_weights
-        from fanet_ros.reports.output_files import check_can_write
         from fanet_ros.reports.report import make_folder
         from fanet_ros.segmenter import Segmenter
 

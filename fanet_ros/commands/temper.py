@@ -12,9 +12,9 @@ from rich.console import Console
 
 from fanet_ros.commands.console import one_line_errors, progress_bars
 from fanet_ros.errors import SettingError, WeightsError
+from fanet_ros.files import check_can_write
 from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.reports.output_files import check_can_write
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 _SPECS = SegmentationParameters.specs()

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from fanet_ros.artefacts.cache import cache_folder
 from fanet_ros.datasets.base import ClassMotion, Dataset, Frame, Sample
 from fanet_ros.datasets.street_motion import ground_motion, sky_motion
 from fanet_ros.errors import DatasetError
+from fanet_ros.files import replacing
 from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 from fanet_ros.sources import street
@@ -153,8 +153,7 @@ class StreetDataset(Dataset):
     def _render(self, path: Path, progress: Callable[[str], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (len(self), self._size.height, self._size.width, 4)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
-            unfinished = Path(folder) / path.name
+        with replacing(path) as unfinished:
             with unfinished.open("wb") as file:  # a full disk is an error now, and not a crash later
                 os.posix_fallocate(file.fileno(), 0, math.prod(shape))
             frames = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
@@ -162,7 +161,6 @@ class StreetDataset(Dataset):
                 frames[index] = self._film(index)
                 progress(f"rendering street {self.split} {index + 1}/{len(self)}")
             frames.flush()
-            os.replace(unfinished, path)
 
     def _camera(self, seed: int) -> StreetCamera:
         return _camera(self._size, seed, 1 / self._seconds)

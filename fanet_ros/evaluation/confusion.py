@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fanet_ros.benchmark.results import write_whole
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.scores import Scores
+from fanet_ros.files import write_whole
 from fanet_ros.model.labels import LabelSet
 
 _DPI = 120

@@ -13,13 +13,13 @@ from typing import Any
 
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends import BackendInfo
-from fanet_ros.benchmark.results import write_whole
 from fanet_ros.datasets import Dataset
 from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.run import Evaluation
 from fanet_ros.evaluation.truth import CoarseTruth
 from fanet_ros.evaluation.video import VideoRun
+from fanet_ros.files import write_whole
 from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import package_version
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fanet_ros.errors import SettingError
+from fanet_ros.files import replacing
 from fanet_ros.model.network import FANet, FastAttention
 from fanet_ros.settings import Size
 
@@ -186,10 +185,8 @@ def export_onnx(
     if temporal_frames > 1:
         inputs[STATE_INPUT_NAME] = torch.zeros(batch, temporal_frames - 1, graph.network.state_size, device=device)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            unfinished = Path(folder) / path.name
+        with replacing(path) as unfinished:
             _export(graph, inputs, unfinished, dynamic=size is None)
-            os.replace(unfinished, path)
     except OSError as error:
         raise SettingError(f"cannot write the ONNX file {path}: {error.strerror}") from error
 

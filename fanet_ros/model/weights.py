@@ -8,7 +8,6 @@ prefix of DataParallel, or lie inside {"model_state": ...}, {"state_dict": ...} 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
+from fanet_ros.files import replacing
 from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 
 _WRAPPERS = ("model_state", "state_dict", "model")
@@ -135,11 +135,8 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], *, half: bool = T
         raise WeightsError(
             f"{path} is not written: {_listing(broken)} hold NaN, infinity or more than float16 can hold"
         )
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    save_file(tensors, unfinished)
-    with unfinished.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    with replacing(path, durable=True) as unfinished:
+        save_file(tensors, unfinished)
 
 
 # --- reading files ---------------------------------------------------------------------------------------------------

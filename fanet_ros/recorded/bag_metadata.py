@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from fanet_ros.files import write_whole
 from fanet_ros.recorded.mcap_file import McapFile
 from fanet_ros.recorded.recording import METADATA
 from fanet_ros.recorded.storage import Channel
-from fanet_ros.reports.report import write_whole
 
 _VERSION = 8  # the latest that Humble reads, too: 9 writes QoS profiles in another way
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fanet_ros.errors import SettingError
+from fanet_ros.files import write_whole
 from fanet_ros.recorded.recording import Recording
-from fanet_ros.reports.report import make_folder, write_whole
+from fanet_ros.reports.report import make_folder
 
 _IDENTITY = ".segmented.json"
 

@@ -212,17 +212,6 @@ def make_folder(folder: Path) -> None:
         raise SettingError(f"output folder {folder} cannot be written; choose another or change its permissions")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears complete or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
-
-
 def write_image(path: Path, picture: Image) -> None:
     """Write an rgb8 picture or a uint8 mask.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fanet_ros.errors import TrainingError
+from fanet_ros.files import replacing
 
 STATE_FILE = "last.pt"
 FORMAT = 2  # raise it when what a state holds changes
@@ -24,15 +24,10 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         TrainingError: it cannot be written; the old one is still there.
     """
-    unfinished = folder / f".{STATE_FILE}.unfinished"
     try:
-        with unfinished.open("wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, folder / STATE_FILE)
+        with replacing(folder / STATE_FILE, durable=True) as unfinished:
+            torch.save({"format": FORMAT, **state}, unfinished)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into RuntimeError
-        unfinished.unlink(missing_ok=True)
         raise TrainingError(f"cannot write {folder / STATE_FILE}: {error}; is the disk full?") from None
 
 

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.tensorboard import SummaryWriter
 
 from fanet_ros.errors import TrainingError
-from fanet_ros.reports.report import make_folder, write_image, write_whole
+from fanet_ros.files import write_whole
+from fanet_ros.reports.report import make_folder, write_image
 from fanet_ros.training.validation import Validation
 
 LOG_FILE = "log.jsonl"

@@ -9,9 +9,10 @@ import yaml
 from torch import Tensor
 
 from fanet_ros.errors import TrainingError
+from fanet_ros.files import write_whole
 from fanet_ros.model.labels import LabelSet, save_label_set, shipped_label_sets
 from fanet_ros.model.weights import save_weights
-from fanet_ros.reports.report import make_folder, write_whole
+from fanet_ros.reports.report import make_folder
 from fanet_ros.settings import Size, read_size
 from fanet_ros.training.checkpoint import STATE_FILE
 from fanet_ros.training.recipe import Recipe, recipe_yaml

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from fanet_ros.backends.tensorrt.api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt.build import ENGINE, require_quantised
 from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError
+from fanet_ros.files import replacing
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.graph import INPUT_NAME, OUTPUT_NAME, STATE_INPUT_NAME, STATE_OUTPUT_NAME
 from fanet_ros.model.network import state_size
@@ -219,13 +218,7 @@ class _EngineOnDevice:
 def _replace(path: Path, content: bytes) -> None:
     """Write a file that others may be reading; a cache that cannot be written is no loss of function."""
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
         _log.info("%s cannot be written (%s): the next start compiles the same again", path, error.strerror)

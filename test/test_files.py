@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from fanet_ros.errors import SettingError
+from fanet_ros.files import check_can_write, replacing, write_whole
+
+
+def test_a_file_that_can_be_written_is_left_alone(tmp_path: Path) -> None:
+    check_can_write("json", tmp_path / "new.json")
+    (tmp_path / "old.json").write_text("old")
+    check_can_write("json", tmp_path / "old.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+    assert (tmp_path / "old.json").read_text() == "old"
+
+
+def test_files_that_cannot_be_written(tmp_path: Path) -> None:
+    for path, text in (
+        (tmp_path / "no" / "a.json", f"json: there is no folder {tmp_path}/no; make it first"),
+        (tmp_path, f"json: {tmp_path} is a folder; give the name of a file"),
+        (Path("/dev/null"), "json: /dev/null is a device or the like; give the name of a file"),
+        (Path("/proc/a.json"), "json: /proc cannot be written: .*; give another folder"),  # not even by root
+        (tmp_path / ("a" * 255), f"json: {tmp_path} cannot be written: File name too long"),
+    ):
+        with pytest.raises(SettingError, match=text):
+            check_can_write("json", path)
+
+
+def test_a_file_is_replaced_at_once_and_with_the_usual_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path, durable=True) as unfinished:
+        unfinished.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+    (tmp_path / "usual").touch()
+    assert path.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_after_an_error_the_old_content_is_still_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="halfway"), replacing(path) as unfinished:
+        unfinished.write_text("ne")
+        raise ValueError("halfway")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_folders_take_the_place_of_empty_ones(tmp_path: Path) -> None:
+    with replacing(tmp_path / "folder") as unfinished:
+        unfinished.mkdir()
+        (unfinished / "a").touch()
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["a"]
+
+
+def test_text_and_bytes_are_written_whole_or_refused(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", "ä")
+    write_whole(tmp_path / "b", b"\x00")
+    assert (tmp_path / "a").read_bytes() == "ä".encode() and (tmp_path / "b").read_bytes() == b"\x00"
+    with pytest.raises(SettingError, match="cannot write .*no/a: No such file or directory"):
+        write_whole(tmp_path / "no" / "a", "")
