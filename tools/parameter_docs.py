@@ -1,4 +1,4 @@
-"""Writes the nodes' YAML files in config/ and the README's parameter tables from the dataclasses of the parameters.
+"""Writes the nodes' YAML files in config/ and the tables in docs/interface.md from the dataclasses of the parameters.
 
 Run `python tools/parameter_docs.py` in the source tree after changing one of those; a test fails where the files
 differ from what it would write.
@@ -16,7 +16,7 @@ from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.parameters.specs import Applies, Parameters, ParameterSpec
 
 TABLES: dict[str, type[Parameters]] = {"parameters": SegmentationParameters, "camera parameters": CameraParameters}
-"""What stands in the README between `<!-- NAME: ... -->` and `<!-- end of NAME -->`."""
+"""What stands in docs/interface.md between `<!-- NAME: ... -->` and `<!-- end of NAME -->`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def yaml_text(file: ParameterFile) -> str:
 
 
 def markdown_table(parameters: type[Parameters]) -> str:
-    """Return a README table; the column `applies` is left out where all parameters are read at the start."""
+    """Return a table in Markdown; the column `applies` is left out where all parameters are read at the start."""
     specs = parameters.specs().values()
     dynamic = any(spec.applies is not Applies.AT_START for spec in specs)
     columns = ["parameter", "default", *(["applies"] if dynamic else []), "description"]
@@ -95,15 +95,15 @@ def markdown_table(parameters: type[Parameters]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def with_tables(readme: str) -> str:
-    """Return the README's text with every table between its two marks replaced."""
+def with_tables(text: str) -> str:
+    """Return the text of docs/interface.md with every table between its two marks replaced."""
     for name, parameters in TABLES.items():
         start = f"<!-- {name}: written by python tools/parameter_docs.py -->"
         end = f"<!-- end of {name} -->"
-        before, rest = readme.split(start)
+        before, rest = text.split(start)
         _, after = rest.split(end)
-        readme = f"{before}{start}\n{markdown_table(parameters)}\n{end}{after}"
-    return readme
+        text = f"{before}{start}\n{markdown_table(parameters)}\n{end}{after}"
+    return text
 
 
 def _yaml_value(spec: ParameterSpec) -> str:
@@ -119,8 +119,8 @@ def main() -> None:
     root = Path(__file__).resolve().parent.parent
     for name, file in FILES.items():
         (root / "config" / name).write_text(yaml_text(file), encoding="utf-8")
-    readme = root / "README.md"
-    readme.write_text(with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    interface = root / "docs" / "interface.md"
+    interface.write_text(with_tables(interface.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def check_cameras(names: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class SegmentationParameters(Parameters):
-    """The values of one node's parameters. Field order is the order of the YAML file and the README table."""
+    """The values of one node's parameters. Field order is the order of the YAML file and of the table in the docs."""
 
     weights: str = parameter(
         "",

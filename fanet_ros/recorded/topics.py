@@ -12,7 +12,7 @@ from fanet_ros.recorded.images import ENCODINGS
 from fanet_ros.recorded.messages import COMPRESSED_IMAGE
 
 NODE = "/segmentation"
-"""What the live node is called, and so where its topics are (`~` in the README)."""
+"""What the live node is called, and so where its topics are (`~` in docs/interface.md)."""
 
 # Words in the names of topics that hold images made from camera images; this package's own outputs are among them.
 _RESULT_WORDS = frozenset(
