@@ -68,9 +68,9 @@ setup(
         "bags": ["mcap>=1.3", "rosbags>=0.11", "zstandard"],
         "benchmark": ["matplotlib>=3.5", "psutil>=5.9"],
         "calibrate": ["nncf>=2.14"],
-        "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8", "torchmetrics>=1.0"],
+        "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8"],
         "train": ["kornia>=0.7", "matplotlib>=3.5", "pillow>=9", "pydantic>=2", "scipy>=1.8", "tensorboard>=2.12"]
-        + ["torch>=2.3", "torchmetrics>=1.0"],
+        + ["torch>=2.3"],
     },
     entry_points={"console_scripts": ["fanet = fanet_ros.commands.cli:main"]},
 )

@@ -6,8 +6,8 @@ import pytest
 
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.confusion import check_can_plot, plot_confusion
-from fanet_ros.evaluation.scores import Scorer
 from fanet_ros.model.labels import LabelSet, load_label_set
+from fanet_ros.reports.scores import Scorer
 
 
 def scorer(classes: int) -> Scorer:

@@ -12,7 +12,7 @@ from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.overlays import choose_images, error_map, write_overlays
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.run import Evaluation, ImageScore, evaluate
-from fanet_ros.evaluation.scores import Scorer
+from fanet_ros.reports.scores import Scorer
 from fanet_ros.settings import Size
 
 

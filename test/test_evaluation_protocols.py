@@ -8,7 +8,7 @@ from fanet_ros.datasets.options import read_options
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.plan import make_plan
 from fanet_ros.evaluation.protocols import METRICS, Published, find_protocol, load_protocols
-from fanet_ros.evaluation.scores import Scorer
+from fanet_ros.reports.scores import Scorer
 
 
 @pytest.mark.parametrize("name", list(load_protocols()))

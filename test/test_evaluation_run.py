@@ -12,7 +12,7 @@ from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.evaluation.prediction import Predictor
 from fanet_ros.evaluation.run import evaluate, read_ahead, spread
 from fanet_ros.model.labels import load_label_set
-from fanet_ros.reports.metrics import ConfusionMatrix
+from fanet_ros.reports.scores import Scorer
 from fanet_ros.settings import Size
 
 IMAGES = 5
@@ -51,18 +51,18 @@ def test_images_are_scored_alone_and_together(dataset: Dataset, cheat: Cheat) ->
     progress: list[tuple[int, int]] = []
     done = evaluate(cheat, dataset, progress=lambda *report: progress.append(report))
     assert progress == [(number, IMAGES) for number in range(1, IMAGES + 1)]
-    together = ConfusionMatrix(11)
+    together = Scorer(11)
     for image, index in zip(done.images, range(IMAGES), strict=True):
-        sample, alone = dataset.read(index), ConfusionMatrix(11)
+        sample, alone = dataset.read(index), Scorer(11)
         labels = cheat.predict(sample.image)
         together.add(labels, sample.labels)
         alone.add(labels, sample.labels)
         assert (image.index, image.name) == (index, f"val_{index}")
-        assert image.miou == pytest.approx(alone.mean_iou())
+        assert image.miou == pytest.approx(alone.scores().miou)
         known = sample.labels < 11
         assert image.pixel_accuracy == pytest.approx(np.mean(labels[known] == sample.labels[known]))
     assert done.images[0].miou == 1 > done.images[4].miou
-    assert done.scores.miou == pytest.approx(together.mean_iou())
+    assert done.scores.miou == pytest.approx(together.scores().miou)
     assert (done.scores.frames, done.scores.pixels) == (IMAGES, together.pixels)
     assert done.input_sizes == (Size(WIDTH, HEIGHT), Size(2 * WIDTH, 2 * HEIGHT))
     assert done.median_ms > 0
@@ -149,11 +149,11 @@ def test_ctrl_c_leaves_what_was_scored(dataset: Dataset, cheat: Cheat) -> None:
     whole, part = evaluate(cheat, dataset), evaluate(Interrupted(dataset), dataset)
     assert whole.complete and not part.complete
     assert part.images == whole.images[:2] and part.scores.frames == 2
-    expected = ConfusionMatrix(11)
+    expected = Scorer(11)
     for index in range(2):
         sample = dataset.read(index)
         expected.add(cheat.predict(sample.image), sample.labels)
-    assert part.scores.miou == pytest.approx(expected.mean_iou())
+    assert part.scores.miou == pytest.approx(expected.scores().miou)
     assert part.input_sizes == whole.input_sizes and part.median_ms > 0
 
 

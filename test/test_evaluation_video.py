@@ -13,12 +13,12 @@ from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.datasets.disturbances import DisturbedVideo
 from fanet_ros.evaluation.prediction import SinglePredictor
 from fanet_ros.evaluation.run import evaluate
-from fanet_ros.evaluation.scores import Scorer
 from fanet_ros.evaluation.video import VideoRun, evaluate_videos
 from fanet_ros.evaluation.video_prediction import VideoPredictor
 from fanet_ros.labelling.postprocess import labels_from_logits
 from fanet_ros.model.graph import FrameToLogits, prepare_for_inference
 from fanet_ros.model.weights import load_network
+from fanet_ros.reports.scores import Scorer
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size

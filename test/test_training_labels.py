@@ -12,8 +12,8 @@ from tiny_camvid import make_tiny_camvid
 from fanet_ros.datasets import open_dataset
 from fanet_ros.datasets.soft_labels import save_soft_labels
 from fanet_ros.errors import DatasetError, SettingError
-from fanet_ros.evaluation.scores import Scorer
 from fanet_ros.model.labels import LabelSet, load_label_set, save_label_set
+from fanet_ros.reports.scores import Scorer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.training import run
 from fanet_ros.training.checkpoint import load_state

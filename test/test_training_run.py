@@ -14,7 +14,7 @@ from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 
 from fanet_ros.datasets import open_dataset
 from fanet_ros.errors import DatasetError, FanetError, SettingError, TrainingError
-from fanet_ros.reports.metrics import ConfusionMatrix
+from fanet_ros.reports.scores import Scorer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.training import run
 from fanet_ros.training.checkpoint import load_state
@@ -69,11 +69,11 @@ def test_the_best_weights_are_those_that_were_scored(tmp_path: Path, data: Path)
     outcome = train(task(tmp_path, data, "run.iterations=30", "run.validate_every=30", "optimizer.average=0"))
     assert outcome.weights is not None
     segmenter = Segmenter(outcome.weights, backend="torch", device="cpu", precision="fp32", input_size="camera")
-    confusion = ConfusionMatrix(11)
+    confusion = Scorer(11)
     for sample in map(open_dataset("camvid", data, "val").read, range(2)):
         confusion.add(segmenter.segment(sample.image).labels, sample.labels)
     # matrices are stored in half precision
-    assert confusion.mean_iou() == pytest.approx(outcome.best, abs=0.01)
+    assert confusion.scores().miou == pytest.approx(outcome.best, abs=0.01)
 
 
 def test_a_training_learns(tmp_path: Path, data: Path) -> None:

@@ -8,10 +8,10 @@ from tiny_camvid import make_tiny_camvid
 from training_parts import part_of
 
 from fanet_ros.datasets import open_dataset
-from fanet_ros.evaluation.scores import Scorer
 from fanet_ros.labelling.postprocess import labels_from_logits
 from fanet_ros.model.graph import FrameToLogits
 from fanet_ros.model.labels import load_label_set
+from fanet_ros.reports.scores import Scorer
 from fanet_ros.settings import Size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.processes import Processes

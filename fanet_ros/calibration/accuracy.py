@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.calibration.calibration_frames import FrameSet
 from fanet_ros.errors import SourceError
-from fanet_ros.reports.metrics import ConfusionMatrix
+from fanet_ros.reports.scores import Scorer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 
@@ -67,7 +67,7 @@ def compare(
         progress(done)
     if not done:
         raise SourceError(f"{frames.name} holds no frame that can be read")
-    if frames.labelled and not tallies[0].confusion.pixels:
+    if frames.labelled and not tallies[0].scorer.pixels:
         raise SourceError(
             f"the labels of {frames.name} show none of the network's {classes} classes; they must be class ids from 0 "
             f"to {classes - 1}, and anything else where the class is unknown"
@@ -79,7 +79,7 @@ class _Tally:
     """Adds up the frames of one segmenter."""
 
     def __init__(self, classes: int) -> None:
-        self.confusion = ConfusionMatrix(classes)
+        self.scorer = Scorer(classes)
         self.milliseconds: list[float] = []
         self.input_sizes: set[Size] = set()
         self._equal = self._pixels = 0
@@ -88,13 +88,13 @@ class _Tally:
         self._equal += int(np.count_nonzero(labels == expected))
         self._pixels += labels.size
         if truth is not None:
-            self.confusion.add(labels, truth)
+            self.scorer.add(labels, truth)
 
     def accuracy(self, frames: int, labelled: bool) -> Accuracy:
         return Accuracy(
             frames=frames,
             input_sizes=tuple(sorted(self.input_sizes)),
-            miou=100 * self.confusion.mean_iou() if labelled else None,
+            miou=100 * self.scorer.scores().miou if labelled else None,
             agreement=100 * self._equal / self._pixels,
             median_ms=statistics.median(self.milliseconds),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,8 +103,6 @@ def evaluate(
             return
         for name, value in (("backend", backend), ("device", device), ("precision", precision), ("threads", threads)):
             _SPECS[name].validate(value)
-        if find_spec("torchmetrics") is None:
-            raise SettingError("fanet evaluate needs torchmetrics, which is not installed: pip install torchmetrics")
 
         from fanet_ros.datasets import open_dataset
         from fanet_ros.evaluation import confusion as confusion_plot

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fanet_ros.errors import SettingError
-from fanet_ros.evaluation.scores import Scores
 from fanet_ros.files import write_whole
 from fanet_ros.model.labels import LabelSet
+from fanet_ros.reports.scores import Scores
 
 _DPI = 120
 _MOST_WITH_NUMBERS = 32  # classes; in the cells of more, numbers are specks

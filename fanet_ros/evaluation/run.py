@@ -16,9 +16,9 @@ from fanet_ros.datasets import Dataset, Sample
 from fanet_ros.errors import DatasetError, LabelSetError, SettingError
 from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.prediction import Predictor
-from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.evaluation.truth import CoarseTruth
 from fanet_ros.model.labels import LabelSet
+from fanet_ros.reports.scores import Scorer, Scores
 from fanet_ros.settings import Size
 
 

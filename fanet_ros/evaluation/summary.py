@@ -23,7 +23,7 @@ from fanet_ros.files import write_whole
 from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import package_version
 
-_LIBRARIES = ("torch", "torchmetrics", "numpy", "cv2", "openvino", "tensorrt", "tensorrt_rtx")
+_LIBRARIES = ("torch", "numpy", "cv2", "openvino", "tensorrt", "tensorrt_rtx")
 
 
 def describe_weights(path: Path) -> dict[str, str]:

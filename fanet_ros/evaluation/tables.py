@@ -12,9 +12,9 @@ from rich.table import Table
 from fanet_ros.evaluation.protocols import METRICS, Protocol
 
 if TYPE_CHECKING:  # listing the protocols needs no torch
-    from fanet_ros.evaluation.scores import Scores
     from fanet_ros.evaluation.truth import CoarseTruth
     from fanet_ros.evaluation.video import VideoRun
+    from fanet_ros.reports.scores import Scores
 
 
 _SHOWN_FROM = 0.001  # share of a coarse class

@@ -14,8 +14,8 @@ from fanet_ros.datasets.clips import ClipDataset
 from fanet_ros.datasets.disturbances import DisturbedVideo
 from fanet_ros.evaluation.consistency import Consistency, ConsistencyMeter
 from fanet_ros.evaluation.run import Evaluation, left_out_ids, score, spread
-from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.evaluation.video_prediction import VideoPredictor
+from fanet_ros.reports.scores import Scorer, Scores
 
 CLEAN = "none"
 

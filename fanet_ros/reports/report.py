@@ -19,8 +19,8 @@ from rich.table import Table
 
 from fanet_ros.errors import SettingError
 from fanet_ros.model.labels import LabelSet
-from fanet_ros.reports.metrics import ConfusionMatrix
 from fanet_ros.reports.render import contact_sheet
+from fanet_ros.reports.scores import Scorer
 
 Image = NDArray[np.uint8]
 
@@ -80,7 +80,7 @@ class RunReport:
         self._sample_interval = 1
         self._latencies: dict[str, _Latencies] = defaultdict(_Latencies)
         self._label_counts = np.zeros(256, np.int64)
-        self._confusion = ConfusionMatrix(len(label_set))
+        self._scorer = Scorer(len(label_set))
         self.frames = 0
         self.restored = 0
 
@@ -125,7 +125,7 @@ class RunReport:
 
     def add_truth(self, labels: Image, truth: Image) -> None:
         """Compare the labels of a frame with its ground truth (uint8, same shape; 255 is ignored)."""
-        self._confusion.add(labels, truth)
+        self._scorer.add(labels, truth)
 
     def summary(self) -> dict[str, Any]:
         """Return latencies per stage, shares per class and, where a ground truth was added, IoU per class."""
@@ -136,11 +136,11 @@ class RunReport:
             "latency_ms": {stage: latencies.percentiles() for stage, latencies in self._latencies.items()},
             "class_shares": {name: round(float(share), 4) for name, share in zip(names, shares, strict=False)},
         }
-        if self._confusion.pixels:
-            iou = self._confusion.iou()
-            summary["mean_iou"] = round(float(np.nanmean(iou)), 4)
+        if self._scorer.pixels:
+            scores = self._scorer.scores()
+            summary["mean_iou"] = round(scores.miou, 4)
             summary["iou"] = {
-                name: round(float(value), 4) for name, value in zip(names, iou, strict=True) if not np.isnan(value)
+                name: round(float(iou), 4) for name, iou in zip(names, scores.iou, strict=True) if not np.isnan(iou)
             }
         return summary
 

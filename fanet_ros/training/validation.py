@@ -12,7 +12,6 @@ from torch import Tensor
 
 from fanet_ros.datasets import Dataset, Window
 from fanet_ros.datasets.clips import ClipDataset
-from fanet_ros.evaluation.scores import Scorer, Scores
 from fanet_ros.frames.frame import FrameResizer, fit_input_size
 from fanet_ros.labelling.postprocess import labels_from_logits
 from fanet_ros.labelling.postprocess_torch import labels_from_logits as labels_from_logits_on_gpu
@@ -20,6 +19,7 @@ from fanet_ros.model.graph import FrameToLogits
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.network import FANet
 from fanet_ros.reports.render import Painter, contact_sheet
+from fanet_ros.reports.scores import Scorer, Scores
 from fanet_ros.settings import Size, read_size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.processes import Processes
@@ -98,7 +98,7 @@ class Validator:
                     )
                 progress(f"{self.name} {done}/{len(own)}")
         total = Scorer(classes)
-        total.merge(self._processes.sum(scorer.counts()))
+        total.merge(self._processes.sum(torch.from_numpy(scorer.counts())).numpy())
         titles = ("camera", "truth", "prediction")
         sheet = contact_sheet(samples, self._scored, titles) if samples else None
         return Validation(self.name, self._scored.names, total.scores(), sheet)

@@ -1,4 +1,4 @@
-"""The scores of a run: torchmetrics' confusion matrix, and every figure that follows from its counts."""
+"""How well labels match a ground truth: a confusion matrix, and every figure that follows from its counts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 MAX_CLASSES = 255  # ids are uint8 and 255 means no class
 
@@ -22,9 +19,9 @@ _DECIMALS = 6  # of shares in JSON; more than any data set can justify, few enou
 class Scores:
     """What labels are worth, by the pixels whose truth is known. All but counts are shares in [0, 1].
 
-    A mean is over the classes that occur in the truth, as in reports.metrics: a class that is only ever labelled
-    wrongly costs the classes it was mistaken for, and no more. Classes that were left out are in no mean, but their
-    pixels still count against the others.
+    A mean is over the classes that occur in the truth: a class that is only ever labelled wrongly costs the classes it
+    was mistaken for, and no more. Otherwise one stray pixel of a class that few frames show would count as much as a
+    whole class. Classes that were left out are in no mean, but their pixels still count against the others.
 
     Attributes:
         miou: mean of `iou`; NaN where nothing is known.
@@ -75,8 +72,8 @@ class Scores:
 class Scorer:
     """Counts pixels by truth and label, over any number of frames and processes.
 
-    The counts are torchmetrics' confusion matrix with one class more, which stands for "no class" in truth and labels
-    alike. Its row is what the scores leave out, so that ignored pixels need not be picked from every image.
+    The counts are a confusion matrix with one class more, which stands for "no class" in truth and labels alike. Its
+    row is what the scores leave out, so that ignored pixels need not be picked from every image.
     """
 
     def __init__(self, classes: int) -> None:
@@ -91,8 +88,13 @@ class Scorer:
         if not 1 <= classes <= MAX_CLASSES:
             raise ValueError(f"received {classes} classes, expected 1 to {MAX_CLASSES}")
         self.classes = classes
-        self._matrix = MulticlassConfusionMatrix(num_classes=classes + 1, validate_args=False)
+        self._matrix = np.zeros((classes + 1, classes + 1), np.int64)
         self._frames = 0
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels whose truth is known, so far."""
+        return int(self._matrix[: self.classes].sum())
 
     def add(self, labels: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
         """Count one frame.
@@ -110,32 +112,30 @@ class Scorer:
         if labels.shape != truth.shape:
             raise ValueError(f"labels have shape {labels.shape} but truth {truth.shape}, expected the same")
         # np.minimum: every id that is no class becomes the one behind the last class
-        self._matrix.update(
-            torch.from_numpy(np.minimum(labels, np.uint8(self.classes))),
-            torch.from_numpy(np.minimum(truth, np.uint8(self.classes))),
-        )
+        rows, columns = (np.minimum(ids, np.uint8(self.classes)).ravel() for ids in (truth, labels))
+        pairs = rows.astype(np.int32) * (self.classes + 1) + columns
+        self._matrix += np.bincount(pairs, minlength=self._matrix.size).reshape(self._matrix.shape)
         self._frames += 1
 
-    def counts(self) -> Tensor:
+    def counts(self) -> NDArray[np.int64]:
         """Return a copy of all that was counted, int64 ((classes + 1)^2 + 1,): the matrix row by row, then the frames.
 
-        The counts of several scorers add up: sum them (torch.distributed.all_reduce) and `merge` the sum into a new
-        scorer, which then stands for all of them.
+        The counts of several scorers add up: sum them and `merge` the sum into a new scorer, which then stands for all
+        of them.
         """
-        return torch.cat([self._matrix.confmat.flatten(), torch.tensor([self._frames])])
+        return np.append(self._matrix, self._frames)
 
-    def merge(self, counts: Tensor) -> None:
-        """Add what another scorer of as many classes has counted (its `counts()`, on any device).
+    def merge(self, counts: NDArray[np.int64]) -> None:
+        """Add what another scorer of as many classes has counted (its `counts()`).
 
         Raises:
             ValueError: they are of another number of classes.
         """
-        expected = (self.classes + 1) ** 2 + 1
+        expected = self._matrix.size + 1
         if counts.shape != (expected,):
-            raise ValueError(f"received counts of shape {tuple(counts.shape)}, expected ({expected},)")
-        here = counts.cpu()
-        self._matrix.confmat += here[:-1].reshape(self.classes + 1, self.classes + 1)
-        self._frames += int(here[-1])
+            raise ValueError(f"received counts of shape {counts.shape}, expected ({expected},)")
+        self._matrix += counts[:-1].reshape(self._matrix.shape)
+        self._frames += int(counts[-1])
 
     def scores(self, left_out: Sequence[int] = ()) -> Scores:
         """Return the scores of what was counted so far.
@@ -143,9 +143,7 @@ class Scorer:
         Args:
             left_out: ids of classes that are in no mean, such as clutter in aerial images.
         """
-        # not compute(): torchmetrics warns of one before the first update, and here it would only return the state
-        matrix = self._matrix.confmat.numpy().copy()
-        confusion: NDArray[np.int64] = matrix[: self.classes]
+        confusion: NDArray[np.int64] = self._matrix[: self.classes].copy()
         hits = confusion.diagonal().astype(np.float64)
         true, labelled = confusion.sum(1), confusion[:, : self.classes].sum(0)
         pixels = int(true.sum())
