@@ -303,16 +303,7 @@ class Segmenter:
             raise
 
     def _segment(self, request: FrameRequest, input_size: Size, threshold: float) -> Segmentation:
-        order = self._threshold.order(request, threshold)
-        buffers = self._backend.segment(
-            order.frame,
-            order.encoding,
-            input_size,
-            order.result_size,
-            confidence=order.confidence,
-            out=order.out,
-            memory=order.memory,
-        )
+        buffers = self._backend.segment(self._threshold.order(request, threshold), input_size)
         return self._result(request, buffers, input_size, threshold)
 
     def _segment_run(

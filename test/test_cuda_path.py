@@ -43,7 +43,7 @@ def test_frame_becomes_the_labels_that_its_parts_make(device: str, encoding: str
     image = TorchFrameResizer(Size(128, 80), encoding, INPUT, torch.device("cpu"))(torch.from_numpy(frame)).numpy()
     logits = network(torch.from_numpy(image)[None])[0]
     labels, sureness = dense_labels_from_logits(logits, OUTPUT, confidence=True)
-    out = path.segment(frame, encoding, INPUT, OUTPUT, confidence=True)
+    out = path.segment(FrameRequest(frame, encoding, OUTPUT, confidence=True), INPUT)
     assert out.labels.shape == (60, 90) and out.confidence is not None and sureness is not None
     assert (out.labels == labels.numpy()).mean() > 0.999
     assert np.abs(out.confidence.astype(int) - sureness.numpy()).max() <= 1
@@ -61,7 +61,7 @@ def test_every_frame_is_seen_however_often_sizes_change(device: str) -> None:
             colour = (turn + width) % 3
             frame = np.zeros((50, width, 3), np.uint8)
             frame[..., colour] = 255
-            out = path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=turn == 1)
+            out = path.segment(FrameRequest(frame, "rgb8", OUTPUT, confidence=turn == 1), INPUT)
             assert (out.labels == colour).all()
             assert (out.confidence is None) == (turn != 1)
     path.close()
@@ -79,7 +79,7 @@ def test_a_batch_gives_what_its_frames_give_alone(device: str, confidence: bool)
     results = path.segment_batch(requests, INPUT)
     assert results[2] is out
     for frame, result in zip(frames, results, strict=True):
-        alone = path.segment(frame, "bgr8", INPUT, OUTPUT, confidence=confidence)
+        alone = path.segment(FrameRequest(frame, "bgr8", OUTPUT, confidence=confidence), INPUT)
         assert isinstance(result, LabelBuffers) and (result.labels == alone.labels).mean() > 0.999
         assert (result.confidence is not None) == confidence
         if result.confidence is not None and alone.confidence is not None:
@@ -140,7 +140,7 @@ def test_a_state_that_is_not_finite_is_forgotten(device: str) -> None:
     good.state[0, 0] = float("nan")
     settle(device)
     with pytest.raises(InferenceError):
-        path.segment(black, "rgb8", INPUT, OUTPUT, confidence=False, memory=good)
+        path.segment(FrameRequest(black, "rgb8", OUTPUT, memory=good), INPUT)
     settle(device)
     assert good.frames == 0 and not good.state.any()
     path.close()
@@ -201,8 +201,8 @@ def test_networks_are_asked_for_once_per_size() -> None:
     path = CudaPath(lambda size: asked.append(size) or network, torch.device("cpu"))  # type: ignore[func-returns-value]
     frame = np.zeros((50, 60, 3), np.uint8)
     for _ in range(3):
-        path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=False)
-        path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=True)
+        path.segment(FrameRequest(frame, "rgb8", OUTPUT), INPUT)
+        path.segment(FrameRequest(frame, "rgb8", OUTPUT, confidence=True), INPUT)
         path.infer(np.zeros((40, 64, 3), np.uint8))
     assert asked == [INPUT] * 3
 
@@ -213,12 +213,12 @@ def test_results_are_written_where_they_are_wanted() -> None:
     out = LabelBuffers(message[: 60 * 90].reshape(60, 90), message[60 * 90 : -7].reshape(60, 90))
     frame = np.zeros((50, 60, 3), np.uint8)
     frame[..., 2] = 255
-    assert path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=True, out=out) is out
+    assert path.segment(FrameRequest(frame, "rgb8", OUTPUT, confidence=True, out=out), INPUT) is out
     assert (out.labels == 2).all() and (out.confidence != 77).all() and (message[-7:] == 77).all()
-    path.segment(255 - frame, "rgb8", INPUT, OUTPUT, confidence=False)
+    path.segment(FrameRequest(255 - frame, "rgb8", OUTPUT), INPUT)
     assert (out.labels == 2).all()  # what was handed out is not written to again
-    first = path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=False)
-    path.segment(frame[..., ::-1], "rgb8", INPUT, OUTPUT, confidence=False)
+    first = path.segment(FrameRequest(frame, "rgb8", OUTPUT), INPUT)
+    path.segment(FrameRequest(frame[..., ::-1], "rgb8", OUTPUT), INPUT)
     assert (first.labels == 2).all()
 
 
@@ -226,11 +226,11 @@ def test_padded_read_only_and_two_dimensional_frames() -> None:
     path = new_path("cpu")
     whole = RNG.integers(0, 256, (50, 80), np.uint8)
     frame = whole[:, :60]
-    expected = path.segment(np.ascontiguousarray(frame)[..., None], "mono8", INPUT, OUTPUT, confidence=False).labels
+    expected = path.segment(FrameRequest(np.ascontiguousarray(frame)[..., None], "mono8", OUTPUT), INPUT).labels
     whole.setflags(write=False)
     for given in (frame, frame[..., None], whole[:, :60]):
         before = given.copy()
-        np.testing.assert_array_equal(path.segment(given, "mono8", INPUT, OUTPUT, confidence=False).labels, expected)
+        np.testing.assert_array_equal(path.segment(FrameRequest(given, "mono8", OUTPUT), INPUT).labels, expected)
         np.testing.assert_array_equal(given, before)
     assert as_tensor(whole).numpy().ctypes.data == whole.ctypes.data  # no copy
 
@@ -244,7 +244,7 @@ def test_logits_that_are_not_finite_are_an_error(value: float) -> None:
 
     path = CudaPath(lambda size: broken, torch.device("cpu"))
     with pytest.raises(InferenceError, match="not all finite.*precision fp32"):
-        path.segment(np.zeros((50, 60, 3), np.uint8), "rgb8", INPUT, OUTPUT, confidence=False)
+        path.segment(FrameRequest(np.zeros((50, 60, 3), np.uint8), "rgb8", OUTPUT), INPUT)
 
 
 @pytest.mark.gpu
@@ -264,7 +264,7 @@ def test_work_that_cannot_be_captured_is_done_all_the_same(refuses: bool, caplog
     frame = np.zeros((50, 60, 3), np.uint8)
     frame[..., 1] = 255
     with caplog.at_level(logging.WARNING):
-        assert (path.segment(frame, "rgb8", INPUT, OUTPUT, confidence=False).labels == 1).all()
+        assert (path.segment(FrameRequest(frame, "rgb8", OUTPUT), INPUT).labels == 1).all()
     assert "cannot be captured" in caplog.text
 
 
@@ -273,7 +273,9 @@ def test_work_that_cannot_be_captured_is_done_all_the_same(refuses: bool, caplog
 def test_closing_frees_the_memory() -> None:
     before = torch.cuda.memory_allocated()
     path = new_path("cuda")
-    path.segment(np.zeros((500, 600, 3), np.uint8), "rgb8", Size(1024, 512), Size(600, 500), confidence=True)
+    path.segment(
+        FrameRequest(np.zeros((500, 600, 3), np.uint8), "rgb8", Size(600, 500), confidence=True), Size(1024, 512)
+    )
     assert torch.cuda.memory_allocated() > before
     path.close()
     assert torch.cuda.memory_allocated() == before

@@ -200,8 +200,8 @@ def test_single_frames_with_a_memory_are_what_they_are_without(name: str, video:
         for frame in video[:3]:
             alone = backend.infer(frame).copy()
             np.testing.assert_array_equal(backend.infer(frame, memory), alone)
-            without = backend.segment(frame, "rgb8", SIZE, SIZE, confidence=False)
-            remembering = backend.segment(frame, "rgb8", SIZE, SIZE, confidence=False, memory=memory)
+            without = backend.segment(FrameRequest(frame, "rgb8", SIZE), SIZE)
+            remembering = backend.segment(FrameRequest(frame, "rgb8", SIZE, memory=memory), SIZE)
             np.testing.assert_array_equal(remembering.labels, without.labels)
         assert memory.frames == 0
         memory.reset()
@@ -238,7 +238,7 @@ def test_a_batch_with_memories_is_what_single_runs_are(
     requests = [FrameRequest(video[4], "rgb8", memory=together[0]), FrameRequest(video[5], "rgb8", memory=together[1])]
     results = pair.segment_batch(requests, SIZE)
     for request, memory, result in zip(requests, alone, results, strict=True):
-        single = pair.segment(request.frame, "rgb8", SIZE, SIZE, confidence=False, memory=memory)
+        single = pair.segment(FrameRequest(request.frame, "rgb8", SIZE, memory=memory), SIZE)
         assert isinstance(result, LabelBuffers) and (result.labels == single.labels).mean() >= 0.999
     assert [memory.frames for memory in together] == [1, 1]
 
@@ -267,7 +267,7 @@ def test_a_state_that_is_not_finite_never_stays(pair: Backend, video: list[NDArr
     pair.infer(video[0], memory)
     memory.state[..., 5] = NOT_A_NUMBER  # type: ignore[attr-defined]
     with pytest.raises(InferenceError, match="not all finite"):
-        pair.segment(video[1], "rgb8", SIZE, SIZE, confidence=False, memory=memory)
+        pair.segment(FrameRequest(video[1], "rgb8", SIZE, memory=memory), SIZE)
     assert memory.frames == 0
     expected = pair.infer(video[2]).copy()
     np.testing.assert_allclose(pair.infer(video[2], memory), expected, atol=1e-4)
@@ -377,10 +377,10 @@ def test_a_frame_beside_one_that_fails_is_remembered_once(monkeypatch: pytest.Mo
     segmenter = Segmenter(backend="openvino", precision="fp32", input_size="96x64", temporal_frames=3)
     segment = OpenvinoBackend.segment
 
-    def fails_on_black(self: OpenvinoBackend, frame: NDArray[np.uint8], *rest: object, **named: object) -> LabelBuffers:
-        if not frame.any():
+    def fails_on_black(self: OpenvinoBackend, request: FrameRequest, input_size: Size) -> LabelBuffers:
+        if not request.frame.any():
             raise RuntimeError("out of memory")
-        return segment(self, frame, *rest, **named)  # type: ignore[arg-type]
+        return segment(self, request, input_size)
 
     monkeypatch.setattr(OpenvinoBackend, "segment", fails_on_black)
     good, bad = segmenter.new_memory(), segmenter.new_memory()

@@ -13,6 +13,7 @@ from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.backends.base import BackendRequest
 from fanet_ros.backends.cuda import nvidia
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt import api as tensorrt_api
 from fanet_ros.backends.tensorrt.backend import TensorrtBackend, _EngineOnDevice, engine_key
 from fanet_ros.backends.tensorrt.build import ENGINE
@@ -98,7 +99,7 @@ def test_engine_that_cannot_be_loaded_is_built_once_more(
         backend.prepare(SIZE)
     assert "is built anew: another version" in caplog.text and not contents
     assert backend.infer(IMAGE).shape == (11, 9, 15)
-    assert not backend.segment(IMAGE, "rgb8", SIZE, Size(50, 40), confidence=False).labels.any()
+    assert not backend.segment(FrameRequest(IMAGE, "rgb8", Size(50, 40)), SIZE).labels.any()
     assert backend.classes == 11 and "tensorrt" in backend.info.reason
 
     artefacts.discard(artefacts.find(key))
@@ -133,7 +134,7 @@ def test_state_of_a_video_goes_through_the_engine(cache: Path, monkeypatch: pyte
     seen = [backend.infer(IMAGE, memory)[0, 0, 0] for memory in (first, first, second, first, None, second)]
     assert seen == [0, 1, 0, 2, 0, 1]
     assert (first.frames, second.frames) == (2, 2)
-    assert not backend.segment(IMAGE, "rgb8", SIZE, Size(50, 40), confidence=False, memory=first).labels.any()
+    assert not backend.segment(FrameRequest(IMAGE, "rgb8", Size(50, 40), memory=first), SIZE).labels.any()
     assert backend.infer(IMAGE, first)[0, 0, 0] == 4
 
 
@@ -165,7 +166,7 @@ def test_engine_matches_the_plain_network(cache: Path, precision: str, agreement
     logits = backend.infer(IMAGE)
     assert said and logits.shape == (11, 9, 15)
     assert (logits.argmax(0) == expected.argmax(0)).mean() >= agreement
-    out = backend.segment(IMAGE, "rgb8", SIZE, Size(240, 144), confidence=True)
+    out = backend.segment(FrameRequest(IMAGE, "rgb8", Size(240, 144), confidence=True), SIZE)
     labels, _ = dense_labels_from_logits(torch.from_numpy(logits), Size(240, 144))
     assert (out.labels == labels.numpy()).mean() > 0.999
     backend.close()

@@ -52,7 +52,7 @@ def test_cpu_matches_the_plain_network(reference_logits: np.ndarray) -> None:
 def test_segment_decides_what_infer_says() -> None:
     backend = new_backend()
     frame = cv2.resize(IMAGE, (320, 200))
-    out = backend.segment(frame, "bgr8", SIZE, Size(240, 144), confidence=True)
+    out = backend.segment(FrameRequest(frame, "bgr8", Size(240, 144), confidence=True), SIZE)
     image = FrameResizer().to_network_input(frame, "bgr8", SIZE)
     expected = labels_from_logits(backend.infer(image), Size(240, 144), confidence=True)
     np.testing.assert_array_equal(out.labels, expected.labels)
@@ -70,7 +70,7 @@ def test_a_batch_computes_what_single_images_do() -> None:
     requests = [FrameRequest(image, "bgr8", Size(240, 144)) for image in images]
     for request, result in zip(requests, backend.segment_batch(requests, SIZE), strict=True):
         assert isinstance(result, LabelBuffers)
-        alone = backend.segment(request.frame, "bgr8", SIZE, Size(240, 144), confidence=False)
+        alone = backend.segment(FrameRequest(request.frame, "bgr8", Size(240, 144)), SIZE)
         assert (result.labels == alone.labels).mean() >= 0.999
 
 
@@ -85,7 +85,7 @@ def test_frames_that_one_graph_cannot_do_run_one_after_the_other() -> None:
         assert [key.batch for key in backend.path._batch_functions] == batches
         for request, result in zip(requests, results, strict=True):
             assert isinstance(result, LabelBuffers)
-            alone = backend.segment(request.frame, request.encoding, SIZE, SIZE, confidence=False)
+            alone = backend.segment(FrameRequest(request.frame, request.encoding, SIZE), SIZE)
             assert (result.labels == alone.labels).mean() >= 0.999
         backend.drop_batch(SIZE, 2)
     np.testing.assert_allclose(backend.infer_batch(IMAGE[None].repeat(2, 0))[1], backend.infer(IMAGE), atol=1e-4)
@@ -134,7 +134,7 @@ def test_cuda_matches_the_plain_network(reference_logits: np.ndarray, precision:
     backend = new_backend(TorchBackend.find_device("cuda"), precision)
     logits = backend.infer(IMAGE)
     assert (logits.argmax(0) == reference_logits.argmax(0)).mean() >= agreement
-    out = backend.segment(IMAGE, "rgb8", SIZE, Size(240, 144), confidence=True)
+    out = backend.segment(FrameRequest(IMAGE, "rgb8", Size(240, 144), confidence=True), SIZE)
     labels, sureness = dense_labels_from_logits(torch.from_numpy(logits), Size(240, 144), confidence=True)
     assert (out.labels == labels.numpy()).mean() > 0.999
     assert out.confidence is not None and sureness is not None

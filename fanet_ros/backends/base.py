@@ -185,30 +185,15 @@ class Backend(ABC):
         return np.stack([self.infer(image, memory).copy() for image, memory in pairs])
 
     @abstractmethod
-    def segment(
-        self,
-        frame: NDArray[np.uint8],
-        encoding: str,
-        input_size: Size,
-        output_size: Size,
-        *,
-        confidence: bool,
-        out: LabelBuffers | None = None,
-        memory: VideoMemory | None = None,
-    ) -> LabelBuffers:
+    def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:
         """Resize a frame, run the network and decide every pixel (fanet_ros.labelling.postprocess).
 
         Args:
-            frame: a checked frame (fanet_ros.frames.frame) of any size, rows may be padded; it is only read.
-            encoding: of the frame, one of frame.CHANNELS.
+            request: a checked frame (frames.frame) and what is wanted of it; the frame is only read.
             input_size: at which the network sees the frame.
-            output_size: of the result in pixels.
-            confidence: whether to compute the confidence, too.
-            out: where to write the result; None for new arrays.
-            memory: as for `infer`.
 
         Returns:
-            Labels and confidence (or None), both uint8, (output_size.height, output_size.width).
+            Labels and confidence (or None), both uint8, of the request's `result_size`.
 
         Raises:
             InferenceError: the network's logits are not finite; the memory is reset.
@@ -228,17 +213,7 @@ class Backend(ABC):
         results: list[LabelBuffers | FanetError] = []
         for request in requests:
             try:
-                results.append(
-                    self.segment(
-                        request.frame,
-                        request.encoding,
-                        input_size,
-                        request.result_size,
-                        confidence=request.confidence,
-                        out=request.out,
-                        memory=request.memory,
-                    )
-                )
+                results.append(self.segment(request, input_size))
             except FanetError as error:
                 results.append(error)
             except Exception as error:  # run again, a frame that went well would be remembered twice
@@ -259,20 +234,9 @@ class HostBackend(Backend):
         self._resizer = FrameResizer()
         self._images = np.empty((0, 0, 0, 3), np.uint8)  # of the last batch
 
-    def segment(  # noqa: D102 (documented by Backend)
-        self,
-        frame: NDArray[np.uint8],
-        encoding: str,
-        input_size: Size,
-        output_size: Size,
-        *,
-        confidence: bool,
-        out: LabelBuffers | None = None,
-        memory: VideoMemory | None = None,
-    ) -> LabelBuffers:
-        image = self._resizer.to_network_input(frame, encoding, input_size)
-        logits = self.infer(image, memory)
-        return self._labels(logits, FrameRequest(frame, encoding, output_size, confidence, out, memory))
+    def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
+        image = self._resizer.to_network_input(request.frame, request.encoding, input_size)
+        return self._labels(self.infer(image, request.memory), request)
 
     def segment_batch(  # noqa: D102 (documented by Backend)
         self, requests: Sequence[FrameRequest], input_size: Size

@@ -140,19 +140,8 @@ class TorchBackend(HostBackend):
             self._states.keep(memories)
         return logits.contiguous().numpy()
 
-    def segment(  # noqa: D102 (documented by Backend)
-        self,
-        frame: NDArray[np.uint8],
-        encoding: str,
-        input_size: Size,
-        output_size: Size,
-        *,
-        confidence: bool,
-        out: LabelBuffers | None = None,
-        memory: VideoMemory | None = None,
-    ) -> LabelBuffers:
-        segment = super().segment if self.path is None else self.path.segment
-        return segment(frame, encoding, input_size, output_size, confidence=confidence, out=out, memory=memory)
+    def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
+        return super().segment(request, input_size) if self.path is None else self.path.segment(request, input_size)
 
     def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | FanetError]:
         """Do what Backend.segment_batch says; on a GPU only frames that are alike in all run as one batch.

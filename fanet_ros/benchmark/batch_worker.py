@@ -74,7 +74,7 @@ class _BatchWorker:
 
         def one_by_one(count: int) -> None:
             for each in requests[:count]:
-                loaded.segment(each.frame, each.encoding, size, each.result_size, confidence=False, out=each.out)
+                loaded.segment(each, size)
 
         for count in waiting:
             self._runs[f"{count} one by one"] = lambda count=count: one_by_one(count)  # type: ignore[misc]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.backends import Backend, create_backend
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.process import Answer, serve
 from fanet_ros.labelling.postprocess import LabelBuffers
@@ -33,13 +34,7 @@ class _Camera:
         """Return how long the frame takes to its labels, by the wall clock."""
         started = perf_counter()
         self._backend.segment(
-            frame,
-            "bgr8",
-            self._input_size,
-            self._frame_size,
-            confidence=False,
-            out=self._out,
-            memory=self._memory,
+            FrameRequest(frame, "bgr8", self._frame_size, out=self._out, memory=self._memory), self._input_size
         )
         return (perf_counter() - started) * 1e3
 

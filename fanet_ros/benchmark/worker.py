@@ -17,6 +17,7 @@ import psutil
 from numpy.typing import NDArray
 
 from fanet_ros.backends import create_backend
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import REFERENCE
 from fanet_ros.benchmark.process import Answer, serve
@@ -128,7 +129,7 @@ class _Worker:
         def segment(frame: NDArray[np.uint8]) -> None:
             # what Segmenter.segment does once it has checked the frame, with the labels' memory reused as the node does
             camera = Size(frame.shape[1], frame.shape[0])
-            buffers[camera] = backend.segment(frame, "bgr8", size, camera, confidence=False, out=buffers.get(camera))
+            buffers[camera] = backend.segment(FrameRequest(frame, "bgr8", camera, out=buffers.get(camera)), size)
 
         return backend.infer, segment, {"device": backend.info.device}
 

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends.base import BackendRequest
 from fanet_ros.backends.cuda.path import CudaPath
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt.api import library
 from fanet_ros.backends.tensorrt.backend import TensorrtBackend
 from fanet_ros.backends.tensorrt.quantise import quantise, quantised_key
@@ -194,7 +195,7 @@ class GpuCheck:
         out = LabelBuffers(np.empty((size.height, size.width), np.uint8))
 
         def segment(frame: NDArray[np.uint8]) -> LabelBuffers:
-            return path.segment(frame, "bgr8", size, size, confidence=False, out=out)
+            return path.segment(FrameRequest(frame, "bgr8", size, out=out), size)
 
         row.agreement = agreement_percent(segment(frame).labels, expected)
         row.frame = frame_ms(segment, frame, self.effort)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fanet_ros.backends.base import Backend
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.gpu_check.measure import Effort, agreement_percent, frame_ms
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
@@ -42,7 +43,7 @@ def compare_video(
         memory = backend.new_memory()
         agreements = []
         for frame, labels in zip(video, expected, strict=True):
-            found = backend.segment(frame, "rgb8", size, size, confidence=False, memory=memory).labels
+            found = backend.segment(FrameRequest(frame, "rgb8", size, memory=memory), size).labels
             agreements.append(agreement_percent(found, labels))
         remembering = _time(backend, video[0], size, effort)
     with closing(start(1)) as backend:
@@ -71,7 +72,7 @@ def _time(backend: Backend, frame: NDArray[np.uint8], size: Size, effort: Effort
     memory = backend.new_memory()
     out = LabelBuffers(np.empty((size.height, size.width), np.uint8))
     return frame_ms(
-        lambda frame: backend.segment(frame, "rgb8", size, size, confidence=False, out=out, memory=memory),
+        lambda frame: backend.segment(FrameRequest(frame, "rgb8", size, out=out, memory=memory), size),
         frame,
         effort,
     )

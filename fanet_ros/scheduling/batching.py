@@ -146,9 +146,7 @@ def measure_batches(
 
         def one_by_one(input_size: Size = input_size) -> None:
             for each in requests:
-                backend.segment(
-                    each.frame, each.encoding, input_size, each.result_size, confidence=each.confidence, out=each.out
-                )
+                backend.segment(each, input_size)
 
         def as_batch(input_size: Size = input_size) -> None:
             backend.segment_batch(requests, input_size)

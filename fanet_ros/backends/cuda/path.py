@@ -114,24 +114,13 @@ class CudaPath:
             self._remember(memories, sums)
         return logits.numpy()
 
-    def segment(
-        self,
-        frame: NDArray[np.uint8],
-        encoding: str,
-        input_size: Size,
-        output_size: Size,
-        *,
-        confidence: bool,
-        out: LabelBuffers | None = None,
-        memory: VideoMemory | None = None,
-    ) -> LabelBuffers:
+    def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:
         """Do what fanet_ros.backends.base.Backend.segment says.
 
         Raises:
             InferenceError: the network's logits are not finite.
             BackendError: the GPU's memory does not suffice.
         """
-        request = FrameRequest(frame, encoding, output_size, confidence, out, memory)
         (result,) = self.segment_batch([request], input_size)
         if isinstance(result, FanetError):
             raise result

@@ -18,6 +18,7 @@ from fanet_ros.backends.cuda.device_memory import VideoStates
 from fanet_ros.backends.cuda.nvidia import gpu_name, require_gpu
 from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.kept import KeptLast
+from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt.api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt.build import ENGINE, require_quantised
 from fanet_ros.backends.tensorrt.quantise import find_quantised
@@ -109,20 +110,8 @@ class TensorrtBackend(Backend):
     ) -> NDArray[np.float32]:
         return self.path.infer(image, memory)
 
-    def segment(  # noqa: D102 (documented by Backend)
-        self,
-        frame: NDArray[np.uint8],
-        encoding: str,
-        input_size: Size,
-        output_size: Size,
-        *,
-        confidence: bool,
-        out: LabelBuffers | None = None,
-        memory: VideoMemory | None = None,
-    ) -> LabelBuffers:
-        return self.path.segment(
-            frame, encoding, input_size, output_size, confidence=confidence, out=out, memory=memory
-        )
+    def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
+        return self.path.segment(request, input_size)
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
         self._networks.clear()
