@@ -23,12 +23,12 @@ from fanet_ros.benchmark.machine import describe_machine
 from fanet_ros.benchmark.node_level import _FIGURES, fastest, free_domain, run_node_level
 from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase, Plan, make_plan
 from fanet_ros.benchmark.plot import check_can_plot, plot_results
-from fanet_ros.benchmark.process import child_environment
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import TABLES, Results
 from fanet_ros.benchmark.run import run_plan
 from fanet_ros.benchmark.tables import print_results
 from fanet_ros.errors import SettingError, SourceError, WeightsError
+from fanet_ros.processes import child_environment
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
 

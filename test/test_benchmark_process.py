@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fanet_ros.benchmark.process import JsonProcess, ProcessError, child_environment, serve
+from fanet_ros.benchmark.process import JsonProcess, ProcessError, serve
 from fanet_ros.errors import SettingError
+from fanet_ros.processes import child_environment
 
 LIMIT_S = 30.0
 

@@ -6,10 +6,8 @@ the node neither its memory nor its life, and the build can be given up at any m
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,13 +15,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any
+from typing import Any
 
 from fanet_ros import errors
 from fanet_ros.errors import BackendError, FanetError
+from fanet_ros.processes import child_environment, end_with_parent, last_words
 
 _REPORT_INTERVAL_S = 2.0
-_KEPT_BYTES = 2000  # of the output of a failed build
 _FAULT_OF_USER = 3  # exit code of a build that ended with a FanetError
 
 
@@ -52,7 +50,7 @@ def run_builder(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=child_environment(),
         )
         try:
             while True:
@@ -66,20 +64,8 @@ def run_builder(
                 process.kill()
                 process.wait()
         if code:
-            raise _failure(title, code, _last_words(output))
+            raise _failure(title, code, last_words(output) or ["it printed nothing"])
     progress(f"built {title} in {monotonic() - started:.0f} s")
-
-
-def _environment() -> dict[str, str]:
-    # the child must find this package where this process found it, whatever the working directory
-    paths = [str(Path(__file__).resolve().parents[2]), *sys.path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-
-
-def _last_words(output: IO[bytes]) -> list[str]:
-    output.seek(0, os.SEEK_END)
-    output.seek(max(0, output.tell() - _KEPT_BYTES))
-    return output.read().decode(errors="replace").strip().splitlines() or ["it printed nothing"]
 
 
 def _failure(title: str, code: int, lines: list[str]) -> FanetError:
@@ -98,21 +84,13 @@ def _failure(title: str, code: int, lines: list[str]) -> FanetError:
 
 def main() -> None:
     """Be the other process: build what the argument asks for."""
-    _end_with_parent()
+    end_with_parent(signal.SIGKILL)
     request = json.loads(sys.argv[1])
     try:
         importlib.import_module(request["module"]).build(Path(request["folder"]), **request["arguments"])
     except FanetError as error:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}")
         sys.exit(_FAULT_OF_USER)
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when the one that waits for it dies, however that happens."""
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    except (AttributeError, OSError):  # not Linux
-        return
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ from typing import Any
 
 from fanet_ros.benchmark.frames import FrameStore
 from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase, Plan
-from fanet_ros.benchmark.process import JsonProcess, ProcessError, child_environment, end
+from fanet_ros.benchmark.process import JsonProcess, ProcessError, end
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results, Row
+from fanet_ros.processes import child_environment, last_words
 
 _CLIENT_START_TIMEOUT_S = 60.0
 _SLOWEST_HZ = 0.5  # of masks; whoever is slower counts as hanging
 _GRACE_S = 30.0
-_KEPT_BYTES = 2000
 _FIGURES = (
     *("load", "rate_hz", "sent", "missed", "sent_rate_hz", "mean_rate_hz", "p50_ms", "p90_ms", "p99_ms", "max_ms"),
     *("jitter_ms", "inference_ms", "overhead_ms", "cpu_percent", "client_cpu_percent", "rss_mb"),
@@ -129,7 +129,9 @@ class _NodeLevel:
                             results.add("startup", [self._startup_row(first_masks)])
                             self._loads(client, node, results)
                     except ProcessError as error:
-                        raise ProcessError(f"{error}{_last_words(output)}") from None
+                        words = last_words(output)
+                        told = f"; the node's last words: {words[-1]}" if words else ""
+                        raise ProcessError(f"{error}{told}") from None
         finally:
             client.close()
 
@@ -204,10 +206,3 @@ def free_domain() -> int:
                 continue
             return domain
     raise ProcessError("all ROS domains from 2 to 101 are in use on this machine; end the nodes of some")
-
-
-def _last_words(output: Any) -> str:
-    output.seek(0, os.SEEK_END)
-    output.seek(max(0, output.tell() - _KEPT_BYTES))
-    lines = output.read().decode(errors="replace").strip().splitlines()
-    return f"; the node's last words: {lines[-1]}" if lines else ""

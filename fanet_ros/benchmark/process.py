@@ -13,15 +13,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from fanet_ros.benchmark.child import end_with_parent
 from fanet_ros.errors import FanetError
+from fanet_ros.processes import child_environment, end_with_parent, last_words
 
 _END_TIMEOUT_S = 10.0
-_KEPT_BYTES = 2000  # of what a process printed before it died
 
 Answer = dict[str, Any]
 Notice = Callable[[str], None]
@@ -29,17 +27,6 @@ Notice = Callable[[str], None]
 
 class ProcessError(FanetError):
     """A process that refused, died or did not answer in time; says which, and its last words."""
-
-
-def child_environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
-    """Return this process's environment with changes (None removes), in which this package is found as it is here."""
-    paths = [str(Path(__file__).resolve().parents[2]), *sys.path]
-    merged: dict[str, str | None] = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        **(changes or {}),
-    }
-    return {name: value for name, value in merged.items() if value is not None}
 
 
 def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
@@ -152,9 +139,7 @@ class JsonProcess:
     def _cause_of_death(self) -> str:
         code = self._process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, self._errors.tell() - _KEPT_BYTES))
-        words = self._errors.read().decode(errors="replace").strip().splitlines()
+        words = last_words(self._errors)
         return f"{how}; its last words: {words[-1]}" if words else f"{how} without a word"
 
 
@@ -188,7 +173,7 @@ def serve(handlers: Mapping[str, Callable[..., Answer]]) -> None:
     Args:
         handlers: by the name of what a request asks for, called with the request's other entries.
     """
-    end_with_parent()
+    end_with_parent(signal.SIGTERM)
     stream = _AnswerStream()
     core = logging.getLogger("fanet_ros")
     core.addHandler(_LogForwarder(stream))
