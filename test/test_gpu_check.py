@@ -9,18 +9,16 @@ import pytest
 import torch
 
 from fanet_ros.errors import BackendError, SettingError
-from fanet_ros.gpu_check.__main__ import DOCUMENT, MODELS, SIZES, WAYS, GpuCheck, main
+from fanet_ros.gpu_check.__main__ import DOCUMENT, WAYS, GpuCheck, main
 from fanet_ros.gpu_check.measure import Effort
 from fanet_ros.gpu_check.table import BEGIN, END, Check, Row, as_markdown, replace_tables
 from fanet_ros.reports.statistics import Spread
 
 
-def test_document_has_a_row_for_everything() -> None:
+def test_document_has_a_place_for_the_tables() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    tables = text.partition(BEGIN)[2].partition(END)[0]
-    rows = re.findall(r"^\| FANet-(\d+) \| (\d+)x(\d+) \|", tables, re.MULTILINE)
-    assert len(rows) == len(MODELS) * len(SIZES) * len(WAYS)
-    assert set(rows) == {(model[6:], str(size.height), str(size.width)) for model in MODELS for size in SIZES}
+    before, _, rest = text.partition(BEGIN)
+    assert before and END in rest
 
 
 def test_tables_say_what_was_measured_and_what_not() -> None:
