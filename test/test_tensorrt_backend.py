@@ -15,8 +15,9 @@ from fanet_ros.backends.base import BackendRequest
 from fanet_ros.backends.cuda import nvidia
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt import api as tensorrt_api
-from fanet_ros.backends.tensorrt.backend import TensorrtBackend, _EngineOnDevice, engine_key
+from fanet_ros.backends.tensorrt.backend import TensorrtBackend, _EngineOnDevice
 from fanet_ros.backends.tensorrt.build import ENGINE
+from fanet_ros.backends.tensorrt.key import engine_key
 from fanet_ros.errors import BackendError
 from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
 from fanet_ros.model.graph import FrameToLogits

@@ -1,4 +1,4 @@
-"""Messages to frames and arrays to messages; every image that cannot be used is refused here, with the reason."""
+"""ROS messages to frames (by cv_bridge where frames.image_messages cannot), and arrays to ROS messages."""
 
 from __future__ import annotations
 

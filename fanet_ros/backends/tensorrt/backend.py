@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -12,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.artefacts import cache as artefacts
-from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.backends.base import Backend, BackendInfo, BackendRequest
 from fanet_ros.backends.cuda.device_memory import VideoStates
-from fanet_ros.backends.cuda.nvidia import gpu_name, require_gpu
+from fanet_ros.backends.cuda.nvidia import require_gpu
 from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt.api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt.build import ENGINE, require_quantised
+from fanet_ros.backends.tensorrt.key import engine_key
 from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError
 from fanet_ros.files import replacing
@@ -152,23 +151,6 @@ class TensorrtBackend(Backend):
         if compiled != known:
             _replace(cache_file, compiled)
         return network
-
-
-def engine_key(request: BackendRequest, size: Size) -> ArtefactKey:
-    """Return the key of the engine for one input size; a new calibration makes new int8 engines.
-
-    Raises:
-        BackendError: there is no such GPU, or int8 was not calibrated.
-    """
-    version = f"{library().name} {library().version}"
-    if request.precision == "int8":
-        quantised = require_quantised(request.weights, request.temporal_frames)
-        version += f" {hashlib.sha256(quantised.read_bytes()).hexdigest()[:8]}"
-    digest = artefacts.weights_digest(request.weights)
-    gpu = gpu_name(int(request.device[5:]))
-    return ArtefactKey(
-        digest, "tensorrt", version, request.precision, size, gpu, temporal_frames=request.temporal_frames
-    )
 
 
 class _EngineOnDevice:
