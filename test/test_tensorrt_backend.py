@@ -147,7 +147,7 @@ def test_int8_on_videos_is_refused(cache: Path) -> None:
 
 def test_engines_for_videos_have_keys_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
-    monkeypatch.setattr("fanet_ros.backends.tensorrt.backend.gpu_name", lambda index: "a GPU")
+    monkeypatch.setattr("fanet_ros.backends.tensorrt.key.gpu_name", lambda index: "a GPU")
     keys = [
         engine_key(BackendRequest(DEFAULT_WEIGHTS, "cuda:0", "fp16", temporal_frames=frames), SIZE)
         for frames in (1, 2, 3)
