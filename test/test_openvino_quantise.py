@@ -80,9 +80,9 @@ def refuse(*arguments, **options):
     raise OSError("no network")
 socket.socket.connect = socket.getaddrinfo = refuse
 import threading
-from fanet_ros.backends import openvino_quantise
-openvino_quantise.import_openvino()
-openvino_quantise._import_nncf()
+from fanet_ros.backends.openvino import quantise
+quantise.import_openvino()
+quantise._import_nncf()
 import nncf.telemetry
 nncf.telemetry.telemetry.send_event("category", "action", "label")
 print("reporting" if sys.modules.get("openvino_telemetry") else "silent", threading.active_count())

@@ -123,7 +123,8 @@ def test_threads_are_honoured() -> None:
         "    TorchBackend(BackendRequest(r.DEFAULT_WEIGHTS, 'cpu', 'fp32', threads))\n"
         "    print(torch.get_num_threads())\n"
     )
-    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # the tests' own
+    output = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert output.stdout.split() == ["3", str(len(os.sched_getaffinity(0)))]
 
 
