@@ -28,9 +28,9 @@ FAST = {"backend": "torch", "device": "cpu", "precision": "fp32", "threads": 1, 
 # them. Measured: 0 (openvino fp32), 0.0005 and 0.0006 (bf16), 0.0046 (int8, which loses 0.039 with and without memory).
 OTHER_WAYS = {
     ("openvino", "fp32"): 1e-3,
-    ("openvino", "bf16"): 3e-3,
-    ("torch", "bf16"): 3e-3,
-    ("openvino", "int8"): 8e-3,
+    ("openvino", "bf16"): 2e-3,
+    ("torch", "bf16"): 2e-3,
+    ("openvino", "int8"): 4e-3,
 }
 
 
@@ -167,5 +167,5 @@ def test_every_backend_and_precision_remembers(
     if precision not in backend_class(backend).precisions("cpu"):
         pytest.skip(f"{backend} has no {precision} here")
     pixels, allowed = exact[0].sum(), OTHER_WAYS[backend, precision]
-    assert np.abs(exact[1]).sum() > 0.01 * pixels > allowed * pixels
+    assert np.abs(exact[1]).sum() > 1.5 * allowed * pixels  # else a backend that forgets would pass
     assert np.abs(counts(street, backend, precision)[1] - exact[1]).sum() <= allowed * pixels

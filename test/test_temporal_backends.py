@@ -40,7 +40,7 @@ WAYS = {
     ("openvino", "fp32"): 0.999,
     ("torch", "bf16"): 0.99,
     ("openvino", "bf16"): 0.99,
-    ("openvino", "int8"): 0.99,
+    ("openvino", "int8"): 0.985,
     ("cuda path on the CPU", "fp32"): 0.999,
 }
 
