@@ -127,11 +127,12 @@ def test_what_lies_beyond_the_image_or_is_erased_is_not_visible() -> None:
         inside.append([-window.left, -window.top, 59 - window.left, 39 - window.top])
     shown = np.stack(windows)
     batch = batch_of(shown[..., None].repeat(3, 3), np.where(shown, 1, IGNORED).astype(np.uint8), np.stack(affines))
-    crops = Augmentation(setting)(batch._replace(inside=torch.tensor(inside, dtype=torch.float32)))
+    crops = Augmentation(setting, visible=True)(batch._replace(inside=torch.tensor(inside, dtype=torch.float32)))
+    assert crops.visible is not None
     assert 0.1 < crops.visible.float().mean() < 0.9
     differs = (crops.visible == 1) != (crops.labels == 1)
     assert differs.float().mean() < 0.005  # at the border they may round otherwise
-    erased = Augmentation(recipe(erase=1.0))(random_batch(same(8)))
+    erased = Augmentation(recipe(erase=1.0), visible=True)(random_batch(same(8)))
     assert torch.equal(erased.visible == 1, erased.labels != IGNORED)
 
 

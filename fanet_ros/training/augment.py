@@ -25,13 +25,13 @@ class Crops(NamedTuple):
     Attributes:
         images: float32 (N, 3, H, W), RGB in 0..255, as frames are before normalisation.
         labels: uint8 (N, H, W).
-        visible: uint8 (N, H, W), 0 beyond the image and where a rectangle was erased, else 1.
+        visible: uint8 (N, H, W), 0 beyond the image and where a rectangle was erased, else 1; None if not asked for.
         past: the same crops of the frames before, images float32 (N, T - 1, 3, H, W); None for single images.
     """
 
     images: Tensor
     labels: Tensor
-    visible: Tensor
+    visible: Tensor | None = None
     past: Past | None = None
 
 
@@ -42,7 +42,14 @@ class Augmentation:
     noise, where a clip has any, is new in every frame.
     """
 
-    def __init__(self, recipe: AugmentationRecipe) -> None:
+    def __init__(self, recipe: AugmentationRecipe, *, visible: bool = False) -> None:
+        """Prepare the operations.
+
+        Args:
+            recipe: of the augmentation.
+            visible: whether crops tell what is visible, which only soft labels need.
+        """
+        self._tells_visible = visible
         self._size = (recipe.crop_size.height, recipe.crop_size.width)
         self._colors = _color_operations(recipe)
         self._erase = K.RandomErasing(scale=_ERASED_SHARE, p=recipe.erase) if recipe.erase else None
@@ -59,15 +66,17 @@ class Augmentation:
         # warping fills with zeros, so zero has to be IGNORED
         inverted = (IGNORED - batch.labels)[:, None].float()  # (N, 1, h, w)
         inverted = warp_affine(inverted, batch.affines, self._size, mode="nearest")
-        visible = _inside(batch, self._size)[:, None].float()
+        visible = _inside(batch, self._size)[:, None].float() if self._tells_visible else None
         if self._erase is not None:
             images = self._erase(images)
             earlier = [self._erase(frame, params=self._erase._params) for frame in earlier]
             inverted = self._erase(inverted, params=self._erase._params)
-            visible = self._erase(visible, params=self._erase._params)
+            if visible is not None:
+                visible = self._erase(visible, params=self._erase._params)
         labels = IGNORED - inverted[:, 0].round().to(torch.uint8)  # (N, H, W)
         past = batch.past and Past(torch.stack(earlier, 1).clamp(0, 1) * 255, batch.past.known)
-        return Crops(images.clamp(0, 1) * 255, labels, visible[:, 0].to(torch.uint8), past)
+        shown = None if visible is None else visible[:, 0].to(torch.uint8)
+        return Crops(images.clamp(0, 1) * 255, labels, shown, past)
 
     def _warp(self, windows: Tensor, affines: Tensor) -> Tensor:
         images = windows.permute(0, 3, 1, 2).float() / 255  # (N, 3, h, w)

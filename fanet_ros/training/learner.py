@@ -73,7 +73,8 @@ class Learner:
         self._guided = torch.tensor(guided, device=device)
         # what the training starts from, as it is at the start
         self._guide = FrameToLogits(copy.deepcopy(self._network)).eval() if any(guided) else None
-        self._augmentation = Augmentation(recipe.augmentation)
+        taught = any(part.soft is not None for part in recipe.data.learned)
+        self._augmentation = Augmentation(recipe.augmentation, visible=taught)
         self.dtype = PRECISIONS[run.precision]
         self.iteration = 0
 
@@ -118,6 +119,8 @@ class Learner:
     @torch.no_grad()
     def _soft(self, batch: Batch, crops: Crops) -> Tensor | None:
         """The soft labels of crops, float32 (N, classes, h, w) at the loss's resolution: from files and the guide."""
+        if crops.visible is None:
+            return None
         device, visible = crops.images.device, shrink_labels(crops.visible, self._recipe.loss.resolution)[:, None]
         soft = None if batch.soft is None else batch.soft.float() / 255 * visible
         if self._guide is None:
