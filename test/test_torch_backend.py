@@ -145,6 +145,7 @@ def test_cuda_matches_the_plain_network(reference_logits: np.ndarray, precision:
 
 @pytest.mark.gpu
 @needs_gpu
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch about torch
 def test_compiled_network_computes_the_same(reference_logits: np.ndarray) -> None:
     logits = new_backend("cuda:0", "fp16", compiled=True).infer(IMAGE)
     assert (logits.argmax(0) == reference_logits.argmax(0)).mean() >= 0.99

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import triton  # type: ignore[import-not-found, unused-ignore]  # it comes with torch's CUDA builds alone
@@ -43,7 +41,7 @@ def _step(grid_side: int, side: int) -> float:
 
 
 @triton.jit
-def _bilinear(corner: Any, right: Any, down: Any, dx: Any, dy: Any, mask: Any) -> Any:
+def _bilinear(corner, right, down, dx, dy, mask):  # type: ignore[no-untyped-def]
     """Mix four logits of one class, the upper left one of which `corner` points at."""
     upper = (1 - dx) * tl.load(corner, mask, 0.0) + dx * tl.load(corner + right, mask, 0.0)
     lower = (1 - dx) * tl.load(corner + down, mask, 0.0) + dx * tl.load(corner + down + right, mask, 0.0)
@@ -51,19 +49,19 @@ def _bilinear(corner: Any, right: Any, down: Any, dx: Any, dy: Any, mask: Any) -
 
 
 @triton.jit
-def _decide_pixels(
-    logits: Any,
-    labels: Any,
-    sureness: Any,
-    height: Any,
-    width: Any,
-    label_width: Any,
-    step_y: Any,
-    step_x: Any,
+def _decide_pixels(  # type: ignore[no-untyped-def]
+    logits,
+    labels,
+    sureness,
+    height,
+    width,
+    label_width,
+    step_y,
+    step_x,
     classes: tl.constexpr,
     with_confidence: tl.constexpr,
     block: tl.constexpr,
-) -> None:
+):
     """Decide `block` pixels of one row."""
     row = tl.program_id(1)
     column = tl.program_id(0) * block + tl.arange(0, block)
