@@ -13,6 +13,7 @@ needs_gpu = pytest.mark.skipif(nvidia.gpu_count() == 0, reason="needs an NVIDIA 
 @needs_gpu
 def test_gpus_have_names() -> None:
     assert all(nvidia.gpu_name(index) for index in range(nvidia.gpu_count()))
+    assert all(nvidia.compute_capability(index) >= (3, 0) for index in range(nvidia.gpu_count()))
 
 
 def test_gpu_that_does_not_exist() -> None:
@@ -44,6 +45,7 @@ def test_a_driver_is_asked_for_numbers_and_names(tmp_path, monkeypatch: pytest.M
         "int cuInit(unsigned f) { return 0; }\n"
         "int cuDeviceGetCount(int *n) { *n = 2; return 0; }\n"
         "int cuDeviceGet(int *d, int i) { *d = i + 40; return 0; }\n"
+        "int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? d - 32 : a == 76 ? 6 : 0; return 0; }\n"
         'int cuDeviceGetName(char *s, int n, int d) { strncpy(s, d == 41 ? "Second" : "First", n); return 0; }\n'
     )
     library = tmp_path / "libdriver.so"
@@ -52,6 +54,7 @@ def test_a_driver_is_asked_for_numbers_and_names(tmp_path, monkeypatch: pytest.M
     nvidia._driver.cache_clear()
     assert nvidia.gpu_count() == 2
     assert (nvidia.gpu_name(0), nvidia.gpu_name(1)) == ("First", "Second")
+    assert (nvidia.compute_capability(0), nvidia.compute_capability(1)) == ((8, 6), (9, 6))
     with pytest.raises(BackendError, match="'cuda:2' was asked for, but .* finds 2 GPUs, counted from 0"):
         nvidia.gpu_name(2)
     nvidia._driver.cache_clear()

@@ -72,8 +72,24 @@ def test_missing_library_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_torch_without_cuda_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
     monkeypatch.setattr("fanet_ros.backends.tensorrt.backend.require_gpu", lambda index: None)
+    monkeypatch.setattr("fanet_ros.backends.tensorrt.api.compute_capability", lambda index: (8, 6))
     with pytest.raises(BackendError, match="torch .* has no CUDA here; install a CUDA build"):
         TensorrtBackend.find_device("cuda:0")
+
+
+@pytest.mark.parametrize(("capability", "runs"), [((7, 5), False), ((8, 9), True), ((9, 0), False), ((12, 1), True)])
+def test_a_gpu_that_the_library_does_not_run_on_is_told_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], runs: bool
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    monkeypatch.setattr("fanet_ros.backends.tensorrt.api.compute_capability", lambda index: capability)
+    monkeypatch.setattr("fanet_ros.backends.tensorrt.api.gpu_name", lambda index: "NVIDIA H200")
+    if runs:
+        tensorrt_api.library().require_supported(0)
+        return
+    version = "{}.{}".format(*capability)
+    with pytest.raises(BackendError, match=rf"does not run on NVIDIA H200 \(compute capability {version}\).*or use"):
+        tensorrt_api.library().require_supported(0)
 
 
 def test_engine_that_cannot_be_loaded_is_built_once_more(

@@ -9,6 +9,7 @@ from fanet_ros.errors import BackendError
 
 _DRIVER = "libcuda.so.1"
 _NAME_BYTES = 256
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # of the driver's CUdevice_attribute
 
 
 def gpu_count() -> int:
@@ -32,6 +33,23 @@ def gpu_name(index: int) -> str:
     _check(driver.cuDeviceGet(ctypes.byref(device), index), "cuDeviceGet")
     _check(driver.cuDeviceGetName(name, _NAME_BYTES, device), "cuDeviceGetName")
     return name.value.decode(errors="replace")
+
+
+def compute_capability(index: int) -> tuple[int, int]:
+    """Return the generation of a GPU as NVIDIA counts them, for example (9, 0) of Hopper.
+
+    Raises:
+        BackendError: there is no such GPU; says why.
+    """
+    require_gpu(index)
+    driver = _driver()
+    device, number = ctypes.c_int(), ctypes.c_int()
+    _check(driver.cuDeviceGet(ctypes.byref(device), index), "cuDeviceGet")
+    numbers = []
+    for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
+        _check(driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device), "cuDeviceGetAttribute")
+        numbers.append(number.value)
+    return numbers[0], numbers[1]
 
 
 def require_gpu(index: int) -> None:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fanet_ros.backends.cuda.nvidia import compute_capability, gpu_name
 from fanet_ros.errors import BackendError, InferenceError
 from fanet_ros.settings import Size
 
@@ -72,6 +73,21 @@ class Library:
         self.name: str = module.__name__
         self.version: str = module.__version__
         self.mixes_precisions = hasattr(module.BuilderFlag, "INT8")
+
+    def require_supported(self, index: int) -> None:
+        """Check that the library runs on a GPU, before minutes go into an engine that does not.
+
+        Raises:
+            BackendError: it does not, or there is no such GPU.
+        """
+        capability = compute_capability(index)
+        # what tensorrt_rtx 1.7 answers on others: "Supported compute capabilities: 8.0 8.6 8.9 12.0 12.1 >12.0"
+        if self.name == "tensorrt_rtx" and capability[0] != 8 and capability < (12, 0):
+            raise BackendError(
+                f"tensorrt_rtx {self.version} does not run on {gpu_name(index)} (compute capability "
+                f"{capability[0]}.{capability[1]}), only on 8.x and from 12.0 on; install the module tensorrt (pip "
+                "install tensorrt), or use backend torch"
+            )
 
     def build(self, onnx: Path, size: Size, precision: str, timing_cache: bytes = b"") -> Plan:
         """Build an engine for the current GPU, or without one where the library can (tensorrt_rtx).

@@ -80,7 +80,7 @@ class TensorrtBackend(Backend):
             )
         _, _, index = device.partition(":")  # of auto and cuda, too
         require_gpu(int(index or 0))
-        library()
+        library().require_supported(int(index or 0))
         if not torch.cuda.is_available():
             raise BackendError(
                 f"backend tensorrt keeps its buffers in CUDA tensors, but torch {torch.__version__} has no CUDA here; "
