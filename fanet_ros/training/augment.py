@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import kornia.augmentation as K
 import torch
@@ -62,7 +63,7 @@ class Augmentation:
         earlier = [self._warp(frame, batch.affines) for frame in frames]
         for operation in self._colors:
             images = operation(images)
-            earlier = [operation(frame, params=_for_another_frame(operation)) for frame in earlier]
+            earlier = [operation(frame, params=operation._params) for frame in earlier]
         # warping fills with zeros, so zero has to be IGNORED
         inverted = (IGNORED - batch.labels)[:, None].float()  # (N, 1, h, w)
         inverted = warp_affine(inverted, batch.affines, self._size, mode="nearest")
@@ -93,12 +94,17 @@ def _inside(batch: Batch, size: tuple[int, int]) -> Tensor:
     return ((window >= first) & (window <= last)).all(1).unflatten(1, size)
 
 
-def _for_another_frame(operation: K.IntensityAugmentationBase2D) -> dict[str, Tensor]:
-    """What an operation drew for the last batch, to do the same to other frames of its clips; but new noise."""
-    drawn = dict(operation._params)
-    if isinstance(operation, K.RandomGaussianNoise):
-        drawn["gaussian_noise"] = _NOISE_SIGMA * torch.randn_like(drawn["gaussian_noise"])
-    return drawn
+class _GaussianNoise(K.IntensityAugmentationBase2D):
+    """New noise for every frame; drawn where the images are, as kornia's own noise is drawn on the CPU and copied."""
+
+    def apply_transform(  # noqa: D102 (documented by kornia)
+        self,
+        input: Tensor,  # noqa: A002 (kornia's name)
+        params: Mapping[str, Tensor],
+        flags: Mapping[str, Any],
+        transform: Tensor | None = None,
+    ) -> Tensor:
+        return input + _NOISE_SIGMA * torch.randn_like(input)
 
 
 def _color_operations(recipe: AugmentationRecipe) -> list[K.IntensityAugmentationBase2D]:
@@ -116,5 +122,5 @@ def _color_operations(recipe: AugmentationRecipe) -> list[K.IntensityAugmentatio
     if recipe.blur:
         operations.append(K.RandomGaussianBlur(_BLUR_KERNEL, _BLUR_SIGMA, p=recipe.blur))
     if recipe.noise:
-        operations.append(K.RandomGaussianNoise(0.0, _NOISE_SIGMA, p=recipe.noise))
+        operations.append(_GaussianNoise(p=recipe.noise))
     return operations

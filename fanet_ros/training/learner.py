@@ -81,7 +81,7 @@ class Learner:
     @property
     def rate(self) -> float:
         """Learning rate of the next step, of what is not the encoder."""
-        return float(self._schedule.get_last_lr()[-1])
+        return float(self._schedule.get_last_lr()[0])
 
     @property
     def network(self) -> FANet:
