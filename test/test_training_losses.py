@@ -183,8 +183,21 @@ def test_a_guide_teaches_nothing_where_labels_are_fine_or_it_has_no_opinion() ->
     target = Target(labels, first_part(labels), soft)
     torch.testing.assert_close(guided(logits, target), alone(logits, target._replace(soft=None)))
     labels[:] = GROUP
-    soft[:, [0, 2]] = 0.01
+    soft[:, [0, 2]] = 0
     torch.testing.assert_close(guided(logits, target), alone(logits, target._replace(soft=None)))
+
+
+def test_a_guide_counts_as_much_as_it_gives_to_the_classes_that_a_label_allows() -> None:
+    """At the rim of a tree before the sky, a teacher that sees sky has little to say of building or tree."""
+    labels, logits = labels_and_logits()
+    labels[:] = GROUP
+    guided, alone = with_parts({"soft": {"from": "teacher", "use": "guide"}}), with_parts({})
+    soft = torch.rand(2, 5, 12, 16, generator=torch.Generator().manual_seed(4))
+    target = Target(labels, first_part(labels), soft)
+    unguided = alone(logits, target._replace(soft=None))
+    whole, tenth = (guided(logits, target._replace(soft=soft * share)) - unguided for share in (1, 0.1))
+    assert whole > 0.01
+    torch.testing.assert_close(tenth, whole / 10, rtol=1e-3, atol=1e-6)
 
 
 def test_weights_that_a_training_starts_from_have_no_say_where_a_label_is_exact() -> None:

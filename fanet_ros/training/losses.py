@@ -17,7 +17,6 @@ from fanet_ros.training.recipe import LossRecipe, MixedPart, SoftRecipe, Trainin
 
 _LOG_OFFSET = 1.05
 _LEAST_COVERED = 0.5  # share of a pixel that soft labels must give to the network's classes to count
-_LEAST_ALLOWED = 0.05  # share that they must give to the classes that a coarse label allows, to guide among them
 
 
 class Target(NamedTuple):
@@ -98,7 +97,8 @@ class SegmentationLoss:
     Soft labels: cross entropy between the probabilities of a teacher and the network's, both softened by the
     temperature T and the loss multiplied by T^2 (Hinton et al., arXiv 1503.02531, section 2). Where a coarse label is
     known, both are restricted to the classes that it allows, with T = 1: the label says what a pixel may be, the
-    teacher which of these it is. Without such a guide, classes within a coarse label collapse into one.
+    teacher which of these it is, with the weight that it gives to all of them. Without such a guide, classes within a
+    coarse label collapse into one.
     """
 
     def __init__(
@@ -169,8 +169,9 @@ class SegmentationLoss:
         teacher = target.soft[crops] * allowed
         given = teacher.sum(1)
         for part, recipe, count in self._taught(target):
-            chosen = (target.parts[crops] == part)[:, None, None] & pixels & (given > _LEAST_ALLOWED)
-            guided += chosen * (recipe.weight / count)
+            # counted by what it gives to the group: where it sees something else, its rest says little about the group
+            chosen = (target.parts[crops] == part)[:, None, None] & pixels
+            guided += chosen * given * (recipe.weight / count)
         return _Coarse(crops, pixels, allowed, teacher / given.clamp_min(1e-6)[:, None], guided)
 
     def _distilled(self, known: Tensor, is_coarse: Tensor, target: Target) -> Iterator[_Distilled]:
