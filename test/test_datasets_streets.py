@@ -20,6 +20,14 @@ def test_kitti_has_cityscapes_classes_and_holds_every_fifth_image_out(tmp_path: 
     assert len(open_dataset("kitti_semantics", tmp_path, "trainval")) == 10
 
 
+def test_guard_rails_are_fence_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    trees.kitti_semantics(tmp_path, trees.rows_of((7, 14)))
+    for options, expected in ({}, {0, IGNORED}), ({"guard_rails": True}, {0, 4}):
+        dataset = open_dataset("kitti_semantics", tmp_path, "train", options)
+        assert set(np.unique(dataset.read(0).labels)) == expected
+    assert dataset.label_set.names[4] == "fence"
+
+
 def test_idd_lite_has_seven_classes_in_drives(tmp_path: Path) -> None:
     trees.idd_lite(tmp_path)
     data = open_dataset("idd_lite", tmp_path, "train")

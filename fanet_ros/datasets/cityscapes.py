@@ -59,10 +59,14 @@ def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
     return Found(label_set, pairs, label_format, expected, strays, videos=_Snippets)
 
 
-def label_ids_format() -> GreyIds:
-    """Return what reads label files with Cityscapes' own ids, *_labelIds.png, as the 19 classes."""
-    ignored = [label for label in (*range(LAST_ID + 1), IGNORED) if label not in CLASS_IDS]
-    return GreyIds(value_table({label: index for index, label in enumerate(CLASS_IDS)}), ignored)
+def label_ids_format(also: Mapping[int, int] | None = None) -> GreyIds:
+    """Return what reads label files with Cityscapes' own ids, *_labelIds.png, as the 19 classes.
+
+    Args:
+        also: ids that the benchmark ignores -> the class that they are read as; None for none.
+    """
+    read = {**{label: index for index, label in enumerate(CLASS_IDS)}, **(also or {})}
+    return GreyIds(value_table(read), [label for label in (*range(LAST_ID + 1), IGNORED) if label not in read])
 
 
 class _Snippets(Videos):

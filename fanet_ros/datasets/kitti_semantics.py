@@ -9,10 +9,12 @@ from typing import Any
 from fanet_ros.datasets.cityscapes import label_ids_format
 from fanet_ros.datasets.files import Pair, images_in, pair_by_stem
 from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.options import Option
 from fanet_ros.model.labels import load_label_set
 
 SPLITS = ("train", "val")
 IMAGES, LABELS = "training/image_2", "training/semantic"
+GUARD_RAIL_ID = 14
 
 # The labels of the benchmark's test images are withheld. Of the others, every fifth is held out: each is of another
 # scene, so neighbours are not alike.
@@ -35,10 +37,11 @@ def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
     strays = sorted(set(labels) - {pair.labels for pair in pairs})
     order = {image: place for place, image in enumerate(images)}
     chosen = [pair for pair in pairs if (order[pair.image] % _HELD_OUT_OF == _HELD_OUT_OF - 1) == (split == "val")]
+    label_set = load_label_set("cityscapes19")
     return Found(
-        load_label_set("cityscapes19"),
+        label_set,
         chosen,
-        label_ids_format(),
+        label_ids_format({GUARD_RAIL_ID: label_set.id_of("fence")} if options["guard_rails"] else None),
         f"{IMAGES}/* and {LABELS}/*.png with the same names",
         strays if split == SPLITS[0] else (),
     )
@@ -51,4 +54,5 @@ LAYOUT = Layout(
     splits=_splits,
     find=_find,
     combined={"trainval": SPLITS},
+    options={"guard_rails": Option(False, "whether to read guard rails as fence; the benchmark ignores them")},
 )
