@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from fanet_ros.artefacts import cache as artefacts
@@ -19,6 +20,7 @@ from fanet_ros.calibration.calibrate import Calibration, Task, calibrate, quanti
 from fanet_ros.calibration.calibration_frames import open_frames
 from fanet_ros.commands.calibrate import calibrate as calibrate_command
 from fanet_ros.errors import SettingError, SourceError
+from fanet_ros.model.network import FANet, FANetConfig
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.sources import open_source
@@ -130,6 +132,35 @@ def test_measured_is_what_the_segmenter_does(calibration: Calibration, weights: 
         segmenter.close()
     agreement = 100 * np.mean(np.array(labels["fp32"]) == np.array(labels["int8"]))
     assert calibration.measurements[1].accuracy.agreement == pytest.approx(agreement)
+
+
+@pytest.mark.slow
+def test_a_twin_is_measured_on_behalf_of_the_weights(weights: Path, data: Path, tmp_path: Path) -> None:
+    """The twin is right about the frames where the weights are not, so whose figures these are shows."""
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    trained = load_file(weights)
+    spoilt = {name: -tensor if name == "clslayer.conv_out.weight" else tensor for name, tensor in trained.items()}
+    final = tmp_path / "final.safetensors"
+    save_file(spoilt, final)
+    here = {"backend": "openvino", "calibration_frames": 2, "precisions": ("int8",), "labels": "camvid11"}
+    alone = calibrate(task(weights, data, **here), no_progress)
+    done = calibrate(task(final, data, twin=weights, **here), no_progress)
+    (own,), (result,) = ([m.result for m in c.measurements if m.result] for c in (alone, done))
+    assert (result.reference, result.value) == pytest.approx((own.reference, own.value), abs=0.5)
+    assert result.reference > 5
+    assert result.weights == artefacts.weights_digest(final) and result.network != own.network
+    assert result.data == f"street, measured on the twin {artefacts.weights_digest(weights)[:12]}"
+    assert read_gate_results(final) == [result]
+    choice, reason = choose_precision(final, "openvino", "cpu", ("int8", "fp32"), OpenvinoBackend.int8_network(final))
+    assert (choice == "int8") == result.passed and "measured on the twin" in reason
+
+
+def test_a_twin_of_another_network_is_refused(weights: Path, data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_file(FANet(FANetConfig("resnet18", 5)).state_dict(), other)
+    with pytest.raises(SettingError, match=r"twin: .*other.safetensors holds a .*classes=5.*the same network"):
+        calibrate(task(weights, data, twin=other), no_progress)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from fanet_ros.commands.cli import app
 from fanet_ros.datasets import IGNORED, open_dataset
 from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.temperature import find_temperature
+from fanet_ros.model.labels import load_label_set, save_label_set
 from fanet_ros.model.weights import load_weights, save_weights
 from fanet_ros.segmenter import Segmenter
 
@@ -88,6 +89,35 @@ def test_the_command_writes_weights_with_the_same_labels_and_better_confidence(t
         line = next(line for line in scored.output.splitlines() if "calibration error" in line)
         errors.append(float(line.split(":")[1].split("%")[0]))
     assert errors[1] < errors[0] / 2
+
+
+def test_a_twin_tells_the_temperature_of_the_weights(tmp_path: Path, data: Path) -> None:
+    twin = write_weights(tmp_path / "twin.safetensors")
+    weights = overconfident(twin, 4)
+    output = tmp_path / "tempered.safetensors"
+    arguments = ["--dataset", "camvid", "--data", str(data), "--input-size", "camera", "--twin", str(twin)]
+    result = RUNNER.invoke(app, ["temper", *arguments, "--weights", str(weights), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    temperature = float(result.output.split("temperature ")[1].split(":")[0])
+    last = "clslayer.conv_out.weight"
+    torch.testing.assert_close(
+        load_file(output)[last].float() * temperature, load_file(weights)[last].float(), rtol=2e-3, atol=1e-3
+    )
+
+
+def test_a_card_goes_along_to_another_folder_with_the_label_set_that_it_names(tmp_path: Path, data: Path) -> None:
+    weights = write_weights(tmp_path / "weights.safetensors")
+    label_set = tmp_path / "own.yaml"
+    save_label_set(load_label_set("camvid11"), label_set)
+    card = weights.with_suffix(".md")
+    card.write_text(card.read_text().replace("label_set: camvid11", "label_set: own.yaml"))
+    (tmp_path / "other").mkdir()
+    output = tmp_path / "other" / "tempered.safetensors"
+    arguments = ["--dataset", "camvid", "--data", str(data), "--input-size", "camera", "--weights", str(weights)]
+    result = RUNNER.invoke(app, ["temper", *arguments, "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    assert output.with_suffix(".md").read_text() == card.read_text()
+    assert (output.parent / "own.yaml").read_text() == label_set.read_text()
 
 
 def test_what_cannot_be_tempered_is_told(tmp_path: Path, data: Path) -> None:

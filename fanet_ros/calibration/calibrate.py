@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from fanet_ros.errors import SettingError
 from fanet_ros.files import replacing
 from fanet_ros.frames.frame import FrameResizer, fit_input_size
 from fanet_ros.model.model_card import read_card
+from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import package_version
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
@@ -52,6 +53,8 @@ class Task:
         precisions: to measure; empty for all that the backend computes in here.
         input_size: `auto`, `camera` or WIDTHxHEIGHT.
         labels: label set, as for `Segmenter`.
+        twin: weights of the same training before it learned from the gate's frames, to measure on in place of
+            `weights`, whose loss on frames that they have learned from says too little; None to measure `weights`.
     """
 
     weights: Path
@@ -64,6 +67,7 @@ class Task:
     precisions: tuple[str, ...] = ()
     input_size: str = "auto"
     labels: str = ""
+    twin: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,17 @@ def calibrate(task: Task, counter: Counter) -> Calibration:
         FanetError: frames, weights, backend or settings cannot be used; each says what to do.
     """
     write_gate_results(task.weights, [])  # a cache that cannot be written should not be met after minutes of work
+    if task.twin is None:
+        return _calibrate(task, counter)
+    _check_twin(task.weights, task.twin)
+    measured = _calibrate(replace(task, weights=task.twin, twin=None), counter)
+    model = None if measured.int8_model is None else quantise_int8(task, measured.backend, counter)
+    measurements = tuple(_on_behalf_of(task, m) for m in measured.measurements)
+    gate_file = write_gate_results(task.weights, [m.result for m in measurements if m.result is not None])
+    return replace(measured, measurements=measurements, int8_model=model, gate_file=gate_file)
+
+
+def _calibrate(task: Task, counter: Counter) -> Calibration:
     with closing(_segmenter(task, task.backend, task.device, "fp32")) as reference:
         backend, device = reference.backend_info.name, reference.backend_info.device
         precisions = _precisions(task.precisions, backend_class(backend), backend, device)
@@ -125,6 +140,24 @@ def calibrate(task: Task, counter: Counter) -> Calibration:
                 artefacts.discard(model)
             raise
     return Calibration(backend, device, tuple(measurements), model, gate_file)
+
+
+def _check_twin(weights: Path, twin: Path) -> None:
+    network, other = load_weights(weights).config, load_weights(twin).config
+    if network != other:
+        raise SettingError(f"twin: {twin} holds a {other}, but {weights} a {network}; give weights of the same network")
+
+
+def _on_behalf_of(task: Task, measurement: Measurement) -> Measurement:
+    """Return what was measured on a twin as a result of the weights that it stands for."""
+    result = measurement.result
+    if result is None:
+        return measurement
+    assert task.twin is not None
+    data = f"{result.data}, measured on the twin {artefacts.weights_digest(task.twin)[:12]}"
+    network = _network_of(task.weights, result.backend, result.precision)
+    weights = artefacts.weights_digest(task.weights)
+    return replace(measurement, result=replace(result, weights=weights, data=data, network=network))
 
 
 def ship(task: Task, calibration: Calibration) -> list[Path]:
@@ -265,8 +298,13 @@ def _gate_result(task: Task, info: BackendInfo, accuracy: Accuracy, exact: Accur
         input_size=", ".join(str(size) for size in accuracy.input_sizes),
         versions=_versions(info.name),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        network=backend_class(info.name).int8_network(task.weights) if info.precision == "int8" else "",
+        network=_network_of(task.weights, info.name, info.precision),
     )
+
+
+def _network_of(weights: Path, backend: str, precision: str) -> str:
+    """Return the fingerprint of the quantised network; an empty one where the weights alone determine it."""
+    return backend_class(backend).int8_network(weights) if precision == "int8" else ""
 
 
 def _versions(backend: str) -> dict[str, str]:

@@ -32,6 +32,13 @@ def calibrate(
     ],
     gate: Annotated[str, typer.Option(help="Measure on these frames instead, labelled ones if you have them.")] = "",
     weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
+    twin: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of the same training before it learned from the gate's frames: the loss is measured on them, "
+            "and counts for --weights."
+        ),
+    ] = None,
     labels: Annotated[str, typer.Option(help=_SPECS["labels"].description)] = "",
     backend: Annotated[str, typer.Option(help=_SPECS["backend"].description, metavar="|".join(BACKENDS))] = "auto",
     device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
@@ -71,6 +78,7 @@ def calibrate(
             precisions=tuple(precision or ()),
             input_size=input_size,
             labels=labels,
+            twin=None if twin is None else twin.expanduser(),
         )
         with progress_bars() as counter:
             done = calibration.calibrate(task, counter)

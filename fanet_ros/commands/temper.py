@@ -30,6 +30,10 @@ def temper(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; may be repeated.")
     ] = None,
     weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
+    twin: Annotated[
+        Path | None,
+        typer.Option(help="Find it on these weights instead: of the same training, before it learned from the images."),
+    ] = None,
     labels: Annotated[str, typer.Option(help=_SPECS["labels"].description)] = "",
     input_size: Annotated[str, typer.Option(help=_SPECS["input_size"].description)] = "auto",
     limit: Annotated[int, typer.Option(min=0, help="At most so many images, evenly spread; 0 for all.")] = 0,
@@ -54,7 +58,8 @@ def temper(
         path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
         loaded = load_weights(path, auxiliary=True)
         samples = open_dataset(dataset, data, split, read_option_words(option or ()))
-        segmenter = Segmenter(path, labels=labels, precision="fp32", input_size=input_size, kept_sizes=4)
+        unseen = path if twin is None else twin.expanduser()
+        segmenter = Segmenter(unseen, labels=labels, precision="fp32", input_size=input_size, kept_sizes=4)
         try:
             samples, coarse = open_truth(samples, segmenter.label_set)
             if coarse is not None:
