@@ -27,6 +27,7 @@ from fanet_ros.sources import open_source
 
 FRAMES = 4
 INPUT_SIZE = "160x96"
+LAST = "clslayer.conv_out.weight"
 
 APP = typer.Typer()
 APP.command()(calibrate_command)
@@ -140,17 +141,17 @@ def test_a_twin_is_measured_on_behalf_of_the_weights(weights: Path, data: Path, 
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     pytest.importorskip("nncf", reason="NNCF is not installed")
     trained = load_file(weights)
-    spoilt = {name: -tensor if name == "clslayer.conv_out.weight" else tensor for name, tensor in trained.items()}
-    final = tmp_path / "final.safetensors"
-    save_file(spoilt, final)
+    twin, final = tmp_path / "twin.safetensors", tmp_path / "final.safetensors"
+    for file, factor in ((twin, 2), (final, -1)):
+        save_file({**trained, LAST: trained[LAST] * factor}, file)
     here = {"backend": "openvino", "calibration_frames": 2, "precisions": ("int8",), "labels": "camvid11"}
-    alone = calibrate(task(weights, data, **here), no_progress)
-    done = calibrate(task(final, data, twin=weights, **here), no_progress)
+    alone = calibrate(task(twin, data, **here), no_progress)
+    done = calibrate(task(final, data, twin=twin, **here), no_progress)
     (own,), (result,) = ([m.result for m in c.measurements if m.result] for c in (alone, done))
     assert (result.reference, result.value) == pytest.approx((own.reference, own.value), abs=0.5)
     assert result.reference > 5
     assert result.weights == artefacts.weights_digest(final) and result.network != own.network
-    assert result.data == f"street, measured on the twin {artefacts.weights_digest(weights)[:12]}"
+    assert result.data == f"street, measured on the twin {artefacts.weights_digest(twin)[:12]}"
     assert read_gate_results(final) == [result]
     choice, reason = choose_precision(final, "openvino", "cpu", ("int8", "fp32"), OpenvinoBackend.int8_network(final))
     assert (choice == "int8") == result.passed and "measured on the twin" in reason

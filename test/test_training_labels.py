@@ -137,7 +137,7 @@ def test_drivable_or_not_improves_the_road_of_another_camera(tmp_path: Path, sta
     guided = {"dataset": "folder", "soft": {"from": "weights"}}  # as in config/train/drivable.yaml
     train(tmp_path / "run", {"train": guided}, {"folder": folder}, weights, iterations=50)
     before, after = iou(weights, other), iou(tmp_path / "run/final.safetensors", other)
-    assert after["road"] > before["road"] + 0.1
+    assert after["road"] > before["road"] + 0.03
     home = iou(tmp_path / "run/final.safetensors", started / "data")
     assert home["road"] > 0.5
 
