@@ -17,8 +17,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from fanet_ros.benchmark.contest import Contest
+from fanet_ros.benchmark.contest import Bench
 from fanet_ros.benchmark.frames import FrameStore, load_frames
+from fanet_ros.benchmark.levels import run_stills
 from fanet_ros.benchmark.machine import describe_machine
 from fanet_ros.benchmark.node_level import _FIGURES, fastest, free_domain, run_node_level
 from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase, Plan, make_plan
@@ -134,6 +135,7 @@ def test_network_rows(measured: dict[str, Any]) -> None:
     assert openvino["speedup_p25"] <= openvino["speedup_p75"]
     assert reference["agreement_with_reference"] == 1
     assert openvino["agreement_with_reference"] > 0.98, "the same network, from other code"
+    assert reference["largest_logit_error"] == 0 < openvino["largest_logit_error"] < 0.1
 
 
 def test_frame_rows(measured: dict[str, Any]) -> None:
@@ -145,6 +147,8 @@ def test_frame_rows(measured: dict[str, Any]) -> None:
         assert row["over_network"] == pytest.approx(row["median_ms"] / row["network_ms"], rel=0.02)
         assert row["over_network_p25"] <= row["over_network_p75"]
         assert row["speedup_vs_reference"] > 0
+    assert reference["agreement_with_reference"] == 1
+    assert openvino["agreement_with_reference"] > 0.9, "it averages where it makes images smaller"
 
 
 def test_temporal_rows(measured: dict[str, Any]) -> None:
@@ -154,6 +158,7 @@ def test_temporal_rows(measured: dict[str, Any]) -> None:
     assert row["single_ms"] > 0 and row["temporal_ms"] > 0 and row["runs"] >= 4
     assert row["over_single"] == pytest.approx(row["temporal_ms"] / row["single_ms"], rel=0.02)
     assert row["over_single_p25"] <= row["over_single_p75"]
+    assert 0.9 < row["least_agreement"] <= row["agreement_with_reference"] < 1
     assert set(failed) == set(row), "a failed one has the same entries"
     assert "tensorrt" in failed["error"].lower() and failed["over_single"] is None
 
@@ -215,7 +220,7 @@ def test_who_dies_is_a_row_with_its_error_and_ctrl_c_keeps_what_was_measured(tmp
     plan = small_plan(WORKS, levels=("network",), rounds=3)
     results = Results({"peak_gflops": {}}, tmp_path / "results.json")
     with pytest.raises(KeyboardInterrupt), Watcher({"2 of 3": kill_openvino, "3 of 3": interrupt}) as watcher:
-        Contest(plan, DEFAULT_WEIGHTS, SMALL, FrameStore(tmp_path), watcher).run(results)
+        run_stills(Bench(plan, results, FrameStore(tmp_path), watcher), DEFAULT_WEIGHTS, SMALL)
     assert psutil.Process().children() == []
     reference, openvino = json.loads((tmp_path / "results.json").read_text())["network"]
     assert reference["rounds"] == 2 and reference["median_ms"] > 0 and reference["error"] is None
@@ -258,7 +263,7 @@ def test_node_level(tmp_path: Path, quiet: Console) -> None:
     assert json.loads((tmp_path / "results.json").read_text()) == results.data
     print_results(results.data, quiet)
     assert isinstance(quiet.file, io.StringIO)
-    assert "Node to node" in quiet.file.getvalue() and "start of the node" in quiet.file.getvalue()
+    assert "Node to node" in quiet.file.getvalue() and "Start of the node" in quiet.file.getvalue()
 
 
 @pytest.mark.ros
@@ -267,7 +272,7 @@ def test_a_node_that_cannot_start_is_a_row_with_its_reason(tmp_path: Path) -> No
     plan = small_plan(levels=("node",), node_contender=FAILS)
     results = Results({}, None)
     with Watcher({}) as watcher:
-        run_node_level(plan, DEFAULT_WEIGHTS, FrameStore(tmp_path), results, watcher)
+        run_node_level(Bench(plan, results, FrameStore(tmp_path), watcher), DEFAULT_WEIGHTS)
     (row,) = results.data["node"]
     assert row["backend"] == "tensorrt" and "tensorrt" in row["error"].lower()
     assert row["load"] is row["rate_hz"] is row["p99_ms"] is row["missed"] is row["rss_mb"] is None
@@ -278,7 +283,7 @@ def test_without_ros_the_node_level_says_so(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     results = Results({}, None)
     with Watcher({}) as watcher:
-        run_node_level(small_plan(), DEFAULT_WEIGHTS, FrameStore(tmp_path), results, watcher)
+        run_node_level(Bench(small_plan(), results, FrameStore(tmp_path), watcher), DEFAULT_WEIGHTS)
     (entry,) = results.data["not_run"]
     assert entry["level"] == "node" and "rclpy" in entry["reason"]
     assert results.data["node"] == []

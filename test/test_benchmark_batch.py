@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fanet_ros.benchmark.batch_level import WAITING
+from fanet_ros.benchmark.levels import WAITING
 from fanet_ros.benchmark.machine import describe_machine
 from fanet_ros.benchmark.plan import Contender, make_plan
 from fanet_ros.benchmark.results import Results
@@ -38,7 +38,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_rows(measured: dict[str, Any]) -> None:
-    *rows, failed = measured["batch"]
+    rows, failed = measured["batch"][:3], measured["batch"][3:]
     assert [row["waiting"] for row in rows] == list(WAITING) == [1, 2, 3]
     for row in rows:
         assert (row["backend"], row["precision"], row["device"]) == ("openvino", "fp32", "cpu")
@@ -49,7 +49,10 @@ def test_rows(measured: dict[str, Any]) -> None:
     for row in rows[1:]:
         assert row["gain"] == pytest.approx(row["one_by_one_ms"] / row["batched_ms"], rel=0.01)
         assert row["gain_p25"] <= row["gain_p75"]
-    assert failed["backend"] == "tensorrt" and "device 'cpu' was asked for" in failed["error"]
+    assert [row["waiting"] for row in failed] == list(WAITING)
+    for row in failed:
+        assert row["backend"] == "tensorrt" and "device 'cpu' was asked for" in row["error"]
+        assert row["one_by_one_ms"] is row["gain"] is None
 
 
 def test_nothing_else_was_measured(measured: dict[str, Any]) -> None:

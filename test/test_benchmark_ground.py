@@ -13,9 +13,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from fanet_ros.benchmark import ground_level
+from fanet_ros.benchmark import levels
 from fanet_ros.benchmark.ground_reference import PlainProjection
-from fanet_ros.benchmark.ground_worker import TABLES_FOR_CALIBRATION, TABLES_FOR_POSE, _calibration
+from fanet_ros.benchmark.ground_work import TABLES_FOR_CALIBRATION, TABLES_FOR_POSE, calibration_of
 from fanet_ros.benchmark.plan import make_plan
 from fanet_ros.benchmark.results import Results
 from fanet_ros.benchmark.run import run_plan
@@ -38,7 +38,7 @@ PLAN = replace(make_plan([DEFAULT_WEIGHTS], levels=["ground"], quick=True), roun
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("ground") / "results.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ground_level, "MASK_SIZE", Size(160, 96))
+        patch.setattr(levels, "MASK_SIZE", Size(160, 96))
         assert run_plan(PLAN, Results({}, file), Console(file=io.StringIO()))
     assert psutil.Process().children() == []
     data: dict[str, Any] = json.loads(file.read_text())
@@ -75,7 +75,7 @@ def test_the_table_shows_them(measured: dict[str, Any]) -> None:
 
 
 def test_a_process_that_fails_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ground_level, "MASK_SIZE", Size(8, 8))
+    monkeypatch.setattr(levels, "MASK_SIZE", Size(8, 8))
     results = Results({}, tmp_path / "results.json")
     assert run_plan(PLAN, results, Console(file=io.StringIO()))
     (row,) = results.data["ground"]
@@ -89,23 +89,24 @@ def test_the_usual_way_comes_to_the_same_ground() -> None:
     mask, filmed, settings = street.frame(40).labels, street.pose(40), GroundSettings()
     assert mask is not None
     pose = CameraPose.from_parameters(0.0, 0.0, filmed.z, 0.0, filmed.pitch, 0.0)
-    projector = GroundProjector(CameraModel(_calibration(street.intrinsics, ())), pose, Size(320, 180), settings)
+    projector = GroundProjector(CameraModel(calibration_of(street.intrinsics, ())), pose, Size(320, 180), settings)
     plain = PlainProjection(street.intrinsics, pose, settings)
     points = plain.points()
     np.testing.assert_allclose(points, projector.points_in_range, rtol=1e-4, atol=1e-4)
     view = projector.view(mask, kinds)
-    np.testing.assert_array_equal(plain.drivable_mask(kinds[mask]), view.drivable_mask())
-    usual, ours = plain.occupancy(kinds[mask], points), view.occupancy()
+    usual_view = plain.view(kinds[mask])
+    np.testing.assert_array_equal(usual_view.drivable_mask(), view.drivable_mask())
+    usual, ours = usual_view.occupancy(), view.occupancy()
     both = (usual == 0) & (ours != -1)
     assert both.sum() > 1000 and (ours[both] == 0).mean() > 0.98
-    nearest = plain.scan(kinds[mask], points).min()
+    nearest = usual_view.scan().min()
     assert nearest == pytest.approx(float(np.nanmin(view.scan().ranges)), rel=0.03)
-    first = plain.obstacle_points(kinds[mask], points)
+    first = usual_view.obstacle_points()
     assert len(first) > 50 and np.hypot(*first[:, :2].T).min() == pytest.approx(
         float(np.hypot(*view.obstacle_points()[:, :2].T).min()), rel=0.05
     )
     confidence = np.full_like(mask, 7)
-    record = plain.semantic_points(mask, confidence, labels.palette, points)
+    record = usual_view.semantic_points(mask, confidence, labels.palette)
     cloud = SemanticCloud(projector.points_in_range, labels.palette).fill(mask, confidence).view(record.dtype)
     for name in ("rgb", "label", "confidence"):
         np.testing.assert_array_equal(record[name].reshape(-1), cloud[name])

@@ -48,6 +48,18 @@ def test_quick_is_less_of_everything() -> None:
     assert sum(images for _, images in quick.node_cases[0].loads) < 300
 
 
+def test_parity_is_every_way_on_a_gpu() -> None:
+    plan = make_plan(WEIGHTS, parity=True)
+    assert {contender.device for contender in plan.contenders} == {plan.device} == {"cuda"}
+    names = {str(contender) for contender in plan.contenders}
+    assert names == {
+        *("torch fp32", "torch bf16", "torch fp16", "torch.compile fp16"),
+        *("tensorrt fp32", "tensorrt fp16", "tensorrt int8"),
+    }
+    assert plan.levels == ("network", "frame", "temporal") and plan.cameras == ()
+    assert plan.sizes == (Size(1024, 512), Size(2048, 1024))
+
+
 def test_only_a_backend_that_can_choose_is_told_the_device() -> None:
     devices = {c.backend: c.device for c in make_plan(WEIGHTS, device="cuda:1").contenders}
     assert devices == {"torch": "cuda:1", "openvino": "auto", "tensorrt": "cuda:1"}
@@ -56,10 +68,11 @@ def test_only_a_backend_that_can_choose_is_told_the_device() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backends": ["onnx"]}, "backend: received 'onnx', expected one of torch, openvino, tensorrt"),
+        ({"backends": ["onnx"]}, "backend: received 'onnx', expected one of torch, openvino, tensorrt, torch.compile"),
         ({"precisions": ["auto"]}, "precision: received 'auto'"),
         ({"levels": ["all"]}, "level: received 'all', expected one of network, frame, temporal, node, batch, ground"),
         ({"sizes": ["1024"]}, "size: received '1024', expected WIDTHxHEIGHT"),
+        ({"levels": ["node"], "parity": True}, "level: received node, but parity measures network, frame, temporal"),
         ({"device": "tpu"}, "device: received 'tpu'"),
         ({"backends": ["openvino"], "precisions": ["fp16"]}, "openvino has no precision fp16; it knows fp32, bf16"),
     ],

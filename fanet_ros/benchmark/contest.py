@@ -1,219 +1,164 @@
-"""Network and frame level: all contenders for one input size, measured in turns against the reference."""
+"""Contests: processes that do the same work in turns, so that what slows the machine for a while slows all of them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import Any
 
 from fanet_ros.benchmark.frames import FrameStore
-from fanet_ros.benchmark.plan import REFERENCE, Contender, Plan
-from fanet_ros.benchmark.process import JsonProcess, ProcessError
+from fanet_ros.benchmark.plan import Plan
+from fanet_ros.benchmark.process import Answer, JsonProcess, ProcessError
 from fanet_ros.benchmark.progress import ProgressLine
-from fanet_ros.benchmark.results import Results, Row
-from fanet_ros.reports.statistics import Spread, Turns, ratio
-from fanet_ros.settings import Size
+from fanet_ros.benchmark.results import Results
+from fanet_ros.reports.statistics import Turns
 
-_NETWORK = "network"
-
-
-class _Entrant:
-    """A contender in this contest: its process, its times, or why it has none."""
-
-    def __init__(self, contender: Contender, process: JsonProcess) -> None:
-        self.contender = contender
-        self.process = process
-        self.facts: dict[str, Any] = {}
-        self.repeats = 0
-        self.turns: dict[str, Turns] = defaultdict(Turns)
-        self.rss_mb: float | None = None
-        self.error = ""
-
-    @property
-    def is_out(self) -> bool:
-        return bool(self.error)
+_STARTING_SHARE = 2 / 3  # of a contest's time that may go by until all have started; the rest is for turns
 
 
-class Contest:
-    """One checkpoint at one input size.
+@dataclass
+class Bench:
+    """What every level works with.
 
-    In each round every contender has one turn; the order is turned around from round to round, so that nobody always
-    runs after the same one. Idle contenders sleep.
+    Attributes:
+        plan: what to measure.
+        results: to be added to.
+        store: where frames are.
+        progress: told what happens.
+        environment: variables to change for the processes, None to remove.
+        until: of the monotonic clock; nothing new is started after it.
     """
 
-    def __init__(self, plan: Plan, weights: Path, size: Size, store: FrameStore, progress: ProgressLine) -> None:
-        self._plan = plan
-        self._weights = weights
-        self._size = size
-        self._store = store
-        self._progress = progress
-        self._entrants: list[_Entrant] = []
-        self._cameras = plan.cameras if "frame" in plan.levels else ()
+    plan: Plan
+    results: Results
+    store: FrameStore
+    progress: ProgressLine
+    environment: dict[str, str | None] = field(default_factory=dict)
+    until: float = inf
 
-    def run(self, results: Results) -> None:
-        """Measure and add the rows to the results, also when interrupted."""
-        with ExitStack() as stack:
-            try:
-                contenders = (Contender(REFERENCE, "fp32", self._plan.device), *self._plan.contenders)
-                for contender in contenders:
-                    self._entrants.append(self._enter(contender, stack))
-                for entrant in self._entrants:
-                    self._start(entrant)
-                if "peak_gflops" not in results.data["machine"] and not self._entrants[0].is_out:
-                    self._measure_peaks(results)
-                self._progress.begin(self._plan.rounds)
-                for index in range(self._plan.rounds):
-                    self._round(index)
-            finally:
-                if _NETWORK in self._plan.levels:
-                    results.add("network", [self._network_row(entrant) for entrant in self._entrants])
-                results.add(
-                    "frame", [self._frame_row(entrant, size) for size in self._cameras for entrant in self._entrants]
-                )
 
-    def _enter(self, contender: Contender, stack: ExitStack) -> _Entrant:
-        """Start the process, which imports what all need while others load their networks."""
-        # Threads that wait actively make eager torch faster while it is alone, and the reference shall be at its best;
-        # the backends choose for themselves what is good for a robot.
-        process = JsonProcess(
-            "fanet_ros.benchmark.worker",
-            environment={"OMP_WAIT_POLICY": None} if contender.is_reference else None,
-            notice=lambda text: self._progress.say(f"{contender}: {text}"),
-        )
-        stack.callback(process.close)
-        return _Entrant(contender, process)
+@dataclass
+class Entrant:
+    """One process in a contest: what it said at its start, its times, or why it has none.
 
-    def _start(self, entrant: _Entrant) -> None:
-        contender = entrant.contender
-        self._progress.say(f"{self._weights.stem} {self._size}: starting {contender}")
-        try:
-            entrant.facts = entrant.process.ask(
-                "start",
-                self._plan.start_timeout_s,
-                weights=str(self._weights),
-                backend=contender.backend,
-                device=contender.device,
-                precision=contender.precision,
-                threads=self._plan.threads,
-                image=str(self._store.ensure(self._size)),
-                cameras={str(camera): str(self._store.ensure(camera)) for camera in self._cameras},
-            )
-        except ProcessError as error:
-            self._give_up(entrant, error)
-            return
-        entrant.repeats = self._plan.repeats(entrant.facts["turn_ms"])
+    Attributes:
+        name: for the progress.
+        process: that runs it.
+        arguments: of its request `start`.
+        facts: the answer to that.
+        rss_mb: resident memory after its last turn, 10^6 bytes; None before the first.
+        error: why it is out; empty while it is not.
+    """
 
-    def _measure_peaks(self, results: Results) -> None:
-        self._progress.say("measuring the peaks of the machine")
-        try:
-            results.data["machine"].update(self._entrants[0].process.ask("peaks", self._plan.run_timeout_s))
-        except ProcessError as error:
-            self._give_up(self._entrants[0], error)
+    name: str
+    process: JsonProcess
+    arguments: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    rss_mb: float | None = None
+    error: str = ""
+    _turns: defaultdict[str, Turns] = field(default_factory=lambda: defaultdict(Turns))
 
-    def _round(self, index: int) -> None:
-        for entrant in self._entrants if index % 2 == 0 else self._entrants[::-1]:
-            if entrant.is_out:
-                continue
-            self._progress.say(
-                f"{self._weights.stem} {self._size}: round {index + 1} of {self._plan.rounds}, {entrant.contender}"
-            )
-            try:
-                answer = entrant.process.ask("run", self._plan.run_timeout_s, repeats=entrant.repeats)
-            except ProcessError as error:
-                self._give_up(entrant, error)
-                continue
-            for work, times in answer["times_ms"].items():
-                entrant.turns[work].add(times)
-            entrant.rss_mb = answer["rss_mb"]
-        self._progress.advance()
-
-    def _give_up(self, entrant: _Entrant, error: ProcessError) -> None:
-        entrant.error = str(error)
-        entrant.process.close()
-
-    # rows ------------------------------------------------------------------------------------------------------------
+    def add(self, answer: Answer) -> None:
+        """Record what the process measured in one turn."""
+        for work, times in answer["times_ms"].items():
+            self._turns[work].add(times)
+        self.rss_mb = answer["rss_mb"]
 
     @property
-    def _reference(self) -> _Entrant:
-        return self._entrants[0]
+    def works(self) -> list[str]:
+        """What it has times of."""
+        return [] if self.error else list(self._turns)
 
-    def _network_row(self, entrant: _Entrant) -> Row:
-        gflop = self._reference.facts.get("gflop")
-        times = _times(entrant, _NETWORK)
-        median_ms = times["median_ms"]
-        return {
-            **self._heading(entrant),
-            **times,
-            **self._speedup(entrant, _NETWORK),
-            "gflop_per_image": gflop and round(gflop, 3),
-            "gflop_per_s": round(gflop / median_ms * 1e3, 1) if gflop and median_ms else None,
-            "agreement_with_reference": self._agreement(entrant),
-            "rss_mb": None if entrant.rss_mb is None else round(entrant.rss_mb, 1),
-            "error": entrant.error or (None if entrant.turns else "interrupted before its first turn"),
-        }
+    def turns(self, work: str) -> Turns | None:
+        """The times of some work; None without any, and of whoever is out."""
+        return self._turns[work] if work in self.works else None
 
-    def _frame_row(self, entrant: _Entrant, camera: Size) -> Row:
-        over = _ratio(entrant, str(camera), entrant, _NETWORK)
-        network = _times(entrant, _NETWORK)["median_ms"]
-        return {
-            **self._heading(entrant),
-            "camera_width": camera.width,
-            "camera_height": camera.height,
-            "encoding": "bgr8",
-            **_times(entrant, str(camera)),
-            "network_ms": network,
-            "over_network": over and round(over.median, 3),
-            "over_network_p25": over and round(over.p25, 3),
-            "over_network_p75": over and round(over.p75, 3),
-            **self._speedup(entrant, str(camera)),
-            "error": entrant.error or (None if entrant.turns else "interrupted before its first turn"),
-        }
+    @property
+    def why_not(self) -> str | None:
+        """Why there are no times; None if there are."""
+        return self.error or (None if self._turns else "interrupted before its first turn")
 
-    def _heading(self, entrant: _Entrant) -> Row:
-        return {
-            "model": self._reference.facts.get("model", self._weights.stem),
-            "weights": self._weights.name,
-            "backend": entrant.contender.backend,
-            "device": entrant.facts.get("device", entrant.contender.device),
-            "precision": entrant.contender.precision,
-            "height": self._size.height,
-            "width": self._size.width,
-        }
 
-    def _speedup(self, entrant: _Entrant, work: str) -> Row:
-        speedup = _ratio(self._reference, work, entrant, work)
-        return {
-            "speedup_vs_reference": speedup and round(speedup.median, 3),
-            "speedup_p25": speedup and round(speedup.p25, 3),
-            "speedup_p75": speedup and round(speedup.p75, 3),
-        }
+class Contest(ExitStack):
+    """Everybody starts, then takes turns; a context manager that ends the processes.
 
-    def _agreement(self, entrant: _Entrant) -> float | None:
-        """The share of the logits' pixels at which the contender decides as the reference does."""
-        expected, received = (bytes.fromhex(e.facts.get("decisions", "")) for e in (self._reference, entrant))
-        if not expected or len(expected) != len(received):
+    In each round every entrant has one turn; the order is turned around from round to round, so that nobody always
+    runs after the same one. Idle entrants sleep.
+    """
+
+    def __init__(self, bench: Bench, title: str) -> None:
+        """Prepare a contest that may use all the time until `bench.until`."""
+        super().__init__()
+        self.bench = bench
+        self.entrants: list[Entrant] = []
+        self._title = title
+        self._starts_until = bench.until
+        if bench.until < inf:
+            self._starts_until -= (1 - _STARTING_SHARE) * (bench.until - monotonic())
+
+    def enter(self, name: str, environment: Mapping[str, str | None], **arguments: object) -> Entrant:
+        """Add an entrant: its process imports what it needs while others start.
+
+        Args:
+            name: for the progress.
+            environment: variables to change in the process, None to remove.
+            arguments: of the request `start` (fanet_ros.benchmark.worker).
+        """
+        progress = self.bench.progress
+        process = JsonProcess(
+            "fanet_ros.benchmark.worker",
+            environment={**self.bench.environment, **environment},
+            notice=lambda text: progress.say(f"{name}: {text}"),
+        )
+        self.callback(process.close)
+        self.entrants.append(Entrant(name, process, arguments))
+        return self.entrants[-1]
+
+    def start(self) -> None:
+        """Let everybody get ready, one after the other."""
+        for entrant in self.entrants:
+            self.bench.progress.say(f"{self._title}: starting {entrant.name}")
+            timeout_s = self.bench.plan.start_timeout_s
+            answer = self._ask(entrant, "start", timeout_s, self._starts_until, arguments=entrant.arguments)
+            entrant.facts = answer or {}
+
+    def take_turns(self, least: int = 2) -> None:
+        """Let everybody who has something to run take the plan's number of turns, or as many as there is time for.
+
+        Args:
+            least: runs in one turn.
+        """
+        plan, progress = self.bench.plan, self.bench.progress
+        progress.begin(plan.rounds)
+        for index in range(plan.rounds):
+            if index and monotonic() > self.bench.until:
+                break
+            for entrant in self.entrants if index % 2 == 0 else self.entrants[::-1]:
+                if entrant.error or not entrant.facts["turn_ms"]:
+                    continue
+                progress.say(f"{self._title}: round {index + 1} of {plan.rounds}, {entrant.name}")
+                answer = self.ask(entrant, "run", repeats=plan.repeats(entrant.facts["turn_ms"], least))
+                if answer is not None:
+                    entrant.add(answer)
+            progress.advance()
+
+    def ask(self, entrant: Entrant, do: str, **arguments: object) -> Answer | None:
+        """Ask an entrant; who is out of the contest, or is so now as it does not answer, has no answer."""
+        return self._ask(entrant, do, self.bench.plan.run_timeout_s, inf, **arguments)
+
+    def _ask(self, entrant: Entrant, do: str, timeout_s: float, until: float, **arguments: object) -> Answer | None:
+        left_s = until - monotonic()
+        if entrant.error:
             return None
-        return round(sum(a == b for a, b in zip(expected, received, strict=True)) / len(expected), 5)
-
-
-def _times(entrant: _Entrant, work: str) -> Row:
-    turns = entrant.turns.get(work)
-    if entrant.is_out or not turns:
-        return {"median_ms": None, "p25_ms": None, "p75_ms": None, "min_ms": None, "runs": 0, "rounds": 0}
-    spread = Spread.of(turns.times)
-    return {
-        "median_ms": round(spread.median, 3),
-        "p25_ms": round(spread.p25, 3),
-        "p75_ms": round(spread.p75, 3),
-        "min_ms": round(min(turns.times), 3),
-        "runs": spread.count,
-        "rounds": len(turns),
-    }
-
-
-def _ratio(above: _Entrant, above_work: str, below: _Entrant, below_work: str) -> Spread | None:
-    turns = above.turns.get(above_work), below.turns.get(below_work)
-    if above.is_out or below.is_out or not turns[0] or not turns[1]:
-        return None
-    return ratio(turns[0], turns[1])
+        try:
+            if left_s <= 0:
+                raise ProcessError("no time was left")
+            return entrant.process.ask(do, min(timeout_s, left_s), **arguments)
+        except ProcessError as error:
+            entrant.error = str(error)
+            entrant.process.close()
+            return None

@@ -16,10 +16,14 @@ _RATE_HZ = 2.0  # half a second of the drive between them
 
 
 class FrameStore:
-    """Frames in files, from where any process takes them."""
+    """Frames in files, from where any process takes them.
+
+    Attributes:
+        folder: where they are.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def ensure(self, size: Size) -> Path:
         """Return the file with the street's frames of that size, filming them first if need be.
@@ -29,7 +33,7 @@ class FrameStore:
         Raises:
             SourceError: the street camera cannot film that size.
         """
-        path = self._folder / f"street_{size}.npy"
+        path = self.folder / f"street_{size}.npy"
         if not path.exists():
             np.save(path, _film(size))
         return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,28 @@ class PlainProjection:
         points[~is_seen] = np.nan
         return points
 
-    def drivable_mask(self, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return 255 where a pixel may be driven on, from the kinds of all pixels (H, W)."""
-        return np.where(kinds == Kind.FREE, 255, 0).astype(np.uint8)
+    def view(self, kinds: NDArray[np.uint8]) -> PlainView:
+        """Return what a mask says, given the kinds of all its pixels, uint8 (H, W)."""
+        return PlainView(self, self._settings, kinds)
 
-    def occupancy(self, kinds: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.int8]:
+
+class PlainView:
+    """One frame; its ground points are computed once, for whatever is asked of it."""
+
+    def __init__(self, projection: PlainProjection, settings: GroundSettings, kinds: NDArray[np.uint8]) -> None:
+        self._projection, self._settings, self._kinds = projection, settings, kinds
+
+    @cached_property
+    def _points(self) -> NDArray[np.float64]:
+        return self._projection.points()
+
+    def drivable_mask(self) -> NDArray[np.uint8]:
+        """Return 255 where a pixel may be driven on."""
+        return np.where(self._kinds == Kind.FREE, 255, 0).astype(np.uint8)
+
+    def occupancy(self) -> NDArray[np.int8]:
         """Return the grid that the pixels' ground points fall into."""
-        settings = self._settings
+        settings, kinds, points = self._settings, self._kinds, self._points
         grid = np.full((settings.grid_height, settings.grid_width), -1, np.int8)
         is_seen = ~np.isnan(points[..., 0]) & (kinds != Kind.UNKNOWN)
         columns = ((points[is_seen][:, 0] - settings.grid_x_min) / settings.grid_resolution).astype(int)
@@ -62,8 +78,9 @@ class PlainProjection:
         grid[rows[~is_free], columns[~is_free]] = 100
         return grid
 
-    def scan(self, kinds: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def scan(self) -> NDArray[np.float64]:
         """Return the nearest point that is not free in every ray around, inf without one."""
+        kinds, points = self._kinds, self._points
         is_hit = ~np.isnan(points[..., 0]) & (kinds != Kind.FREE) & (kinds != Kind.UNKNOWN)
         hits = points[is_hit]
         increment = self._settings.scan_angle_increment
@@ -72,21 +89,19 @@ class PlainProjection:
         np.minimum.at(ranges, rays, np.hypot(hits[:, 0], hits[:, 1]))
         return ranges
 
-    def obstacle_points(self, kinds: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def obstacle_points(self) -> NDArray[np.float64]:
         """Return the ground point of the lowest obstacle pixel in every column, (N, 3)."""
-        is_obstacle = (kinds == Kind.OBSTACLE) & ~np.isnan(points[..., 0])
+        points = self._points
+        is_obstacle = (self._kinds == Kind.OBSTACLE) & ~np.isnan(points[..., 0])
         lowest = len(is_obstacle) - 1 - is_obstacle[::-1].argmax(axis=0)
         columns = np.flatnonzero(is_obstacle.any(axis=0))
         return points[lowest[columns], columns]
 
     def semantic_points(
-        self,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8],
-        palette: NDArray[np.uint8],
-        points: NDArray[np.float64],
+        self, mask: NDArray[np.uint8], confidence: NDArray[np.uint8], palette: NDArray[np.uint8]
     ) -> NDArray[Any]:
         """Return the organised cloud as records (H, W)."""
+        points = self._points
         cloud = np.zeros(mask.shape, _RECORD)
         cloud["x"], cloud["y"], cloud["z"] = points[..., 0], points[..., 1], points[..., 2]
         colours = palette[mask].astype(np.uint32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -18,26 +19,10 @@ from fanet_ros.resources import package_version
 _ROOT = Path(__file__).resolve().parents[2]
 
 # What decides how fast convolutions can be: vector width, fused multiply-add, and instructions for bf16 and int8.
-_FLAGS = [
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512_bf16",
-    "avx512_fp16",
-    "avx512_vnni",
-    "avx_vnni",
-    "avx_vnni_int8",
-    "amx_tile",
-    "amx_bf16",
-    "amx_int8",
-    "asimd",
-    "asimddp",
-    "asimdhp",
-    "bf16",
-    "i8mm",
-    "sve",
-    "sve2",
-]
+_FLAGS = (
+    *("avx2", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "avx_vnni_int8"),
+    *("amx_tile", "amx_bf16", "amx_int8", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve", "sve2"),
+)
 
 _DISTRIBUTIONS = {
     "torch": ("torch",),
@@ -61,11 +46,13 @@ def describe_machine() -> dict[str, Any]:
         "cores_usable": len(os.sched_getaffinity(0)),
         "cores_by_quota": _quota(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "gpus": _gpus(),
+        "gpus": _output(
+            "nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"
+        ).splitlines(),
         "os": _os_name(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "versions": {**_versions(), "opencv": cv2.__version__},
+        "versions": {**{name: _version(*known) for name, known in _DISTRIBUTIONS.items()}, "opencv": cv2.__version__},
         "fanet_ros": package_version(),
         "commit": _commit(),
         "load_at_start": load_average(),
@@ -90,11 +77,6 @@ def _quota() -> float | None:
     return None if quota == "max" else round(int(quota) / int(period), 2)
 
 
-def _gpus() -> list[str]:
-    command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    return _output(command).splitlines()
-
-
 def _os_name() -> str:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
@@ -102,16 +84,10 @@ def _os_name() -> str:
         return platform.platform()
 
 
-def _versions() -> dict[str, str | None]:
-    return {name: _version(distributions) for name, distributions in _DISTRIBUTIONS.items()}
-
-
-def _version(distributions: tuple[str, ...]) -> str | None:
+def _version(*distributions: str) -> str | None:
     for distribution in distributions:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
     return None
 
 
@@ -119,10 +95,10 @@ def _commit() -> str | None:
     """The commit of the source tree this runs from, marked if files were changed since; None for an installation."""
     if not (_ROOT / ".git").exists():
         return None
-    return _output(["git", "-C", str(_ROOT), "describe", "--always", "--dirty"]) or None
+    return _output("git", "-C", str(_ROOT), "describe", "--always", "--dirty") or None
 
 
-def _output(command: list[str]) -> str:
+def _output(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

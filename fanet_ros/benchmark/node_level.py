@@ -15,16 +15,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from fanet_ros.benchmark.frames import FrameStore
-from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase, Plan
+from fanet_ros.benchmark.contest import Bench
+from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase
 from fanet_ros.benchmark.process import JsonProcess, ProcessError, end
-from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results, Row
 from fanet_ros.processes import child_environment, last_words
+from fanet_ros.settings import BACKENDS
 
 _CLIENT_START_TIMEOUT_S = 60.0
 _SLOWEST_HZ = 0.5  # of masks; whoever is slower counts as hanging
@@ -35,20 +36,21 @@ _FIGURES = (
 )  # of a row; null where a case failed
 
 
-def run_node_level(plan: Plan, weights: Path, store: FrameStore, results: Results, progress: ProgressLine) -> None:
+def run_node_level(bench: Bench, weights: Path) -> None:
     """Measure every case and add its rows to the results as it ends."""
+    plan, results = bench.plan, bench.results
     if importlib.util.find_spec("rclpy") is None:
         results.not_run("node", "rclpy is not installed here: source a ROS 2 workspace that holds fanet_ros")
         return
     contender = fastest(results, weights) or plan.node_contender
-    progress.begin(len(plan.node_cases))
+    bench.progress.begin(len(plan.node_cases))
     for index, case in enumerate(plan.node_cases):
-        level = _NodeLevel(plan, weights, contender, case, store, progress)
+        level = _NodeLevel(bench, weights, contender, case)
         try:
-            level.run(results, starts=plan.starts if index == 0 else 1)
+            level.run(starts=plan.starts if index == 0 else 1)
         except ProcessError as error:
             results.add("node", [{**level.heading(), **dict.fromkeys(_FIGURES), "error": str(error)}])
-        progress.advance()
+        bench.progress.advance()
 
 
 def fastest(results: Results, weights: Path) -> Contender | None:
@@ -56,7 +58,7 @@ def fastest(results: Results, weights: Path) -> Contender | None:
     rows = [
         row
         for row in results.data["network"]
-        if row["weights"] == weights.name and row["median_ms"] and not Contender(row["backend"], "").is_reference
+        if row["weights"] == weights.name and row["median_ms"] and row["backend"] in BACKENDS
     ]
     if not rows:
         return None
@@ -67,67 +69,53 @@ def fastest(results: Results, weights: Path) -> Contender | None:
 class _NodeLevel:
     """One camera in front of the node."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        weights: Path,
-        contender: Contender,
-        case: NodeCase,
-        store: FrameStore,
-        progress: ProgressLine,
-    ) -> None:
-        self._plan = plan
+    def __init__(self, bench: Bench, weights: Path, contender: Contender, case: NodeCase) -> None:
+        self._bench = bench
         self._weights = weights
         self._contender = contender
         self._case = case
-        self._store = store
-        self._progress = progress
-        self._running = {"backend": contender.backend, "device": contender.device, "precision": contender.precision}
+        self._running = asdict(contender)
         # a domain and a namespace of its own: no camera of this robot must take part
         self._namespace = f"/fanet_benchmark_{os.getpid()}"
-        self._environment = {
-            "ROS_DOMAIN_ID": str(free_domain()),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        }
+        self._environment = {"ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
     def heading(self) -> Row:
         """What every row of this case begins with."""
         camera, input_size = self._case.camera, self._case.input_size
         return {
             "weights": self._weights.name,
-            **self._running,
+            **self._running,  # backend, device and precision
             "camera_width": camera.width,
             "camera_height": camera.height,
             "height": input_size.height,
             "width": input_size.width,
         }
 
-    def run(self, results: Results, starts: int) -> None:
+    def run(self, starts: int) -> None:
         """Time some starts of the node, then put the last one under each load.
 
         Raises:
             ProcessError: node or client failed; loads that were measured before are in the results.
         """
-        self._progress.say(f"node, camera {self._case.camera}: starting the client")
+        self._say("starting the client")
+        results = self._bench.results
         client = JsonProcess(
-            "fanet_ros.ros.benchmark.client",
-            environment=dict(self._environment),
-            notice=self._progress.say,
+            "fanet_ros.ros.benchmark.client", environment=self._environment, notice=self._bench.progress.say
         )
         try:
-            frames = str(self._store.ensure(self._case.camera))
+            frames = str(self._bench.store.ensure(self._case.camera))
             facts = client.ask("start", _CLIENT_START_TIMEOUT_S, namespace=self._namespace, frames=frames)
             results.data["machine"].update(facts)
             first_masks = []
             for index in range(starts):
-                self._progress.say(f"node, camera {self._case.camera}: start {index + 1} of {starts}")
+                self._say(f"start {index + 1} of {starts}")
                 began = time.time()
                 with self._node() as (node, output):
                     try:
                         first_masks.append(self._first_mask(client, node, began))
                         if index + 1 == starts:
                             results.add("startup", [self._startup_row(first_masks)])
-                            self._loads(client, node, results)
+                            self._loads(client, node)
                     except ProcessError as error:
                         words = last_words(output)
                         told = f"; the node's last words: {words[-1]}" if words else ""
@@ -136,7 +124,7 @@ class _NodeLevel:
             client.close()
 
     def _first_mask(self, client: JsonProcess, node: subprocess.Popen[bytes], began: float) -> dict[str, Any]:
-        timeout_s = self._plan.start_timeout_s
+        timeout_s = self._bench.plan.start_timeout_s
         answer = client.ask("first_mask", timeout_s + _GRACE_S, node_pid=node.pid, within_s=timeout_s)
         self._running = answer["running"]  # what `auto` came to
         return {**answer, "seconds": answer["first_mask_time"] - began}
@@ -150,28 +138,25 @@ class _NodeLevel:
             "rss_mb": round(first_masks[-1]["rss_mb"], 1),
         }
 
-    def _loads(self, client: JsonProcess, node: subprocess.Popen[bytes], results: Results) -> None:
+    def _loads(self, client: JsonProcess, node: subprocess.Popen[bytes]) -> None:
         for rate_hz, images in self._case.loads:
             what = "peak" if rate_hz == PEAK else f"{rate_hz:g} Hz"
-            self._progress.say(f"node, camera {self._case.camera}: {images} images at {what}")
-            answer = client.ask(
-                "load",
-                images / _SLOWEST_HZ + _GRACE_S,
-                node_pid=node.pid,
-                rate_hz=rate_hz,
-                images=images,
-            )
-            results.add("node", [{**self.heading(), "rate_hz": rate_hz or None, "load": what, **answer, "error": None}])
+            self._say(f"{images} images at {what}")
+            timeout_s = images / _SLOWEST_HZ + _GRACE_S
+            answer = client.ask("load", timeout_s, node_pid=node.pid, rate_hz=rate_hz, images=images)
+            row = {**self.heading(), "rate_hz": rate_hz or None, "load": what, **answer, "error": None}
+            self._bench.results.add("node", [row])
+
+    def _say(self, what: str) -> None:
+        self._bench.progress.say(f"node, camera {self._case.camera}: {what}")
 
     @contextmanager
     def _node(self) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
         """Run the segmentation node; it ends with the block, or with this process."""
         parameters = {
             "weights": self._weights.resolve(),
-            "backend": self._contender.backend,
-            "device": self._contender.device,
-            "precision": self._contender.precision,
-            "threads": self._plan.threads,
+            **asdict(self._contender),
+            "threads": self._bench.plan.threads,
             "input_size": self._case.input_size,
         }
         arguments = ["--ros-args", "-r", f"__ns:={self._namespace}", "-r", f"image:={self._namespace}/image"]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from fanet_ros.errors import SettingError
-from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device, read_size
+from fanet_ros.settings import PRECISIONS, Size, check_device, read_size
 
 _MAX_REPEATS = 100
 LEVELS = ("network", "frame", "temporal", "node", "batch", "ground")
+_PARITY_LEVELS = LEVELS[:3]
 REFERENCE = "reference"
 """The name of official-style eager PyTorch among backends."""
+
+COMPILED = "torch.compile"
+"""The name of backend torch with kernels that torch.compile generates, which is no backend of the node."""
 
 PEAK = 0.0
 """The camera rate that means: the next image as soon as the mask of the last one came."""
@@ -21,7 +26,10 @@ _PRECISIONS_OF = {
     "torch": ("fp32", "bf16", "fp16"),
     "openvino": ("fp32", "bf16", "int8"),
     "tensorrt": ("fp32", "fp16", "int8"),
+    COMPILED: ("fp16",),
 }
+_USUAL_BACKENDS = ("torch", "openvino", "tensorrt")
+_GPU_BACKENDS = ("torch", "tensorrt", COMPILED)
 
 
 @dataclass(frozen=True)
@@ -31,11 +39,6 @@ class Contender:
     backend: str
     precision: str
     device: str = "auto"
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether this is what the others are compared with."""
-        return self.backend == REFERENCE
 
     def __str__(self) -> str:
         return f"{self.backend} {self.precision}"
@@ -56,6 +59,9 @@ class NodeCase:
     loads: tuple[tuple[float, int], ...]
 
 
+_QUICK_NODE_CASES = (NodeCase(Size(640, 360), Size(640, 360), ((30.0, 120), (PEAK, 120))),)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything a run needs to know.
@@ -69,10 +75,14 @@ class Plan:
         threads: CPU threads of every contender; 0 for as many as the process may use.
         rounds: turns of every contender.
         turn_s: how long one turn takes about; a slow contender makes two runs of everything in any case.
-        cameras: sizes of the frames at the frame level, the first also at the temporal and batch levels.
+        cameras: sizes of the frames at the frame level, the first also at the temporal and batch levels; empty for
+            frames of the network's input size.
         node_cases: cameras at the node level.
         node_contender: what runs at the node level where no network was measured; `auto` if nothing was asked for.
         starts: how often the start of the node is timed.
+        random: backbones that run with random weights, too, to compare precisions where none was tuned to the weights.
+        minutes: after which nothing new is started.
+        parity: whether this is the comparison of docs/gpu.md.
         start_timeout_s: for a contender or node to get ready, which may include building its network.
         run_timeout_s: for a single turn.
     """
@@ -89,6 +99,9 @@ class Plan:
     node_cases: tuple[NodeCase, ...]
     node_contender: Contender
     starts: int
+    random: tuple[str, ...] = ()
+    minutes: float = inf
+    parity: bool = False
     start_timeout_s: float = 900.0
     run_timeout_s: float = 120.0
 
@@ -108,64 +121,62 @@ def make_plan(
     threads: int = 0,
     rounds: int = 0,
     quick: bool = False,
+    parity: bool = False,
+    minutes: float = 0.0,
 ) -> Plan:
-    """Read what the user asked for; whatever is left empty is measured in full.
+    """Read what the user asked for; whatever is left empty is measured in full, or as far as is usual.
 
-    Args:
-        weights: at least one checkpoint.
-        backends: to measure, of BACKENDS without `auto`.
-        precisions: to measure, of PRECISIONS without `auto`.
-        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
-        sizes: of the network's input, WIDTHxHEIGHT.
-        levels: of LEVELS.
-        threads: 0 for as many as the process may use.
-        rounds: 0 for what is usual.
-        quick: take about a minute.
+    The options are those of `fanet benchmark`.
 
     Raises:
         SettingError: an unknown value, or a combination that leaves nothing to measure.
     """
     _check("level", levels, LEVELS)
-    _check("backend", backends, BACKENDS[1:])
+    _check("backend", backends, tuple(_PRECISIONS_OF))
     _check("precision", precisions, PRECISIONS[1:])
     try:
         check_device(device)
     except SettingError as error:
         raise SettingError(f"device: {error}") from None
+    if parity and levels:
+        raise SettingError(f"level: received {', '.join(levels)}, but parity measures {', '.join(_PARITY_LEVELS)}")
+    if parity and device == "auto":
+        device = "cuda"
+    chosen = backends or (_GPU_BACKENDS if parity else _USUAL_BACKENDS)
     contenders = [
         Contender(backend, precision, "auto" if backend == "openvino" and device != "auto" else device)
         for backend, known in _PRECISIONS_OF.items()
         for precision in known
-        if (not backends or backend in backends) and (not precisions or precision in precisions)
+        if backend in chosen and (not precisions or precision in precisions)
     ]
     if not contenders:
         raise SettingError(
             f"backend {', '.join(backends)} has no precision {', '.join(precisions)}; it knows "
             + ", ".join(_PRECISIONS_OF[backends[0]])
         )
-    default_sizes = ("1024x512",) if quick else ("1024x512", "640x360")
+    default_sizes = ("1024x512", "2048x1024" if parity else "640x360")[: 1 if quick else 2]
     try:
         input_sizes = tuple(read_size(text) for text in sizes or default_sizes)
     except SettingError as error:
         raise SettingError(f"size: {error}") from None
+    levels = levels or (_PARITY_LEVELS if parity else LEVELS)
     return Plan(
         weights=tuple(weights),
         contenders=tuple(contenders),
         sizes=input_sizes,
-        levels=tuple(level for level in LEVELS if not levels or level in levels),
+        levels=tuple(level for level in LEVELS if level in levels),
         device=device,
         threads=threads,
         rounds=rounds or (3 if quick else 10),
         turn_s=0.1 if quick else 0.4,
-        cameras=(Size(1280, 720),) if quick else (Size(1280, 720), Size(1920, 1080)),
-        node_cases=_quick_node_cases() if quick else _node_cases(input_sizes[0]),
+        cameras=() if parity else (Size(1280, 720), Size(1920, 1080))[: 1 if quick else 2],
+        node_cases=_QUICK_NODE_CASES if quick else _node_cases(input_sizes[0]),
         node_contender=Contender(backends[0] if backends else "auto", precisions[0] if precisions else "auto", device),
         starts=1 if quick else 3,
+        random=("resnet18", "resnet34")[: 1 if quick else 2] if parity else (),
+        minutes=minutes or (7.0 if parity else inf),
+        parity=parity,
     )
-
-
-def _quick_node_cases() -> tuple[NodeCase, ...]:
-    return (NodeCase(Size(640, 360), Size(640, 360), ((30.0, 120), (PEAK, 120))),)
 
 
 def _node_cases(input_size: Size) -> tuple[NodeCase, ...]:

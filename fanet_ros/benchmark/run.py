@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 from rich.console import Console
 
-from fanet_ros.benchmark.batch_level import run_batch_level
-from fanet_ros.benchmark.contest import Contest
+from fanet_ros.backends import backend_class
+from fanet_ros.benchmark.contest import Bench
 from fanet_ros.benchmark.frames import FrameStore
-from fanet_ros.benchmark.ground_level import run_ground_level
+from fanet_ros.benchmark.levels import run_batch, run_ground, run_stills, run_video
 from fanet_ros.benchmark.node_level import run_node_level
+from fanet_ros.benchmark.parity import random_weights, run_gpu_tests
 from fanet_ros.benchmark.plan import Plan
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results
-from fanet_ros.benchmark.temporal_level import run_temporal_level
 from fanet_ros.errors import WeightsError
+
+_LEAST_TEST_S, _TEST_GRACE_S = 20.0, 30.0  # for the tests, however late it is
 
 
 def run_plan(plan: Plan, results: Results, console: Console) -> bool:
@@ -31,27 +37,50 @@ def run_plan(plan: Plan, results: Results, console: Console) -> bool:
         Whether it ran to its end; False after Ctrl-C, with all processes ended and what was measured in the results.
 
     Raises:
-        FanetError: nothing can be measured at all (missing weights), or the results cannot be saved.
+        FanetError: nothing can be measured at all (no weights, or no GPU for parity), or the results cannot be saved.
     """
     for weights in plan.weights:
         if not weights.is_file():
             raise WeightsError(f"{weights}: no such weights file; check the path")
+    if plan.parity:
+        backend_class("torch").find_device(plan.device)
     try:
         with tempfile.TemporaryDirectory(prefix="fanet_benchmark_") as folder, ProgressLine(console) as progress:
-            store = FrameStore(Path(folder))
-            for weights in plan.weights:
-                if set(plan.levels) & {"network", "frame"}:
-                    for size in plan.sizes:
-                        Contest(plan, weights, size, store, progress).run(results)
-                if "temporal" in plan.levels:
-                    for size in plan.sizes:
-                        run_temporal_level(plan, weights, size, store, results, progress)
-                if "node" in plan.levels:
-                    run_node_level(plan, weights, store, results, progress)
-                if "batch" in plan.levels:
-                    run_batch_level(plan, weights, store, results, progress)
-            if "ground" in plan.levels:
-                run_ground_level(plan, results, progress)
+            bench = Bench(plan, results, FrameStore(Path(folder)), progress)
+            deadline = monotonic() + 60 * plan.minutes
+            steps = _steps(bench, Path(folder))
+            for index, step in enumerate(steps):
+                if plan.minutes < inf:  # what one step leaves of its share the others have
+                    bench.until = monotonic() + (deadline - monotonic()) / (len(steps) - index)
+                step()
+            if plan.parity and plan.device != "cpu":
+                progress.say("running the tests that need a GPU")
+                within_s = max(_LEAST_TEST_S, deadline + _TEST_GRACE_S - monotonic())
+                results.add("checks", [{"check": "tests marked gpu", "result": run_gpu_tests(within_s, console)}])
     except KeyboardInterrupt:
         return False
     return True
+
+
+def _steps(bench: Bench, folder: Path) -> list[Callable[[], None]]:
+    """Return what is to be measured one after the other."""
+    plan, levels = bench.plan, set(bench.plan.levels)
+    steps: list[Callable[[], None]] = []
+    if plan.parity:
+        bench.environment["XDG_CACHE_HOME"] = str(folder)  # a few frames calibrate too badly for use by a robot
+    for backbone in plan.random:
+        weights = random_weights(backbone, folder)
+        steps += [partial(run_stills, bench, weights, size) for size in plan.sizes]
+    sizes = plan.sizes[:1] if plan.random else plan.sizes
+    for weights in plan.weights:
+        if levels & {"network", "frame"}:
+            steps += [partial(run_stills, bench, weights, size) for size in sizes]
+        if "temporal" in levels:
+            steps += [partial(run_video, bench, weights, size) for size in sizes]
+        if "node" in levels:
+            steps.append(partial(run_node_level, bench, weights))
+        if "batch" in levels:
+            steps += [partial(run_batch, bench, weights, size) for size in sizes]
+    if "ground" in levels:
+        steps.append(partial(run_ground, bench))
+    return steps

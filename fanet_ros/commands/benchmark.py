@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from fanet_ros.commands.console import errors, one_line_errors
+from fanet_ros.errors import SettingError
+from fanet_ros.files import write_whole
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 _WIDTH = 120  # of the tables in a file or pipe
@@ -20,7 +22,9 @@ def benchmark(
     weights: Annotated[
         list[Path] | None, typer.Option(help="Checkpoint; may be repeated. Default: the shipped FANet-18.")
     ] = None,
-    backend: Annotated[list[str] | None, typer.Option(help="torch, openvino or tensorrt; may be repeated.")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="torch, openvino, tensorrt or torch.compile; may be repeated.")
+    ] = None,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, bf16, fp16 or int8; may be repeated.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
     size: Annotated[
@@ -35,9 +39,20 @@ def benchmark(
     quick: Annotated[bool, typer.Option("--quick", help="Measure less, in about a minute.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results there.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the results (needs matplotlib).")] = None,
+    parity: Annotated[
+        bool,
+        typer.Option("--parity", help="Measure every way to run on a GPU and compare each with fp32 (docs/gpu.md)."),
+    ] = False,
+    document: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="With --parity: whose tables to replace, as docs/gpu.md.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Start nothing new after so long; 0: no limit, or 7 with --parity.")
+    ] = 0,
 ) -> None:
     """Measure network, frame and node on this machine against eager PyTorch (docs/performance.md)."""
     from fanet_ros.benchmark.machine import describe_machine, load_average
+    from fanet_ros.benchmark.parity import as_markdown, split_document
     from fanet_ros.benchmark.plan import make_plan
     from fanet_ros.benchmark.plot import check_can_plot, plot_results
     from fanet_ros.benchmark.results import Results
@@ -58,15 +73,23 @@ def benchmark(
             threads=threads,
             rounds=rounds,
             quick=quick,
+            parity=parity,
+            minutes=minutes,
         )
         if plot is not None:
             check_can_plot(plot)
+        if document is not None:
+            if not parity:
+                raise SettingError(f"document: received {document}, which is filled with --parity only")
+            around = split_document(document)
         results = Results(describe_machine(), json_file)
         is_whole = run_plan(plan, results, errors)
         results.data["machine"]["load_at_end"] = load_average()
         results.save()
         if plot is not None:
             plot_results(results.data, plot)
+        if document is not None and is_whole:
+            write_whole(document, as_markdown(results.data).join(around))
     console = Console()
     print_results(results.data, console if console.is_terminal else Console(width=_WIDTH))
     if not is_whole:
