@@ -6,24 +6,27 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from fanet_ros.benchmark.contest import Bench, Contest
 from fanet_ros.benchmark.frames import FrameStore
+from fanet_ros.benchmark.gpu_work import GpuRun
 from fanet_ros.benchmark.levels import run_stills
 from fanet_ros.benchmark.parity import BEGIN, END, as_markdown, run_gpu_tests, split_document
-from fanet_ros.benchmark.plan import make_plan
+from fanet_ros.benchmark.plan import COMPILED, REFERENCE, Contender, make_plan
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results
-from fanet_ros.errors import SettingError
+from fanet_ros.benchmark.runners import Candidate
+from fanet_ros.errors import BackendError, SettingError
 from fanet_ros.processes import child_environment
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
@@ -132,6 +135,25 @@ def test_without_a_gpu_it_is_refused_at_once() -> None:
     result = command()
     assert result.returncode == 2
     assert result.stderr.startswith("error: device 'cuda' was asked for")
+
+
+def test_torch_compile_is_a_contender_like_others() -> None:
+    (compiled,) = (
+        c for c in make_plan([DEFAULT_WEIGHTS], parity=True, device="cpu").contenders if c.backend == COMPILED
+    )
+    candidate = Candidate(str(DEFAULT_WEIGHTS), **asdict(compiled), threads=1, width=96, height=64)
+    with pytest.raises(BackendError, match="backend torch on cpu does not compute in fp16"):
+        candidate.runner()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("contender", [Contender(REFERENCE, "fp32", "cuda:0"), Contender("torch", "fp16", "cuda:0")])
+def test_a_gpu_times_its_own_work(contender: Contender) -> None:
+    candidate = Candidate(str(DEFAULT_WEIGHTS), **asdict(contender), threads=0, width=96, height=64)
+    run = candidate.runner().network_run(np.zeros((64, 96, 3), np.uint8))
+    assert isinstance(run, GpuRun)
+    assert 0 < run() < 1000 and 0 < run() < 1000
 
 
 def test_without_time_nothing_is_started(tmp_path: Path) -> None:

@@ -101,12 +101,12 @@ class Contest(ExitStack):
             self._starts_until -= (1 - _STARTING_SHARE) * (bench.until - monotonic())
 
     def enter(self, name: str, environment: Mapping[str, str | None], **arguments: object) -> Entrant:
-        """Add an entrant: its process imports what it needs while others start.
+        """Start an entrant's process, which imports what it needs while others get ready.
 
         Args:
             name: for the progress.
-            environment: variables to change in the process, None to remove.
-            arguments: of the request `start` (fanet_ros.benchmark.worker).
+            environment: variables to change in it, None to remove.
+            arguments: of its request `start` (fanet_ros.benchmark.worker).
         """
         progress = self.bench.progress
         process = JsonProcess(
@@ -127,11 +127,7 @@ class Contest(ExitStack):
             entrant.facts = answer or {}
 
     def take_turns(self, least: int = 2) -> None:
-        """Let everybody who has something to run take the plan's number of turns, or as many as there is time for.
-
-        Args:
-            least: runs in one turn.
-        """
+        """Let everybody who has something to run take the plan's turns, of `least` runs, or as many as time allows."""
         plan, progress = self.bench.plan, self.bench.progress
         progress.begin(plan.rounds)
         for index in range(plan.rounds):

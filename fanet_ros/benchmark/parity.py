@@ -22,7 +22,15 @@ _ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = _ROOT / "docs" / "gpu.md"
 
 _CLASSES = 19
-_TESTS = ("cuda_path", "postprocess_torch", "torch_backend", "tensorrt_backend", "temporal_backends", "nvidia")
+_TESTS = (
+    "cuda_path",
+    "postprocess_torch",
+    "torch_backend",
+    "tensorrt_backend",
+    "temporal_backends",
+    "nvidia",
+    "benchmark_parity",
+)
 
 
 def _milliseconds(heading: str, prefix: str) -> Column:

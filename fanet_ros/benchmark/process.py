@@ -83,11 +83,7 @@ class JsonProcess:
         return self._process.pid
 
     def ask(self, do: str, timeout_s: float, **arguments: object) -> Answer:
-        """Send a request and wait for the answer.
-
-        Raises:
-            ProcessError: the process refused the request, died, or did not answer in time.
-        """
+        """Send a request and wait for the answer, as `send` and `receive`."""
         self.send(do, **arguments)
         return self.receive(timeout_s)
 
@@ -102,7 +98,7 @@ class JsonProcess:
         """Wait for the answer to the oldest request.
 
         Raises:
-            ProcessError: as `ask`.
+            ProcessError: the process refused the request, died, or did not answer in time.
         """
         deadline = monotonic() + timeout_s
         while True:

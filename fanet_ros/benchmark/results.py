@@ -22,11 +22,7 @@ class Results:
     """
 
     def __init__(self, machine: dict[str, Any], path: Path | None) -> None:
-        """Begin with empty tables.
-
-        Args:
-            machine: what the benchmark runs on.
-            path: of the JSON file; None for no file.
+        """Begin with empty tables of a machine (`describe_machine`); with None for a path nothing is written.
 
         Raises:
             SettingError: the file cannot be written.

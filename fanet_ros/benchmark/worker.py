@@ -15,13 +15,8 @@ from fanet_ros.benchmark.process import Answer, serve
 from fanet_ros.benchmark.work import Work
 from fanet_ros.settings import Size
 
-_WORKS = {
-    "stills": "fanet_ros.benchmark.network_work",
-    "batch": "fanet_ros.benchmark.network_work",
-    "video": "fanet_ros.benchmark.network_work",
-    "ground": "fanet_ros.benchmark.ground_work",
-}
-"""The modules with the functions of these names; each imports no more than it needs, for the sake of its memory."""
+_MODULES = {"stills": "network_work", "video": "network_work", "batch": "network_work", "ground": "ground_work"}
+"""Where the functions of these names are; a module is imported when it is needed, for the sake of memory."""
 
 
 class _Worker:
@@ -41,7 +36,8 @@ class _Worker:
             The work's facts, and `turn_ms`, the time of one run of everything; 0 if there is nothing to run.
         """
         name, answers = arguments.pop("work"), arguments.pop("answers", None)
-        self._work = getattr(importlib.import_module(_WORKS[name]), name)(**arguments)
+        module = importlib.import_module(f"fanet_ros.benchmark.{_MODULES[name]}")
+        self._work = getattr(module, name)(**arguments)
         if answers is not None:
             np.savez(answers, **self._work.answers)  # type: ignore[arg-type]  # numpy's stub knows no names
         times = self.run(1)["times_ms"]
