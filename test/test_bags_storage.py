@@ -1,9 +1,10 @@
-"""Reading files of recordings: fanet_ros/recorded/storage.py, mcap_file.py, db3_file.py and survey.py."""
+"""Reading files of recordings: fanet_ros/recorded/opening.py, storage.py, mcap_file.py, db3_file.py and survey.py."""
 
 import hashlib
 import shutil
 import sqlite3
 import tracemalloc
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -26,20 +27,25 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.rosbag2.metadata import parse_qos
 
 from fanet_ros.errors import SourceError
-from fanet_ros.recorded.recording import find_recording
-from fanet_ros.recorded.storage import Message, StorageFile, open_storage
+from fanet_ros.recorded.opening import open_storage
+from fanet_ros.recorded.recording import Recording, find_recording
+from fanet_ros.recorded.storage import QOS, Recorded, StorageFile
 from fanet_ros.recorded.survey import Survey, survey
 
 STORAGES = [StoragePlugin.MCAP, StoragePlugin.SQLITE3]
 
 
-def read(path: Path, scratch: Path, *, compressed: bool = False, topics: list[str] | None = None) -> list[Message]:
-    with open_storage(path, messages_compressed=compressed, scratch=scratch) as file:
+def opened(path: Path, scratch: Path, *, compressed: bool = False) -> AbstractContextManager[StorageFile]:
+    return open_storage(Recording(path, (path,), messages_compressed=compressed), path, scratch)
+
+
+def read(path: Path, scratch: Path, *, compressed: bool = False, topics: list[str] | None = None) -> list[Recorded]:
+    with opened(path, scratch, compressed=compressed) as file:
         return list(file.messages(topics))
 
 
-def plain(messages: list[Message]) -> list[Record]:
-    return [Record(m.channel.topic, m.channel.type_name, m.log_time, m.data) for m in messages]
+def plain(messages: list[Recorded]) -> list[Record]:
+    return [Record(c.topic, schema.name if schema else "", m.log_time, m.data) for schema, c, m in messages]
 
 
 def surveyed(path: Path, scratch: Path) -> Survey:
@@ -54,13 +60,14 @@ def test_messages_and_channels_as_recorded(tmp_path: Path, storage: StoragePlugi
     assert plain(read(path, tmp_path)) == records
     assert plain(read(path, tmp_path, topics=["/chatter"])) == records[::2]
     assert read(path, tmp_path, topics=["/nothing"]) == []
-    with open_storage(path, messages_compressed=False, scratch=tmp_path) as file:
-        chatter, camera = file.channels
-        assert (camera.topic, camera.type_name, camera.serialization) == ("/front/image_raw", IMAGE, "cdr")
-        assert (chatter.messages, camera.messages) == (4, 4)
-        assert parse_qos(camera.qos) == [SENSOR_QOS]
-        assert camera.definition_format == "ros2msg" and "uint32 height" in camera.definition
-        assert (file.start, file.end) == (records[0].time, records[-1].time)
+    with opened(path, tmp_path) as file:
+        chatter, camera = file.contents.channels.values()
+        schema = file.contents.schema_of(camera)
+        assert (camera.topic, schema.name, camera.message_encoding) == ("/front/image_raw", IMAGE, "cdr")
+        assert (file.contents.counts[chatter.id], file.contents.counts[camera.id]) == (4, 4)
+        assert parse_qos(camera.metadata[QOS]) == [SENSOR_QOS]
+        assert schema.encoding == "ros2msg" and b"uint32 height" in schema.data
+        assert (file.contents.start, file.contents.end) == (records[0].time, records[-1].time)
         assert not file.note
     assert hashlib.sha256(path.read_bytes()).digest() == digest
     assert {p.name for p in path.parent.iterdir()} == {path.name, "metadata.yaml"}
@@ -86,8 +93,8 @@ def test_compressed_chunks(tmp_path: Path) -> None:
 
 def test_publish_times_and_sequences_are_kept(tmp_path: Path) -> None:
     messages = read(write_mcap(tmp_path / "a.mcap", drive()), tmp_path)
-    assert [m.publish_time for m in messages] == [m.log_time - 7 for m in messages]
-    assert [m.sequence for m in messages] == list(range(8))
+    assert [m.publish_time for _, _, m in messages] == [m.log_time - 7 for _, _, m in messages]
+    assert [m.sequence for _, _, m in messages] == list(range(8))
 
 
 def test_indexed_messages_come_in_the_order_of_their_times(tmp_path: Path) -> None:
@@ -115,10 +122,10 @@ def test_indexed_messages_come_in_the_order_of_their_times(tmp_path: Path) -> No
 )
 def test_files_without_some_of_the_index(tmp_path: Path, options: dict[str, object]) -> None:
     path = write_mcap(tmp_path / "a.mcap", drive(), **options)
-    with open_storage(path, messages_compressed=False, scratch=tmp_path) as file:
+    with opened(path, tmp_path) as file:
         assert not file.note
-        assert [channel.messages for channel in file.channels] == [4, 4]
-        assert (file.start, file.end) == (drive()[0].time, drive()[-1].time)
+        assert [file.contents.counts[number] for number in file.contents.channels] == [4, 4]
+        assert (file.contents.start, file.contents.end) == (drive()[0].time, drive()[-1].time)
         assert plain(list(file.messages())) == drive()
         assert plain(list(file.messages(["/chatter"]))) == drive()[::2], "it can be read again"
 
@@ -131,11 +138,11 @@ def test_a_file_without_end_is_read_as_far_as_it_goes(tmp_path: Path, options: d
     for share in (0.3, 0.6, 0.9):
         path = tmp_path / "cut.mcap"
         path.write_bytes(whole.read_bytes()[: int(size * share)])
-        with open_storage(path, messages_compressed=False, scratch=tmp_path) as file:
+        with opened(path, tmp_path) as file:
             messages = plain(list(file.messages()))
             assert messages == records[: len(messages)]
             assert len(messages) >= share * len(records) - 5
-            assert sum(channel.messages for channel in file.channels) == len(messages)
+            assert file.contents.counts.total() == len(messages)
             assert f"cut.mcap has no end, as when the recorder is killed: read as far as it goes, {len(messages)}" in (
                 file.note
             )
@@ -194,10 +201,10 @@ def test_databases_of_humble_get_the_definitions_they_lack(tmp_path: Path) -> No
         database.execute("ALTER TABLE topics DROP COLUMN type_description_hash")
         database.execute("UPDATE topics SET type = 'my_msgs/msg/Own' WHERE name = '/chatter'")
     database.close()
-    with open_storage(path, messages_compressed=False, scratch=tmp_path) as file:
-        own, camera = file.channels
-    assert "uint32 height" in camera.definition and camera.definition_format == "ros2msg"
-    assert (own.type_name, own.definition, own.definition_format) == ("my_msgs/msg/Own", "", "")
+    with opened(path, tmp_path) as file:
+        own, camera = (file.contents.schema_of(channel) for channel in file.contents.channels.values())
+    assert b"uint32 height" in camera.data and camera.encoding == "ros2msg"
+    assert (own.name, own.data, own.encoding) == ("my_msgs/msg/Own", b"", "")
     assert surveyed(path, tmp_path).undefined == {"my_msgs/msg/Own"}
 
 
@@ -249,7 +256,7 @@ def test_reading_takes_the_same_memory_however_long_the_file_is(tmp_path: Path, 
 
 
 def _peak_of_reading(path: Path, scratch: Path) -> int:
-    with open_storage(path, messages_compressed=False, scratch=scratch) as file:
+    with opened(path, scratch) as file:
         _count(file)  # what is loaded once is not counted
         tracemalloc.start()
         try:
@@ -268,9 +275,9 @@ def test_messages_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) * 3 // 4] ^= 0xFF
     path.write_bytes(content)
-    with open_storage(path, messages_compressed=False, scratch=tmp_path) as file:
+    with opened(path, tmp_path) as file:
         messages = file.messages()
-        assert next(messages).log_time == log_time(0), "the damage lies further on"
+        assert next(messages)[2].log_time == log_time(0), "the damage lies further on"
         with pytest.raises(SourceError, match="damaged"):
             list(messages)
 

@@ -1,90 +1,64 @@
-"""What rosbag2 wants to know of a bag: metadata.yaml, and the same text within each file."""
+"""What rosbag2 wants to know of a bag, in metadata.yaml and within each file; the writer of rosbags knows one file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
-from fanet_ros.files import write_whole
-from fanet_ros.recorded.mcap_file import McapFile
-from fanet_ros.recorded.recording import METADATA
-from fanet_ros.recorded.storage import Channel
+from fanet_ros.recorded.storage import QOS, TYPE_HASH, Contents
 
 _VERSION = 8  # the latest that Humble reads, too: 9 writes QoS profiles in another way
 
 
-class FileEntry(NamedTuple):
-    """One file of a bag: its name, the log times of its first and last message (nanoseconds), and how many it has."""
-
-    name: str
-    start: int
-    end: int
-    messages: int
-
-
-def write_metadata(folder: Path, files: Sequence[Path]) -> None:
-    """Write the metadata.yaml that makes MCAP files in a folder one bag.
+def bag_metadata(files: Mapping[str, Contents]) -> dict[str, Any]:
+    """Return rosbag2's description of a bag of MCAP files.
 
     Args:
-        folder: of the files.
-        files: in the order in which they are played.
-    """
-    channels: list[Channel] = []
-    entries = []
-    for path in files:
-        file = McapFile(path, path.name)
-        file.close()
-        channels += file.channels
-        entries.append(FileEntry(path.name, file.start, file.end, sum(channel.messages for channel in file.channels)))
-    text = metadata_text(channels, entries)
-    indented = "".join(f"  {line}\n" for line in text.splitlines())
-    write_whole(folder / METADATA, f"rosbag2_bagfile_information:\n{indented}")
-
-
-def metadata_text(channels: Iterable[Channel], files: Iterable[FileEntry]) -> str:
-    """Return rosbag2's description of a bag as YAML.
-
-    Args:
-        channels: of all files; those of one topic are added up.
-        files: of the bag; those without messages are left out, because they have no time.
+        files: their contents by name, in the order in which they are played. Channels of one topic are added up, and
+            files without messages are left out, because they have no time.
     """
     topics: dict[str, dict[str, Any]] = {}
-    for channel in channels:
-        entry = topics.setdefault(channel.topic, {"topic_metadata": _topic(channel), "message_count": 0})
-        entry["message_count"] += channel.messages
-    files = [file for file in files if file.messages]
-    start = min((file.start for file in files), default=0)
-    end = max((file.end for file in files), default=0)
-    content = {
+    for contents in files.values():
+        for number, channel in contents.channels.items():
+            about = {
+                "name": channel.topic,
+                "type": contents.schema_of(channel).name,
+                "serialization_format": channel.message_encoding,
+                "offered_qos_profiles": channel.metadata[QOS],
+                "type_description_hash": channel.metadata[TYPE_HASH],
+            }
+            entry = topics.setdefault(channel.topic, {"topic_metadata": about, "message_count": 0})
+            entry["message_count"] += contents.counts[number]
+    played = {name: contents for name, contents in files.items() if contents.counts.total()}
+    start = min((contents.start for contents in played.values()), default=0)
+    end = max((contents.end for contents in played.values()), default=0)
+    return {
         "version": _VERSION,
         "storage_identifier": "mcap",
-        **_times(start, end),
-        "message_count": sum(file.messages for file in files),
+        **_extent(start, end, sum(contents.counts.total() for contents in played.values())),
         "topics_with_message_count": list(topics.values()),
         "compression_format": "",
         "compression_mode": "",
-        "relative_file_paths": [file.name for file in files],
+        "relative_file_paths": list(played),
         "files": [
-            {"path": file.name, **_times(file.start, file.end), "message_count": file.messages} for file in files
+            {"path": name, **_extent(contents.start, contents.end, contents.counts.total())}
+            for name, contents in played.items()
         ],
         "custom_data": None,
         "ros_distro": "unknown",
     }
-    return str(yaml.safe_dump(content, sort_keys=False))
 
 
-def _times(start: int, end: int) -> dict[str, Any]:
-    return {"duration": {"nanoseconds": end - start}, "starting_time": {"nanoseconds_since_epoch": start}}
+def as_yaml(metadata: Mapping[str, Any]) -> str:
+    """Return metadata as rosbag2 reads it."""
+    return str(yaml.safe_dump(dict(metadata), sort_keys=False))
 
 
-def _topic(channel: Channel) -> dict[str, Any]:
+def _extent(start: int, end: int, messages: int) -> dict[str, Any]:
     return {
-        "name": channel.topic,
-        "type": channel.type_name,
-        "serialization_format": channel.serialization,
-        "offered_qos_profiles": channel.qos,
-        "type_description_hash": channel.type_hash,
+        "duration": {"nanoseconds": end - start},
+        "starting_time": {"nanoseconds_since_epoch": start},
+        "message_count": messages,
     }

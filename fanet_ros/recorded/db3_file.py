@@ -1,82 +1,57 @@
-"""Files in SQLite, which rosbag2 wrote by default up to Humble."""
+"""Files in SQLite, which rosbag2 wrote by default up to Humble; rosbags opens them as immutable."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
+from mcap.records import Channel, Message, Schema
+from rosbags.interfaces import ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.metadata import dump_qos_v8
 
 from fanet_ros.recorded.messages import definition_of
-from fanet_ros.recorded.storage import Channel, Message, StorageFile, damaged
+from fanet_ros.recorded.storage import QOS, TYPE_HASH, Contents, Recorded, StorageFile
 
 _FORMATS = {MessageDefinitionFormat.MSG: "ros2msg", MessageDefinitionFormat.IDL: "ros2idl"}
 
 
-class Db3File(StorageFile):
-    """A file in SQLite; it is opened as immutable, so that not even SQLite's own bookkeeping touches it."""
+def read_db3(reader: Reader, path: Path, name: str) -> StorageFile:
+    """Look into the open file at `path`, which is to stay open; messages to the user call it by `name`."""
+    contents, note = Contents(), ""
+    for connection in reader.connections:
+        number, ext = connection.id, connection.ext
+        assert isinstance(ext, ConnectionExtRosbag2)  # the other kind belongs to ROS 1
+        definition, encoding = connection.msgdef.data, _FORMATS.get(connection.msgdef.format, "")
+        if not encoding:  # up to Humble the definitions were not recorded
+            definition = definition_of(connection.msgtype)
+            encoding = "ros2msg" if definition else ""
+        contents.schemas[number] = Schema(
+            id=number, data=definition.encode(), encoding=encoding, name=connection.msgtype
+        )
+        contents.channels[number] = Channel(
+            id=number,
+            topic=connection.topic,
+            message_encoding=ext.serialization_format,
+            metadata={QOS: dump_qos_v8(ext.offered_qos_profiles), TYPE_HASH: connection.digest},
+            schema_id=number,
+        )
+        contents.counts[number] = connection.msgcount
+    if reader.message_count:
+        contents.start, contents.end = reader.start_time, reader.end_time - 1
+    journal = path.with_name(f"{path.name}-wal")
+    if journal.is_file() and journal.stat().st_size:
+        note = (
+            f"{name} has a journal beside it, as when the recorder is killed: what only stands in the journal is "
+            "not read (opening and closing the bag with sqlite3 brings it in)"
+        )
 
-    def __init__(self, path: Path, name: str) -> None:
-        """Open a file and list its channels.
-
-        Args:
-            path: of the file.
-            name: by which messages call it.
-
-        Raises:
-            SourceError: it is no database of rosbag2.
-        """
-        self._name = name
-        self._reader = Reader(path)
-        try:
-            self._reader.open()
-        except Exception as error:  # rosbags raises its own, SQLite's and Python's, by where the damage is
-            raise damaged(name, error) from None
-        journal = path.with_name(f"{path.name}-wal")
-        if journal.is_file() and journal.stat().st_size:
-            self.note = (
-                f"{name} has a journal beside it, as when the recorder is killed: what only stands in the journal is "
-                "not read (opening and closing the bag with sqlite3 brings it in)"
-            )
-        self.channels = tuple(_channel(connection) for connection in self._reader.connections)
-        if self._reader.message_count:
-            self.start, self.end = self._reader.start_time, self._reader.end_time - 1
-
-    def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
-        """Read messages, as `StorageFile` says."""
-        channels = {channel.number: channel for channel in self.channels}
-        wanted = [c for c in self._reader.connections if topics is None or c.topic in topics]
+    def stored(topics: Collection[str] | None) -> Iterator[Recorded]:
+        wanted = [c for c in reader.connections if topics is None or c.topic in topics]
         if not wanted:  # which rosbags would take for all
             return
-        try:
-            for connection, time, data in self._reader.messages(wanted):
-                yield Message(channels[connection.id], time, time, 0, data)
-        except Exception as error:  # as above
-            raise damaged(self._name, error) from None
+        for connection, time, data in reader.messages(wanted):
+            message = Message(channel_id=connection.id, log_time=time, data=data, publish_time=time, sequence=0)
+            yield contents.schemas[connection.id], contents.channels[connection.id], message
 
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-
-
-def _channel(connection: Connection) -> Channel:
-    ext = connection.ext
-    assert isinstance(ext, ConnectionExtRosbag2)  # the other kind belongs to ROS 1
-    definition_format = _FORMATS.get(connection.msgdef.format, "")
-    definition = connection.msgdef.data
-    if not definition_format:  # up to Humble the definitions were not recorded
-        definition = definition_of(connection.msgtype)
-        definition_format = "ros2msg" if definition else ""
-    return Channel(
-        number=connection.id,
-        topic=connection.topic,
-        type_name=connection.msgtype,
-        serialization=ext.serialization_format,
-        definition=definition,
-        definition_format=definition_format,
-        qos=dump_qos_v8(ext.offered_qos_profiles),
-        type_hash=connection.digest,
-        messages=connection.msgcount,
-    )
+    return StorageFile(name, contents, stored, note)

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from fanet_ros.errors import SourceError
-from fanet_ros.sources.images import IMAGE_SUFFIXES
+from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
 
 METADATA = "metadata.yaml"
 """What a finished rosbag2 folder has; a recorder that was killed has not written it."""
 
-_STORAGE_SUFFIXES = {"mcap": ".mcap", "sqlite3": ".db3"}
+_STORAGES = ("mcap", "sqlite3")
 _STORAGE_NAME = re.compile(r"\.(mcap|db3)(\.zstd)?$")
 _LATEST_VERSION = 9  # of metadata.yaml that is understood
 
@@ -35,8 +35,8 @@ class Recording:
 
     path: Path
     files: tuple[Path, ...]
-    messages_compressed: bool
-    unfinished: bool
+    messages_compressed: bool = False
+    unfinished: bool = False
     qos: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,17 +64,14 @@ def find_recording(path: Path) -> Recording:
             compression is one that cannot be read.
     """
     if not path.is_dir():
-        return Recording(path, (path,), _compresses_messages(path), unfinished=False)
+        return Recording(path, (path,), messages_compressed=_compresses_messages(path))
     if not (path / METADATA).is_file():
-        return Recording(path, _storage_files(path), messages_compressed=False, unfinished=True)
-    metadata = _read_metadata(path)
-    # old versions name the files with their folder
-    files = tuple(path / PurePath(name).name for name in metadata["relative_file_paths"])
-    missing = [file.name for file in files if not file.is_file()]
+        return Recording(path, _storage_files(path), unfinished=True)
+    recording = _described(path)
+    missing = [file.name for file in recording.files if not file.is_file()]
     if missing:
         raise SourceError(f"{path} lacks files that its {METADATA} names: {', '.join(missing)}; copy it anew")
-    messages_compressed = metadata["compression_mode"] == "message"
-    return Recording(path, files, messages_compressed, unfinished=False, qos=metadata["qos"])
+    return recording
 
 
 def _is_bag(folder: Path) -> bool:
@@ -90,32 +87,31 @@ def _has_images(folder: Path) -> bool:
 
 def _storage_files(folder: Path) -> tuple[Path, ...]:
     files = (file for file in folder.iterdir() if _STORAGE_NAME.search(file.name) and file.is_file())
-    # rosbag2 numbers them: _2 before _10
-    return tuple(sorted(files, key=lambda file: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", file.name)]))
+    return tuple(sorted(files, key=natural_key))  # rosbag2 numbers them
 
 
 def _compresses_messages(file: Path) -> bool:
     """Ask the metadata of the bag that a lone file was taken from, if it still lies beside it."""
-    if not (file.parent / METADATA).is_file():
-        return False
     try:
-        metadata = _read_metadata(file.parent)
+        bag = _described(file.parent)
     except SourceError:  # of some other bag, or of none
         return False
-    return metadata["compression_mode"] == "message" and file.name in metadata["relative_file_paths"]
+    return bag.messages_compressed and file in bag.files
 
 
-def _read_metadata(folder: Path) -> dict[str, Any]:
-    """Return what of metadata.yaml matters here, checked.
+def _described(folder: Path) -> Recording:
+    """Return a bag as its metadata.yaml describes it.
+
+    rosbags cannot be asked: it opens all files, the compressed unpacked at once, before it tells anything.
 
     Raises:
-        SourceError: it is no metadata of rosbag2, or speaks of what cannot be read.
+        SourceError: that is no metadata of rosbag2, or speaks of what cannot be read.
     """
     path = folder / METADATA
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SourceError(f"{path} cannot be read: {_one_line(error)}; is the bag complete?") from None
+        raise SourceError(f"{path} cannot be read: {' '.join(str(error).split())}; is the bag complete?") from None
     information = content.get("rosbag2_bagfile_information") if isinstance(content, dict) else None
     names = information.get("relative_file_paths") if isinstance(information, dict) else None
     if not isinstance(information, dict) or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
@@ -123,10 +119,10 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
     version, storage = information.get("version"), information.get("storage_identifier")
     if not isinstance(version, int) or version > _LATEST_VERSION:
         raise SourceError(f"{path} has version {version}, expected at most {_LATEST_VERSION}; convert the bag")
-    if storage not in _STORAGE_SUFFIXES:
-        known = " and ".join(_STORAGE_SUFFIXES)
+    if storage not in _STORAGES:
         raise SourceError(
-            f"{folder} has storage '{storage}', and only {known} can be read; convert it with `ros2 bag convert`"
+            f"{folder} has storage '{storage}', and only {' and '.join(_STORAGES)} can be read; convert it with "
+            "`ros2 bag convert`"
         )
     mode = str(information.get("compression_mode") or "").lower()
     compression = str(information.get("compression_format") or "").lower()
@@ -134,7 +130,8 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
         raise SourceError(
             f"{folder} is compressed by '{compression}', and only zstd can be read; convert it with `ros2 bag convert`"
         )
-    return {"relative_file_paths": names, "compression_mode": mode, "qos": _qos(information)}
+    files = tuple(folder / PurePath(name).name for name in names)  # old versions name them with their folder
+    return Recording(folder, files, messages_compressed=mode == "message", qos=_qos(information))
 
 
 def _qos(information: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +140,3 @@ def _qos(information: dict[str, Any]) -> dict[str, Any]:
         return {topic["name"]: topic["offered_qos_profiles"] for topic in topics if topic.get("offered_qos_profiles")}
     except (KeyError, TypeError):  # only a fallback, so nothing to refuse a bag for
         return {}
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

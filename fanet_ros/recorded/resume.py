@@ -6,9 +6,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +31,12 @@ class Workplace:
     Attributes:
         folder: for summary and contact sheet.
         bag: the finished bag's folder; exists if and only if all is done.
+        unfinished: the hidden folder.
     """
 
     folder: Path
     bag: Path
-
-    @property
-    def unfinished(self) -> Path:
-        """The hidden folder in which files are finished."""
-        return self.bag.with_name(f".{self.bag.name}.unfinished")
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.bag.is_dir()
+    unfinished: Path
 
     def file(self, index: int) -> Path:
         """Return the finished file made from the recording's file of that index."""
@@ -69,7 +62,7 @@ class Workplace:
         """Make the hidden folder, and remove what a killed run has left half done in it."""
         make_folder(self.unfinished)
         for half in self.unfinished.glob(".*"):
-            shutil.rmtree(half) if half.is_dir() else half.unlink()
+            shutil.rmtree(half)
 
     def publish(self) -> None:
         """Make the hidden folder the bag.
@@ -90,42 +83,41 @@ class Workplace:
             self.folder.rmdir()
 
 
-def identity_of(recording: Recording, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what results depend on: the input files by name, size and time of change, and the settings.
+def claim_workplace(output: Path, recording: Recording, settings: Mapping[str, Any]) -> Workplace:
+    """Find the folder in which an earlier run began or finished the same work, or a free one.
 
-    Args:
-        recording: that is segmented.
-        settings: everything else that changes the results, as JSON can say it.
-    """
-    files = []
-    for path in recording.files:
-        status = path.stat()
-        files.append({"name": path.name, "bytes": status.st_size, "changed_ns": status.st_mtime_ns})
-    return {"files": files, **settings}
-
-
-def claim_workplace(output: Path, name: str, identity: Mapping[str, Any]) -> Workplace:
-    """Find the folder in which an earlier run began or finished the same work, or a free one: NAME, NAME_2 and so on.
+    Work is the same if the settings and the names, sizes and times of change of the input files are.
 
     Args:
         output: folder of all results.
-        name: of the recording.
-        identity: of the work, from `identity_of`.
+        recording: that is segmented.
+        settings: everything else that changes the results, as JSON can say it.
 
     Raises:
         SettingError: the folder cannot be made.
     """
-    folder, number = output / name, 2
-    text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
-    while folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if _read(folder / _IDENTITY) == text:
+    status = {path.name: path.stat() for path in recording.files}
+    files = [{"name": name, "bytes": s.st_size, "changed_ns": s.st_mtime_ns} for name, s in status.items()]
+    identity = json.dumps({"files": files, **settings}, indent=2, sort_keys=True) + "\n"
+    folder = claim_folder(output / recording.name, lambda place: _read(place / _IDENTITY) == identity)
+    if not (folder / _IDENTITY).exists():  # else another run may hold its lock
+        write_whole(folder / _IDENTITY, identity)
+    bag = folder / f"{recording.name}_segmented"
+    return Workplace(folder, bag, bag.with_name(f".{bag.name}.unfinished"))
+
+
+def claim_folder(wanted: Path, is_ours: Callable[[Path], bool] = lambda _: False) -> Path:
+    """Return the first of NAME, NAME_2 and so on that is ours, empty or not there; made if missing.
+
+    Raises:
+        SettingError: it cannot be made.
+    """
+    for number in count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        if not folder.exists() or (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
             break
-        folder = output / f"{name}_{number}"
-        number += 1
-    else:
-        make_folder(folder)
-        write_whole(folder / _IDENTITY, text)
-    return Workplace(folder, folder / f"{name}_segmented")
+    make_folder(folder)
+    return folder
 
 
 def _read(path: Path) -> str:

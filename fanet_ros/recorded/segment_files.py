@@ -9,15 +9,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import cv2
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from fanet_ros.errors import SourceError
+from fanet_ros.recorded.frames import FramePainter, progress_bar, timed
 from fanet_ros.recorded.recording import is_recording
-from fanet_ros.reports.render import Painter
-from fanet_ros.reports.report import RunReport, make_folder, print_summary, write_image
+from fanet_ros.recorded.resume import claim_folder
+from fanet_ros.reports.report import RunReport, print_summary, write_image
 from fanet_ros.segmenter import Segmenter
-from fanet_ros.sources import FrameSource, SourceFrame, open_source
+from fanet_ros.sources import FrameSource, open_source
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class FileSegmentation:
 def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
     """Segment one image, folder of images, video or recording, with a progress bar and a summary at the end.
 
-    A recording becomes a new bag (fanet_ros/bags/segment.py). Of everything else this writes contact_sheet.png and
+    A recording becomes a new bag (fanet_ros/recorded/segment.py). Of everything else this writes contact_sheet.png and
     summary.json; for a video overlay.mp4, for images <name>_mask.png (class ids), <name>_color.png and
     <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up.
 
@@ -64,7 +62,7 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
     if is_recording(path):
         return _recording_segmenter()(path, segmenter, settings)
     with open_source(str(path)) as source:
-        folder = _free_folder(settings.output / path.resolve().stem)
+        folder = claim_folder(settings.output / path.resolve().stem)  # results of two runs are never mixed
         # images have no frame rate, so a source without one gets pictures instead of a video
         report = RunReport(folder, segmenter.label_set, video_rate_hz=source.rate_hz)
         started = perf_counter()
@@ -72,18 +70,18 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
             _segment_source(path.name, source, segmenter, report, folder, settings)
         finally:
             if report.frames:
-                info = segmenter.backend_info
-                extra: dict[str, Any] = {
-                    "source": str(path),
-                    "backend": info.name,
-                    "device": info.device,
-                    "precision": info.precision,
-                    "fps": round(report.frames / (perf_counter() - started), 2),
-                }
+                extra = {"source": str(path), **backend_facts(segmenter)}
+                extra["fps"] = round(report.frames / (perf_counter() - started), 2)
                 if source.rate_hz is not None:
                     extra["temporal_frames"] = settings.temporal_frames
                 print_summary(report.finish(extra), f"{path.name} -> {folder}/")
     return folder
+
+
+def backend_facts(segmenter: Segmenter) -> dict[str, Any]:
+    """Return what a summary says of what ran the network."""
+    info = segmenter.backend_info
+    return {"backend": info.name, "device": info.device, "precision": info.precision}
 
 
 def _recording_segmenter() -> Callable[[Path, Segmenter, FileSegmentation], Path]:
@@ -109,48 +107,24 @@ def _segment_source(
     folder: Path,
     settings: FileSegmentation,
 ) -> None:
-    painter = Painter(segmenter.label_set)
+    painter = FramePainter(report, segmenter.label_set, settings.overlay_alpha)
     is_video = source.rate_hz is not None
     memory = segmenter.new_memory() if is_video else None  # images beside each other need not follow each other
     names: Counter[str] = Counter()
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn()) as progress:
+    with progress_bar() as progress:
         task = progress.add_task(name, total=source.length)
-        while True:
-            started = perf_counter()
-            frame = source.read()
-            if frame is None:
-                break
-            read = perf_counter()
-            result = segmenter.segment(
+        for frame, watch in timed(iter(source.read, None)):
+            labels = segmenter.segment(
                 frame.image, frame.encoding, confidence_threshold=settings.confidence_threshold, memory=memory
-            )
-            report.add_latency("read", (read - started) * 1e3)
-            report.add_latency("inference", (perf_counter() - read) * 1e3)
-
-            camera = _as_rgb(frame)
-            overlay, _ = painter.overlay(camera, "rgb8", result.labels, settings.overlay_alpha)
-            colors = painter.color_mask(result.labels)
-            report.add_frame(camera, colors, overlay, result.labels)
+            ).labels
+            watch.lap("inference")
+            watch.tell(report)
+            overlay, colors = painter.paint(frame.image, frame.encoding, labels)
             names[frame.name] += 1  # a folder may hold a.png and a.jpg
             stem = frame.name if names[frame.name] == 1 else f"{frame.name}_{names[frame.name]}"
             if not is_video or settings.video_masks:
-                write_image(folder / f"{stem}_mask.png", result.labels)
+                write_image(folder / f"{stem}_mask.png", labels)
             if not is_video:
                 write_image(folder / f"{stem}_overlay.png", overlay)
                 write_image(folder / f"{stem}_color.png", colors)
             progress.advance(task)
-
-
-def _as_rgb(frame: SourceFrame) -> cv2.typing.MatLike:
-    return frame.image if frame.encoding == "rgb8" else cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB)
-
-
-def _free_folder(wanted: Path) -> Path:
-    """Return `wanted`, or `wanted_2` and so on if this run or an earlier one has filled it: results are never mixed."""
-    folder, number = wanted, 2
-    while folder.exists() and any(folder.iterdir()):
-        folder = wanted.with_name(f"{wanted.name}_{number}")
-        number += 1
-    make_folder(folder)
-    return folder

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE, read_message
+from fanet_ros.recorded.opening import open_storage
 from fanet_ros.recorded.recording import Recording
-from fanet_ros.recorded.storage import StorageFile, open_storage
+from fanet_ros.recorded.storage import StorageFile
 from fanet_ros.recorded.topics import ImageTopic, encoding_of_format
 
 IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
@@ -54,14 +55,15 @@ def survey(recording: Recording, scratch: Path) -> Survey:
             f"{recording.path} has no metadata.yaml, as when the recorder is killed: its files are taken by their names"
         )
     for path in recording.files:
-        with open_storage(path, messages_compressed=recording.messages_compressed, scratch=scratch) as file:
+        with open_storage(recording, path, scratch) as file:
             counts.append(Counter())
-            for channel in file.channels:
-                counts[-1][channel.topic] += channel.messages
-                if not channel.definition_format:
-                    undefined.add(channel.type_name or channel.serialization)
-                if channel.type_name in IMAGE_TYPES and channel.serialization == "cdr":
-                    types.setdefault(channel.topic, channel.type_name)
+            for number, channel in file.contents.channels.items():
+                schema = file.contents.schema_of(channel)
+                counts[-1][channel.topic] += file.contents.counts[number]
+                if not schema.encoding:
+                    undefined.add(schema.name or channel.message_encoding)
+                if schema.name in IMAGE_TYPES and channel.message_encoding == "cdr":
+                    types.setdefault(channel.topic, schema.name)
                 else:
                     others.add(channel.topic)
             for topic in types:
@@ -77,11 +79,10 @@ def survey(recording: Recording, scratch: Path) -> Survey:
 
 
 def _first_encoding(file: StorageFile, topic: str, type_name: str) -> str | None:
-    message = next(iter(file.messages([topic])), None)
-    if message is None:
-        return None
-    try:
-        image = read_message(message.data, type_name)
-    except Exception:  # rosbags raises its own, struct's and UnicodeDecodeError, by what is wrong
-        return None  # every message of the topic may be tried, and those that are no image are counted
-    return str(image.encoding) if type_name == IMAGE else encoding_of_format(image.format)
+    for _, _, message in file.messages([topic]):
+        try:
+            image = read_message(message.data, type_name)
+        except Exception:  # rosbags raises its own, struct's and UnicodeDecodeError, by what is wrong
+            return None  # every message of the topic may be tried, and those that are no image are counted
+        return str(image.encoding) if type_name == IMAGE else encoding_of_format(image.format)
+    return None
