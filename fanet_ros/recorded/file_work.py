@@ -14,15 +14,15 @@ from fanet_ros.errors import InferenceError
 from fanet_ros.frames.image_messages import UnusableImageError
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.recorded.frames import FramePainter, Stopwatch, timed
-from fanet_ros.recorded.images import frame_of
 from fanet_ros.recorded.messages import (
     COMPRESSED_IMAGE,
     IMAGE,
     LABEL_INFO,
+    frame_of,
     jpeg_message,
     label_info_message,
     mask_message,
-    read_message,
+    read_image,
 )
 from fanet_ros.recorded.output import LATCHED, RELIABLE, OutputFile
 from fanet_ros.recorded.segment_files import FileSegmentation
@@ -75,16 +75,14 @@ class FileWork:
         self._keep_originals = not settings.only_results
         self._painter = FramePainter(report, segmenter.label_set, settings.overlay_alpha)
 
-    def run(self, source: StorageFile, target: OutputFile, done: Callable[[], None]) -> tuple[int, Refusals]:
+    def run(self, source: StorageFile, target: OutputFile, done: Callable[[], None]) -> None:
         """Segment one file.
 
         Args:
             source: the recorded file.
-            target: takes the recorded messages, if they are to be copied, and the results.
+            target: takes the recorded messages, if they are to be copied, the messages that result, and as `results`
+                how many images were `segmented`, their `label_counts`, and the `refusals`.
             done: told after every image, used or refused.
-
-        Returns:
-            How many images were segmented, and which were refused.
 
         Raises:
             SourceError: the file is damaged.
@@ -102,7 +100,7 @@ class FileWork:
         # begun anew with every file, so that work that goes on after an interruption writes what it would have written
         videos = {topic: CameraVideo(self._segmenter.new_memory()) for topic in prefixes}
         wanted: Collection[str] | None = None if self._keep_originals else tuple(prefixes)
-        segmented, refusals = 0, Refusals()
+        segmented, refusals, before = 0, Refusals(), self._report.label_counts
         for (schema, channel, message), watch in timed(source.messages(wanted)):
             topic, type_name, image = channel.topic, schema.name if schema else "", None
             is_image = topic in prefixes and type_name in IMAGE_TYPES
@@ -126,13 +124,11 @@ class FileWork:
                 watch.tell(self._report)
             if is_image:
                 done()
-        return segmented, refusals
+        label_counts = (self._report.label_counts - before).tolist()
+        target.results = {"segmented": segmented, "refusals": refusals, "label_counts": label_counts}
 
     def _segment(self, message: Message, type_name: str, video: CameraVideo, watch: Stopwatch) -> _Image:
-        try:
-            image = read_message(message.data, type_name)
-        except Exception as error:  # rosbags raises its own, struct's and UnicodeDecodeError, by what is wrong
-            raise UnusableImageError("message", f"{len(message.data)} bytes are no {type_name}: {error}") from None
+        image = read_image(message.data, type_name)
         frame, encoding = frame_of(image, type_name)
         watch.lap("decode")
         stamp, size = image.header.stamp, Size(frame.shape[1], frame.shape[0])

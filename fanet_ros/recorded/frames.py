@@ -1,4 +1,4 @@
-"""What is done with every frame of a file, whatever kind of file it is: painting, timing, telling the report."""
+"""What is done with every frame of a file, whatever kind of file it is: painting, timing, telling of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fanet_ros.frames.frame import FrameResizer
@@ -71,3 +72,8 @@ def progress_bar() -> Progress:
     """Return a bar that counts, with the times gone by and to come."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn())
+
+
+def say(text: str) -> None:
+    """Print a line for the user; brackets in names of files are no markup."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)

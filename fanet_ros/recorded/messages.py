@@ -1,20 +1,39 @@
-"""Messages as recordings hold them (CDR), read and written without ROS."""
+"""Messages as recordings hold them (CDR), read and written without ROS: images to frames, labels to messages."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from fanet_ros.frames.frame import CHANNELS
+from fanet_ros.frames.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of
 from fanet_ros.model.labels import LabelSet
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
+
+# OpenCV names a Bayer pattern by its second row and column, ROS by its first.
+_CONVERSIONS = {
+    "bayer_rggb8": (1, cv2.COLOR_BayerBG2BGR),
+    "bayer_bggr8": (1, cv2.COLOR_BayerRG2BGR),
+    "bayer_gbrg8": (1, cv2.COLOR_BayerGR2BGR),
+    "bayer_grbg8": (1, cv2.COLOR_BayerGB2BGR),
+    "yuv422": (2, cv2.COLOR_YUV2BGR_UYVY),
+    "uyvy": (2, cv2.COLOR_YUV2BGR_UYVY),
+    "yuv422_yuy2": (2, cv2.COLOR_YUV2BGR_YUY2),
+    "yuyv": (2, cv2.COLOR_YUV2BGR_YUY2),
+}
+"""Bytes per pixel and OpenCV's conversion to bgr8."""
+
+ENCODINGS = (*CHANNELS, *_CONVERSIONS)
+"""Of raw images that can be segmented (names: sensor_msgs/image_encodings)."""
 
 # vision_msgs is no part of ROS 2's own types, which rosbags brings along.
 _VISION_CLASS = "uint16 class_id\nstring class_name\n"
@@ -43,9 +62,40 @@ def type_hash_of(type_name: str) -> str:
     return typestore().hash_rihs01(type_name)
 
 
-def read_message(data: bytes, type_name: str) -> Any:
-    """Read a message; arrays in it are views of `data`. Raises what rosbags does for bytes that are no such message."""
-    return typestore().deserialize_cdr(data, type_name)
+def read_image(data: bytes, type_name: str) -> Any:
+    """Read a message of type `IMAGE` or `COMPRESSED_IMAGE`; arrays in it are views of `data`.
+
+    Raises:
+        UnusableImageError: the bytes are no such message.
+    """
+    try:
+        return typestore().deserialize_cdr(data, type_name)
+    except Exception as error:  # rosbags raises its own, struct's and UnicodeDecodeError, by what is wrong
+        raise UnusableImageError("message", f"{len(data)} bytes are no {type_name}: {error}") from None
+
+
+def frame_of(message: Any, type_name: str) -> tuple[NDArray[np.uint8], str]:
+    """Return the pixels of a message of type `IMAGE` or `COMPRESSED_IMAGE`.
+
+    Returns:
+        The frame, uint8 (H, W, C), and its encoding. For rgb8, bgr8, rgba8, bgra8 and mono8 the frame is a view of
+        the message's data, whatever its `step`; every other encoding and compressed images are converted to bgr8.
+
+    Raises:
+        UnusableImageError: size, step, length of the data, encoding or compression make no image.
+    """
+    if type_name != IMAGE:
+        return decode_compressed(message), "bgr8"
+    height, width, encoding = message.height, message.width, message.encoding
+    check_size(width, height)
+    if encoding in CHANNELS:
+        return pixels_of(message, CHANNELS[encoding]), encoding
+    if encoding not in _CONVERSIONS:
+        raise UnusableImageError("encoding", f"encoding '{encoding}', expected one of {', '.join(ENCODINGS)}")
+    channels, conversion = _CONVERSIONS[encoding]
+    if height < 2 or width < 2 or (channels == 2 and width % 2):
+        raise UnusableImageError("size", f"image of size {width}x{height}, which encoding '{encoding}' cannot have")
+    return cv2.cvtColor(pixels_of(message, channels), conversion), "bgr8"
 
 
 def mask_message(header: Any, labels: NDArray[np.uint8]) -> bytes:
@@ -56,18 +106,20 @@ def mask_message(header: Any, labels: NDArray[np.uint8]) -> bytes:
         labels: uint8, (H, W).
     """
     height, width = labels.shape
-    image = typestore().types[IMAGE](header, height, width, "mono8", 0, width, labels.reshape(-1))
-    return bytes(typestore().serialize_cdr(image, IMAGE))
+    return _serialised(IMAGE, header, height, width, "mono8", 0, width, labels.reshape(-1))
 
 
 def jpeg_message(header: Any, jpeg: NDArray[np.uint8]) -> bytes:
     """Return sensor_msgs/CompressedImage of an encoded JPEG, uint8 (bytes,), in the words of image_transport."""
-    image = typestore().types[COMPRESSED_IMAGE](header, "rgb8; jpeg compressed bgr8", jpeg)
-    return bytes(typestore().serialize_cdr(image, COMPRESSED_IMAGE))
+    return _serialised(COMPRESSED_IMAGE, header, "rgb8; jpeg compressed bgr8", jpeg)
 
 
 def label_info_message(header: Any, label_set: LabelSet, threshold: float) -> bytes:
     """Return vision_msgs/LabelInfo: the class names by id, and the confidence threshold of the masks."""
     vision_class = typestore().types["vision_msgs/msg/VisionClass"]
     classes = [vision_class(number, name) for number, name in enumerate(label_set.names)]
-    return bytes(typestore().serialize_cdr(typestore().types[LABEL_INFO](header, classes, threshold), LABEL_INFO))
+    return _serialised(LABEL_INFO, header, classes, threshold)
+
+
+def _serialised(type_name: str, *fields: Any) -> bytes:
+    return bytes(typestore().serialize_cdr(typestore().types[type_name](*fields), type_name))

@@ -13,8 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.files import write_whole
+from fanet_ros.recorded.frames import say
 from fanet_ros.recorded.recording import Recording
 from fanet_ros.reports.report import make_folder
 
@@ -32,22 +33,23 @@ class Workplace:
         folder: for summary and contact sheet.
         bag: the finished bag's folder; exists if and only if all is done.
         unfinished: the hidden folder.
+        files: in it, each made from the recording's file of the same index; there if and only if it is finished.
     """
 
     folder: Path
     bag: Path
     unfinished: Path
-
-    def file(self, index: int) -> Path:
-        """Return the finished file made from the recording's file of that index."""
-        return self.unfinished / f"{self.bag.name}_{index}.mcap"
+    files: tuple[Path, ...]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other runs out while this one is at work; the lock ends with the process, however that ends.
+        """Work in the hidden folder as the only run that does, and make it the bag in the end.
+
+        Files that are finished at an error or Ctrl-C are kept; without any, nothing is left. The lock ends with the
+        process, however that ends.
 
         Raises:
-            SettingError: another run is at work.
+            SettingError: another run is at work, or the folder cannot be made or renamed.
         """
         with (self.folder / _IDENTITY).open() as file:
             try:
@@ -56,26 +58,29 @@ class Workplace:
                 raise SettingError(
                     f"another run is at work in {self.folder}; wait for its end or give another output"
                 ) from None
-            yield
+            make_folder(self.unfinished)
+            for half in self.unfinished.glob(".*"):  # what a killed run has left
+                shutil.rmtree(half)
+            try:
+                yield
+            except (FanetError, KeyboardInterrupt) as error:
+                finished = sum(file.is_file() for file in self.files)
+                if not finished:
+                    self._give_up()
+                    raise
+                rest = (
+                    f"{finished} of {len(self.files)} files are finished and kept; the same command goes on from there"
+                )
+                if isinstance(error, FanetError):
+                    raise type(error)(f"{error}; {rest}") from None
+                say(f"{self.folder.name}: {rest}")
+                raise
+            try:
+                os.rename(self.unfinished, self.bag)
+            except OSError as error:
+                raise SettingError(f"{self.unfinished} cannot become {self.bag}: {error.strerror}") from None
 
-    def begin(self) -> None:
-        """Make the hidden folder, and remove what a killed run has left half done in it."""
-        make_folder(self.unfinished)
-        for half in self.unfinished.glob(".*"):
-            shutil.rmtree(half)
-
-    def publish(self) -> None:
-        """Make the hidden folder the bag.
-
-        Raises:
-            SettingError: it cannot be renamed.
-        """
-        try:
-            os.rename(self.unfinished, self.bag)
-        except OSError as error:
-            raise SettingError(f"{self.unfinished} cannot become {self.bag}: {error.strerror}") from None
-
-    def give_up(self) -> None:
+    def _give_up(self) -> None:
         """Remove the hidden folder and, if nothing else is in it, the results' folder."""
         shutil.rmtree(self.unfinished, ignore_errors=True)
         (self.folder / _IDENTITY).unlink(missing_ok=True)
@@ -103,7 +108,9 @@ def claim_workplace(output: Path, recording: Recording, settings: Mapping[str, A
     if not (folder / _IDENTITY).exists():  # else another run may hold its lock
         write_whole(folder / _IDENTITY, identity)
     bag = folder / f"{recording.name}_segmented"
-    return Workplace(folder, bag, bag.with_name(f".{bag.name}.unfinished"))
+    unfinished = bag.with_name(f".{bag.name}.unfinished")
+    names = (f"{bag.name}_{index}.mcap" for index in range(len(recording.files)))
+    return Workplace(folder, bag, unfinished, tuple(unfinished / name for name in names))
 
 
 def claim_folder(wanted: Path, is_ours: Callable[[Path], bool] = lambda _: False) -> Path:

@@ -9,20 +9,19 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from fanet_ros.errors import FanetError, SettingError, SourceError
+from fanet_ros.errors import SettingError, SourceError
 from fanet_ros.files import write_whole
 from fanet_ros.recorded.bag_metadata import as_yaml, bag_metadata
 from fanet_ros.recorded.file_work import FileWork, Refusals
-from fanet_ros.recorded.frames import progress_bar
+from fanet_ros.recorded.frames import progress_bar, say
 from fanet_ros.recorded.opening import open_storage
 from fanet_ros.recorded.output import output_file, read_finished
 from fanet_ros.recorded.recording import METADATA, Recording, find_recording
 from fanet_ros.recorded.resume import Workplace, claim_workplace
 from fanet_ros.recorded.segment_files import FileSegmentation, backend_facts
 from fanet_ros.recorded.storage import Contents
-from fanet_ros.recorded.survey import Survey, survey
+from fanet_ros.recorded.survey import survey
 from fanet_ros.recorded.topics import Choice, choose_topics
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import package_version
@@ -56,100 +55,71 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
         types = ", ".join(sorted(found.undefined))
         notes.append(f"no definition is known of {types}: copied without, so Foxglove cannot show it")
     for text in (choice, *notes):
-        _say(path, f"{text}")
+        say(f"{path.name}: {text}")
     work = claim_workplace(settings.output, recording, _settings_as_json(segmenter, settings, choice))
     if work.bag.is_dir():
-        _say(path, f"already segmented with the same settings: {work.bag}/")
+        say(f"{path.name}: already segmented with the same settings: {work.bag}/")
         return work.folder
     with work.alone():
-        _Run(recording, found, choice, work, segmenter, settings).run(notes)
+        report = RunReport(work.folder, segmenter.label_set, video_rate_hz=None)
+        file_work = FileWork(segmenter, report, choice, settings)
+        images = [sum(counts[topic] for topic in choice.prefixes) for counts in found.counts]
+        started = perf_counter()
+        tally = _finish_files(recording, work, file_work, report, images)
+        if not tally.segmented:
+            for file in work.files:
+                file.unlink()
+            raise SourceError(f"{path}: no image can be used: {'; '.join(tally.refusals.as_list())}")
+        write_whole(work.unfinished / METADATA, as_yaml({"rosbag2_bagfile_information": bag_metadata(tally.files)}))
+        extra: dict[str, Any] = {
+            "source": str(path),
+            "bag": str(work.bag),
+            "topics": ", ".join(f"{topic} -> {prefix}" for topic, prefix in choice.prefixes.items()),
+            "files": len(work.files),
+            "files_kept_from_an_earlier_run": tally.kept,
+            "images_refused": tally.refusals.total,
+            **backend_facts(segmenter),
+            "temporal_frames": settings.temporal_frames,
+            "fps": round(report.frames / (perf_counter() - started), 2),
+            "refused": tally.refusals.as_list(),
+            "notes": notes,
+        }
+        summary = report.finish({key: value for key, value in extra.items() if value != []})
+    print_summary(summary, f"{path.name} -> {work.bag}/")
     return work.folder
 
 
 @dataclass
-class _Run:
-    """One run over a recording, and what was found in all files so far, those of earlier runs included."""
+class _Tally:
+    """What is in all finished files, those of earlier runs included."""
 
-    recording: Recording
-    survey: Survey
-    choice: Choice
-    work: Workplace
-    segmenter: Segmenter
-    settings: FileSegmentation
+    files: dict[str, Contents] = field(default_factory=dict)  # by name
     segmented: int = 0
-    files_kept: int = 0
     refusals: Refusals = field(default_factory=Refusals)
-    finished: dict[str, Contents] = field(default_factory=dict)  # files by name
+    kept: int = 0  # files of earlier runs
 
-    def run(self, notes: Sequence[str]) -> None:
-        """Do what is left to do, and sum up all."""
-        recording, work = self.recording, self.work
-        work.begin()
-        report = RunReport(work.folder, self.segmenter.label_set, video_rate_hz=None)
-        started = perf_counter()
-        try:
-            self._finish_files(report)
-        except (FanetError, KeyboardInterrupt) as error:
-            files = [work.file(index) for index in range(len(recording.files))]
-            finished = sum(file.is_file() for file in files)
-            if not finished:
-                work.give_up()
-                raise
-            rest = f"{finished} of {len(files)} files are finished and kept; the same command goes on from there"
-            if isinstance(error, FanetError):
-                raise type(error)(f"{error}; {rest}") from None
-            _say(recording.path, rest)
-            raise
-        if not self.segmented:
-            work.give_up()
-            raise SourceError(f"{recording.path}: no image can be used: {'; '.join(self.refusals.as_list())}")
-        metadata = {"rosbag2_bagfile_information": bag_metadata(self.finished)}
-        write_whole(work.unfinished / METADATA, as_yaml(metadata))
-        extra: dict[str, Any] = {
-            "source": str(recording.path),
-            "bag": str(work.bag),
-            "topics": ", ".join(f"{topic} -> {prefix}" for topic, prefix in self.choice.prefixes.items()),
-            "files": len(recording.files),
-            "files_kept_from_an_earlier_run": self.files_kept,
-            "images_refused": self.refusals.total,
-            **backend_facts(self.segmenter),
-            "temporal_frames": self.settings.temporal_frames,
-            "fps": round((self.segmented - report.restored) / (perf_counter() - started), 2),
-        }
-        if self.refusals:
-            extra["refused"] = self.refusals.as_list()
-        if notes:
-            extra["notes"] = list(notes)
-        summary = report.finish(extra)
-        work.publish()
-        print_summary(summary, f"{recording.path.name} -> {work.bag}/")
 
-    def _finish_files(self, report: RunReport) -> None:
-        """Finish every file that no earlier run has finished, and count what is in all of them."""
-        file_work = FileWork(self.segmenter, report, self.choice, self.settings)
-        images = [sum(counts[topic] for topic in self.choice.prefixes) for counts in self.survey.counts]
-        with progress_bar() as progress:
-            task = progress.add_task(self.recording.path.name, total=sum(images))
-            for index, source_path in enumerate(self.recording.files):
-                path = self.work.file(index)
-                kept = path.is_file()
-                if not kept:
-                    before = report.label_counts
-                    with open_storage(self.recording, source_path, path.parent) as source, output_file(path) as target:
-                        segmented, refusals = file_work.run(source, target, lambda: progress.advance(task))
-                        target.results = {
-                            "segmented": segmented,
-                            "refusals": refusals,
-                            "label_counts": (report.label_counts - before).tolist(),
-                        }
-                self.finished[path.name], results = read_finished(path)
-                if kept:
-                    report.restore(results["segmented"], np.array(results["label_counts"], np.int64))
-                    progress.advance(task, images[index])
-                    self.files_kept += 1
-                self.segmented += results["segmented"]
-                for what, (number, reason) in results["refusals"].items():
-                    self.refusals.add(what, reason, number)
+def _finish_files(
+    recording: Recording, work: Workplace, file_work: FileWork, report: RunReport, images: Sequence[int]
+) -> _Tally:
+    """Finish every file that no earlier run has finished; `images` says how many each of them has."""
+    tally = _Tally()
+    with progress_bar() as progress:
+        task = progress.add_task(recording.path.name, total=sum(images))
+        for source_path, path, count in zip(recording.files, work.files, images, strict=True):
+            kept = path.is_file()
+            if not kept:
+                with open_storage(recording, source_path, path.parent) as source, output_file(path) as target:
+                    file_work.run(source, target, lambda: progress.advance(task))
+            tally.files[path.name], results = read_finished(path)
+            tally.segmented += results["segmented"]
+            for what, (number, reason) in results["refusals"].items():
+                tally.refusals.add(what, reason, number)
+            if kept:
+                tally.kept += 1
+                report.restore(results["segmented"], np.array(results["label_counts"], np.int64))
+                progress.advance(task, count)
+    return tally
 
 
 def _settings_as_json(segmenter: Segmenter, settings: FileSegmentation, choice: Choice) -> dict[str, Any]:
@@ -166,7 +136,3 @@ def _settings_as_json(segmenter: Segmenter, settings: FileSegmentation, choice: 
         "only_results": settings.only_results,
         "topics": dict(choice.prefixes),
     }
-
-
-def _say(path: Path, text: str) -> None:
-    Console().print(f"{path.name}: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -60,7 +59,13 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
     if not path.exists():
         raise SourceError(f"{path} does not exist; give an image, a video, a folder of images or a recording")
     if is_recording(path):
-        return _recording_segmenter()(path, segmenter, settings)
+        try:  # what recordings need and nothing else does
+            from fanet_ros.recorded.segment import segment_recording
+        except ModuleNotFoundError as error:
+            raise SourceError(
+                f"reading recordings needs {error.name}, which is not installed: pip install rosbags mcap"
+            ) from None
+        return segment_recording(path, segmenter, settings)
     with open_source(str(path)) as source:
         folder = claim_folder(settings.output / path.resolve().stem)  # results of two runs are never mixed
         # images have no frame rate, so a source without one gets pictures instead of a video
@@ -82,21 +87,6 @@ def backend_facts(segmenter: Segmenter) -> dict[str, Any]:
     """Return what a summary says of what ran the network."""
     info = segmenter.backend_info
     return {"backend": info.name, "device": info.device, "precision": info.precision}
-
-
-def _recording_segmenter() -> Callable[[Path, Segmenter, FileSegmentation], Path]:
-    """Import what recordings need and nothing else does.
-
-    Raises:
-        SourceError: it is not installed.
-    """
-    try:
-        from fanet_ros.recorded.segment import segment_recording
-    except ModuleNotFoundError as error:
-        raise SourceError(
-            f"reading recordings needs {error.name}, which is not installed: pip install rosbags mcap"
-        ) from None
-    return segment_recording
 
 
 def _segment_source(

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE, read_message
+from fanet_ros.frames.image_messages import UnusableImageError
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE, read_image
 from fanet_ros.recorded.opening import open_storage
 from fanet_ros.recorded.recording import Recording
 from fanet_ros.recorded.storage import StorageFile
@@ -79,10 +80,11 @@ def survey(recording: Recording, scratch: Path) -> Survey:
 
 
 def _first_encoding(file: StorageFile, topic: str, type_name: str) -> str | None:
-    for _, _, message in file.messages([topic]):
-        try:
-            image = read_message(message.data, type_name)
-        except Exception:  # rosbags raises its own, struct's and UnicodeDecodeError, by what is wrong
-            return None  # every message of the topic may be tried, and those that are no image are counted
-        return str(image.encoding) if type_name == IMAGE else encoding_of_format(image.format)
-    return None
+    first = next(file.messages([topic]), None)
+    if first is None:
+        return None
+    try:
+        image = read_image(first[2].data, type_name)
+    except UnusableImageError:
+        return None  # every image of the topic may be tried, and those that are none are counted
+    return str(image.encoding) if type_name == IMAGE else encoding_of_format(image.format)

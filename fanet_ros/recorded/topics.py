@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fanet_ros.errors import SourceError
-from fanet_ros.recorded.images import ENCODINGS
-from fanet_ros.recorded.messages import COMPRESSED_IMAGE
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE, ENCODINGS
 
 NODE = "/segmentation"
 """What the live node is called, and so where its topics are (`~` in docs/interface.md)."""
@@ -19,7 +18,7 @@ _RESULT_WORDS = frozenset(
     {"mask", "masks", "label", "labels", "segmentation", "semantic", "confidence", "overlay", "disparity"}
 )
 # What drivers and image_proc call the image itself; the camera is named before it.
-_IMAGE_NAMES = re.compile(r"(image(_.*)?|color|rgb|compressed)")
+_IMAGE_NAMES = re.compile(r"(/(image(_[^/]*)?|color|rgb|compressed))+$")
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ class Choice:
 
     def __str__(self) -> str:
         taken = ", ".join(f"{topic} -> {prefix}" for topic, prefix in self.prefixes.items())
-        left_out = ", ".join(f"{topic} ({reason})" for topic, reason in self.left_out.items())
-        return taken + (f"; left out: {left_out} (--topic chooses)" if left_out else "")
+        return f"{taken}; {_reasons(self.left_out)}" if self.left_out else taken
 
 
 def choose_topics(
@@ -83,12 +81,7 @@ def choose_topics(
     left_out = {} if wanted else _left_out(images)
     taken = list(dict.fromkeys(wanted)) or [name for name in known if name not in left_out]
     if not taken:
-        why = ", ".join(f"{topic} ({reason})" for topic, reason in left_out.items())
-        raise SourceError(
-            f"no topic of camera images; left out: {why}; --topic chooses"
-            if left_out
-            else f"no topic of camera images; {_list(known, others)}"
-        )
+        raise SourceError(f"no topic of camera images; {_reasons(left_out) or _list(known, others)}")
     root = _free_root([*known, *others]) if keep_originals else NODE
     names = camera_names(taken)
     prefixes = {topic: root if len(taken) == 1 else f"{root}/{names[topic]}" for topic in taken}
@@ -101,17 +94,13 @@ def camera_names(topics: Sequence[str]) -> dict[str, str]:
     The last such part where that is enough (`/cameras/front/image_raw` is `front`), else all of them, else the whole
     topic, joined by underscores.
     """
-    parts = {topic: topic.strip("/").split("/") for topic in topics}
-    cameras = {topic: _without_image_names(names) for topic, names in parts.items()}
+    cameras = {topic: _IMAGE_NAMES.sub("", topic.strip("/")) for topic in topics}
     candidates = (
-        {topic: names[-1] for topic, names in cameras.items()},
-        {topic: "_".join(names) for topic, names in cameras.items()},
-        {topic: "_".join(names) for topic, names in parts.items()},
+        {topic: camera.rpartition("/")[2] for topic, camera in cameras.items()},
+        {topic: camera.replace("/", "_") for topic, camera in cameras.items()},
+        {topic: topic.strip("/").replace("/", "_") for topic in topics},
     )
-    for names in candidates[:-1]:
-        if max(Counter(names.values()).values()) == 1:
-            return names
-    return candidates[-1]
+    return next((names for names in candidates if len({*names.values()}) == len(names)), candidates[-1])
 
 
 def encoding_of_format(image_format: str) -> str | None:
@@ -147,20 +136,15 @@ def _is_picture(image: ImageTopic) -> bool:
     return image.encoding in ENCODINGS
 
 
-def _without_image_names(names: list[str]) -> list[str]:
-    kept = list(names)
-    while len(kept) > 1 and _IMAGE_NAMES.fullmatch(kept[-1]):
-        kept.pop()
-    return kept
-
-
 def _free_root(topics: Collection[str]) -> str:
     """Return a root that no recorded topic has: a bag recorded beside the live node holds its topics, too."""
-    root, number = NODE, 2
-    while any(topic == root or topic.startswith(f"{root}/") for topic in topics):
-        root = f"{NODE}_{number}"
-        number += 1
-    return root
+    roots = itertools.chain([NODE], (f"{NODE}_{number}" for number in itertools.count(2)))
+    return next(root for root in roots if not any(f"{topic}/".startswith(f"{root}/") for topic in topics))
+
+
+def _reasons(left_out: Mapping[str, str]) -> str:
+    reasons = ", ".join(f"{topic} ({reason})" for topic, reason in left_out.items())
+    return f"left out: {reasons}; --topic chooses" if reasons else ""
 
 
 def _list(images: Collection[str], others: Collection[str]) -> str:
