@@ -1,15 +1,18 @@
-"""What a source of frames is: the frame, the camera's intrinsics, and the interface every source shares."""
+"""What a source of frames is: the frame, the camera's intrinsics, the interface of every source, and files as one."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from dataclasses import dataclass
-from types import TracebackType
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fanet_ros.errors import SourceError
 
 _Source = TypeVar("_Source", bound="FrameSource")
 
@@ -104,7 +107,46 @@ class FrameSource(ABC):
     def __enter__(self: _Source) -> _Source:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Footage(FrameSource):
+    """Bgr8 frames from files, played once."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the files at `path`, and read the first frame.
+
+        Raises:
+            SourceError: there is nothing, it may not be read, or no frame of it can be decoded.
+        """
+        self._path = Path(path)
+        self._frames: Generator[SourceFrame] | None = None
+        self._first: SourceFrame | None = None
+        self.rewind()
+        assert self._first is not None
+        height, width = self._first.image.shape[:2]
+        self.intrinsics = Intrinsics.from_fov(width, height, UNCALIBRATED_FOV_DEG)
+
+    def read(self) -> SourceFrame | None:
+        """Return the next frame, or None after the last one."""
+        if self._frames is None:
+            raise SourceError(f"{self._path} is closed; open it again to read on")
+        first, self._first = self._first, None
+        return first or next(self._frames, None)
+
+    def rewind(self) -> None:
+        """Start over at the first frame by opening the files anew: seeking is inexact in many containers."""
+        self.close()
+        frames = self._play()
+        self._first, self._frames = next(frames), frames
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._frames is not None:
+            self._frames.close()
+        self._first = self._frames = None
+
+    @abstractmethod
+    def _play(self) -> Generator[SourceFrame]:
+        """Yield all frames, from opening the files to closing them; raises SourceError where there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Generator
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import SourceError
-from fanet_ros.sources.base import UNCALIBRATED_FOV_DEG, FrameSource, Intrinsics, SourceFrame
+from fanet_ros.sources.base import Footage, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -20,7 +21,7 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".we
 _log = logging.getLogger(__name__)
 
 
-class ImageSource(FrameSource):
+class ImageSource(Footage):
     """Reads an image, or the images of a folder (not of its subfolders), as bgr8.
 
     Files are taken in natural order (frame2 before frame10). Photos are turned upright as their EXIF orientation
@@ -33,50 +34,22 @@ class ImageSource(FrameSource):
         length: number of image files, before any that turn out to be unreadable.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """List the images at `path`.
-
-        Raises:
-            SourceError: `path` does not exist or may not be read, holds no image, or no image that can be decoded.
-        """
-        self._path = Path(path)
-        self._files: list[Path] | None = _list_images(self._path)
-        self.length = len(self._files)
-        self._next = 0
-        self._ahead: SourceFrame | None = None
-        first = self.read()
-        if first is None:
+    def _play(self) -> Generator[SourceFrame]:
+        files = _list_images(self._path)
+        self.length = len(files)
+        unreadable = 0
+        for file in files:
+            image = _decode(file)
+            if image is not None:
+                yield SourceFrame(image, "bgr8", None, file.stem)
+            else:
+                unreadable += 1
+                _log.warning("skipped %s: it is no readable image (damaged or incomplete)", file)
+        if unreadable == self.length:
             raise SourceError(
                 f"cannot decode {self._path}: none of its {self.length} image file(s) is readable; "
                 "check that they are complete"
             )
-        self._ahead = first
-        height, width = first.image.shape[:2]
-        self.intrinsics = Intrinsics.from_fov(width, height, UNCALIBRATED_FOV_DEG)
-
-    def read(self) -> SourceFrame | None:
-        """Return the next image that can be decoded, or None after the last one."""
-        if self._files is None:
-            raise SourceError(f"the images of {self._path} are closed; open them again to read on")
-        if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
-            return ahead
-        while self._next < len(self._files):
-            file = self._files[self._next]
-            self._next += 1
-            image = _decode(file)
-            if image is not None:
-                return SourceFrame(image, "bgr8", None, file.stem)
-            _log.warning("skipped %s: it is no readable image (damaged or incomplete)", file)
-        return None
-
-    def rewind(self) -> None:
-        """Start over at the first image."""
-        self._ahead, self._next = None, 0
-
-    def close(self) -> None:
-        """Forget the list of images."""
-        self._files = None
 
 
 def natural_key(path: Path) -> tuple[tuple[int, str], ...]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from fanet_ros.errors import SourceError
-from fanet_ros.sources.base import UNCALIBRATED_FOV_DEG, FrameSource, Intrinsics, SourceFrame
+from fanet_ros.sources.base import UNCALIBRATED_FOV_DEG, Footage, FrameSource, Intrinsics, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
 
 # FFmpeg writes to stderr by itself; OpenCV reads its level once, from the environment. -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
-class VideoSource(FrameSource):
+class VideoSource(Footage):
     """Plays a video file once, as bgr8 frames named by number.
 
     Attributes:
@@ -25,68 +26,28 @@ class VideoSource(FrameSource):
         length: as the container claims, which may be a few frames off; None if it does not.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open a video.
-
-        Raises:
-            SourceError: there is no such file, it may not be read, or OpenCV cannot decode it.
-        """
-        self._path = Path(path)
-        self._capture: cv2.VideoCapture | None = None
-        self._first: SourceFrame | None = None
-        self._open()
-        assert self._first is not None and self._capture is not None
-        height, width = self._first.image.shape[:2]
-        self.intrinsics = Intrinsics.from_fov(width, height, UNCALIBRATED_FOV_DEG)
-        self.rate_hz = _positive(self._capture.get(cv2.CAP_PROP_FPS))
-        frames = _positive(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.length = None if frames is None else round(frames)
-
-    def read(self) -> SourceFrame | None:
-        """Return the next frame, or None at the end of the video."""
-        if self._capture is None:
-            raise SourceError(f"the video {self._path} is closed; open it again to read on")
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        return self._decode(self._capture)
-
-    def rewind(self) -> None:
-        """Start over at the first frame by opening the file anew: seeking is inexact in many containers."""
-        self.close()
-        self._open()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._first = None
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
-
-    def _open(self) -> None:
+    def _play(self) -> Generator[SourceFrame]:
         if not self._path.is_file():
             raise SourceError(f"there is no video at {self._path}; check the path")
         if not os.access(self._path, os.R_OK):
             raise SourceError(f"may not read the video {self._path}; check its permissions")
-        self._number = 0
         with quiet_opencv():
             capture = cv2.VideoCapture(str(self._path))
-        first = self._decode(capture) if capture.isOpened() else None
-        if first is None:
+        try:
+            self.rate_hz = _positive(capture.get(cv2.CAP_PROP_FPS))
+            frames = _positive(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            self.length = None if frames is None else round(frames)
+            number = 0
+            while (frame := _next_frame(capture, number)) is not None:
+                yield frame
+                number += 1
+        finally:
             capture.release()
+        if not number:
             raise SourceError(
                 f"cannot decode {self._path} as a video; check that it is complete, or convert it, for example "
                 f"with: ffmpeg -i {self._path.name} -c:v libx264 out.mp4"
             )
-        self._capture, self._first = capture, first
-
-    def _decode(self, capture: cv2.VideoCapture) -> SourceFrame | None:
-        with quiet_opencv():
-            found, image = capture.read()
-        if not found:
-            return None
-        self._number += 1
-        return SourceFrame(np.asarray(image, np.uint8), "bgr8", None, f"{self._number - 1:06d}")
 
 
 class V4l2Source(FrameSource):
@@ -133,14 +94,13 @@ class V4l2Source(FrameSource):
         """
         if self._capture is None:
             raise SourceError(f"the camera {self._device} is closed; open it again to read on")
-        with quiet_opencv():
-            found, image = self._capture.read()
-        if not found:
+        frame = _next_frame(self._capture, self._number)
+        if frame is None:
             raise SourceError(
                 f"the camera {self._device} delivers no image; check its cable and that no other program uses it"
             )
         self._number += 1
-        return SourceFrame(np.asarray(image, np.uint8), "bgr8", None, f"{self._number - 1:06d}")
+        return frame
 
     def rewind(self) -> None:
         """Do nothing: a live camera has no first frame to go back to."""
@@ -167,6 +127,12 @@ def _open_camera(device: str) -> cv2.VideoCapture:
         capture.release()
         raise SourceError(f"cannot open {device} as a V4L2 camera; check that no other program uses it")
     return capture
+
+
+def _next_frame(capture: cv2.VideoCapture, number: int) -> SourceFrame | None:
+    with quiet_opencv():
+        found, image = capture.read()
+    return SourceFrame(np.asarray(image, np.uint8), "bgr8", None, f"{number:06d}") if found else None
 
 
 def _positive(value: float) -> float | None:
