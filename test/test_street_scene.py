@@ -9,7 +9,6 @@ from fanet_ros.sources.street.geometry import View
 from fanet_ros.sources.street.ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
 from fanet_ros.sources.street.raster import Canvas
 from fanet_ros.sources.street.scene import StreetScene
-from fanet_ros.sources.street.terrace import Terrace
 
 
 @pytest.fixture(scope="module")
@@ -87,19 +86,6 @@ def test_a_sign_is_labelled_where_its_position_projects_to():
             if 5 < u < 635 and 5 < v < 355:
                 found += labels[round(v), round(u)] == names.id_of(thing.class_name)
     assert found >= 3
-
-
-def test_hiding_changes_no_pixel(monkeypatch):
-    camera = StreetCamera(320, 180, seed=6)
-    with_hiding = [camera.frame(index) for index in range(0, 900, 100)]
-    hides, hidden = Terrace.hides, []
-    monkeypatch.setattr(Terrace, "hides", lambda self, thing: hidden.append(hides(self, thing)) or False)
-    monkeypatch.setattr(Terrace, "joins", lambda self, house: False)
-    for index, frame in zip(range(0, 900, 100), with_hiding, strict=True):
-        plain = camera.frame(index)
-        np.testing.assert_array_equal(plain.labels, frame.labels)
-        np.testing.assert_array_equal(plain.image, frame.image)
-    assert sum(hidden) > 20
 
 
 def test_image_and_labels_share_their_masks():

@@ -36,13 +36,7 @@ def facade_height(variant: int) -> float:
 
 @dataclass(frozen=True)
 class Facade:
-    """The front of a house.
-
-    Attributes:
-        fronts: texture on the left and on the right side of the street, as the sun lights them.
-        wall: colours of the end wall on the left and on the right side.
-        roof: colour of the roof.
-    """
+    """What is seen of a house: front and end wall, each on the left and on the right side of the street, and roof."""
 
     fronts: tuple[Texture, Texture]
     ends: tuple[Texture, Texture]

@@ -8,23 +8,19 @@ import numpy as np
 from fanet_ros.sources.street.paint import Sheet, noise, shaded, speckle
 from fanet_ros.sources.street.raster import Color, Texture
 
-TREE_SIZE = (6.0, 8.0)
-"""Width and height of a tree's picture, metres; a scene scales it."""
+SIGN_KINDS = 5
+"""How many different pictures `make_sign` paints."""
 
-SIGN_SIZE = (0.8, 0.8)
-"""Width and height of a traffic sign's plate, metres."""
-
-LIGHT_SIZE = (0.42, 1.1)
-"""Width and height of a traffic light's head, metres."""
-
+# width and height of pictures, metres; a scene scales trees
+_TREE_SIZE, _SIGN_SIZE, _LIGHT_SIZE = (6.0, 8.0), (0.8, 0.8), (0.42, 1.1)
 _GREENS: tuple[Color, ...] = ((70, 92, 44), (86, 100, 50), (58, 80, 46), (98, 100, 48), (76, 88, 58))
 
 
 def make_tree(rng: np.random.Generator) -> Texture:
     """Grow a tree with a crown of leaf clusters, lit from the upper left."""
     per_metre = 44.0
-    sheet = Sheet(*TREE_SIZE, per_metre)
-    middle, fork = TREE_SIZE[0] / 2, float(rng.uniform(2.3, 3.0))
+    sheet = Sheet(*_TREE_SIZE, per_metre)
+    middle, fork = _TREE_SIZE[0] / 2, float(rng.uniform(2.3, 3.0))
     bark = shaded((84, 72, 58), rng.uniform(0.8, 1.15))
     foot, top = rng.uniform(0.15, 0.2), 0.1
     sheet.polygon(
@@ -33,7 +29,7 @@ def make_tree(rng: np.random.Generator) -> Texture:
     sheet.polygon(
         [(middle, 0), (middle + foot, 0), (middle + top, fork + 0.6), (middle, fork + 0.6)], shaded(bark, 0.7)
     )
-    crown = (TREE_SIZE[1] + fork) / 2, (TREE_SIZE[1] - fork) / 2 - 0.25
+    crown = (_TREE_SIZE[1] + fork) / 2, (_TREE_SIZE[1] - fork) / 2 - 0.25
     for _ in range(9):
         angle, reach = rng.uniform(0.15, 0.85) * np.pi, rng.uniform(1.2, 3.4)
         tip = (middle + reach * float(np.cos(angle)) * 0.8, fork + reach * float(np.sin(angle)))
@@ -77,7 +73,7 @@ def make_hedge(rng: np.random.Generator) -> Texture:
 
 def make_sign(kind: int) -> Texture:
     """Paint one of five road signs: speed limit, warning, no entry, one way, mandatory direction."""
-    sheet, middle = Sheet(*SIGN_SIZE, 96.0), SIGN_SIZE[0] / 2
+    sheet, middle = Sheet(*_SIGN_SIZE, 96.0), _SIGN_SIZE[0] / 2
     red, white, black, blue = (186, 28, 34), (226, 226, 222), (24, 24, 26), (28, 66, 146)
     if kind == 0:
         sheet.ellipse(middle, middle, 0.38, 0.38, red)
@@ -107,13 +103,9 @@ def make_sign(kind: int) -> Texture:
     return sheet.texture()
 
 
-SIGN_KINDS = 5
-"""How many different pictures `make_sign` paints."""
-
-
 def make_traffic_light(lit: int) -> Texture:
     """Paint a traffic light's head: 0 red, 1 amber, 2 green is on."""
-    sheet = Sheet(*LIGHT_SIZE, 72.0)
+    sheet = Sheet(*_LIGHT_SIZE, 72.0)
     sheet.box(0.03, 0.02, 0.36, 1.06, (30, 32, 32))
     sheet.box(0.05, 0.04, 0.32, 1.02, (18, 19, 20))
     lamps: tuple[tuple[float, Color], ...] = ((0.88, (236, 48, 40)), (0.55, (244, 170, 40)), (0.22, (60, 236, 150)))

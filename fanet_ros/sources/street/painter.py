@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,13 +15,13 @@ from fanet_ros.sources.street.furniture import SIGN_KINDS, make_hedge, make_sign
 from fanet_ros.sources.street.geometry import Point
 from fanet_ros.sources.street.ground import Ground
 from fanet_ros.sources.street.paint import shaded
-from fanet_ros.sources.street.people import RIDER_SIZE, STAGES, WALKER_SIZE, Figure, make_rider, make_walker
+from fanet_ros.sources.street.people import FIGURE_SIZE, STAGES, make_rider, make_walker
 from fanet_ros.sources.street.raster import Canvas, Texture
 from fanet_ros.sources.street.scene import SceneObject, StreetScene
-from fanet_ros.sources.street.terrace import Terrace
 from fanet_ros.sources.street.vehicles import Vehicle
 
-_TREES, _WALKERS, _RIDERS, _VEHICLES = 6, 8, 6, 30
+_Design = TypeVar("_Design")
+
 _BEHIND, _FRONTAGE_REACH, _OBJECT_REACH = 6.0, 125.0, 100.0  # metres from the camera along the street
 _SKYLINE_AT, _SKYLINE_WIDTH, _SKYLINE_HEIGHT = 150.0, 400.0, 16.0
 _POLE = (92, 96, 98)
@@ -35,14 +38,20 @@ class StreetPainter:
         self._shadow_side = 1 if light[0] < light[1] else -1
         self._ground = Ground(rng)
         self._facades = [make_facade(rng, variant, light) for variant in range(FACADES)]
-        self._trees = [make_tree(rng) for _ in range(_TREES)]
-        self._walkers = [make_walker(rng) for _ in range(_WALKERS)]
-        self._riders = [make_rider(rng) for _ in range(_RIDERS)]
-        self._vehicles = [Vehicle(rng, variant) for variant in range(_VEHICLES)]
-        self._signs = [make_sign(kind) for kind in range(SIGN_KINDS)]
-        self._lights = [make_traffic_light(lit) for lit in range(3)]
-        self._hedges = [make_hedge(rng) for _ in range(3)]
-        self._fences = {"railing": make_fence(rng, iron=True), "boards": make_fence(rng, iron=False)}
+        trees = [make_tree(rng) for _ in range(6)]
+        self._people = {"walker": [make_walker(rng) for _ in range(8)], "rider": [make_rider(rng) for _ in range(6)]}
+        self._vehicles = [Vehicle(rng, variant) for variant in range(30)]
+        self._facing = {  # the camera
+            "tree": trees,
+            "garden_tree": trees,
+            "sign": [make_sign(kind) for kind in range(SIGN_KINDS)],
+            "traffic_light": [make_traffic_light(lit) for lit in range(3)],
+        }
+        self._along = {  # the street
+            "hedge": [make_hedge(rng) for _ in range(3)],
+            "railing": [make_fence(rng, iron=True)],
+            "boards": [make_fence(rng, iron=False)],
+        }
         self._skylines = make_skyline(rng, trees=False), make_skyline(rng, trees=True)
 
     def paint(self, canvas: Canvas, time: float, sun: float) -> None:
@@ -53,12 +62,7 @@ class StreetPainter:
         lots = self._scene.frontage(here, here + _FRONTAGE_REACH)
         things = self._scene.objects(time, here - _BEHIND, here + _OBJECT_REACH)
         self._shadows(canvas, lots, things, sun)
-        terrace = Terrace(lots, canvas.view.pose)
-        for lot in lots:
-            for thing in lot:
-                if not terrace.hides(thing):
-                    self._draw(canvas, thing, terrace.joins(thing))
-        for thing in things:
+        for thing in itertools.chain(*lots, things):
             self._draw(canvas, thing)
 
     def _skyline(self, canvas: Canvas) -> None:
@@ -89,28 +93,25 @@ class StreetPainter:
                 cast.append(_rectangle(thing.x + 0.2, thing.y - side * 0.6, 0.35, 1.1))
         canvas.shade(cast, 1 - 0.42 * sun)
 
-    def _draw(self, canvas: Canvas, thing: SceneObject, joined: bool = False) -> None:
+    def _draw(self, canvas: Canvas, thing: SceneObject) -> None:
         class_id = self._ids[thing.class_name]
         match thing.kind:
             case "house":
-                self._house(canvas, thing, class_id, joined)
+                self._house(canvas, thing, class_id)
             case "car" | "parked_car":
-                vehicle = self._vehicles[thing.variant % _VEHICLES]
+                vehicle = _variant_of(self._vehicles, thing)
                 vehicle.draw(canvas, thing.x, thing.y, thing.facing < 0, class_id)
-            case "walker":
-                self._person(canvas, thing, self._walkers[thing.variant % _WALKERS], WALKER_SIZE, class_id)
-            case "rider":
-                self._person(canvas, thing, self._riders[thing.variant % _RIDERS], RIDER_SIZE, class_id)
-            case "tree" | "garden_tree":
-                self._face(canvas, thing, self._trees[thing.variant % _TREES], class_id)
-            case "sign":
-                self._face(canvas, thing, self._signs[thing.variant % SIGN_KINDS], class_id)
-            case "traffic_light":
-                self._face(canvas, thing, self._lights[thing.variant], class_id)
-            case "hedge":
-                self._along(canvas, thing, self._hedges[thing.variant % len(self._hedges)], class_id)
-            case "railing" | "boards":
-                self._along(canvas, thing, self._fences[thing.kind], class_id)
+            case "walker" | "rider":
+                figure = _variant_of(self._people[thing.kind], thing)
+                stages = figure.back if thing.facing > 0 else figure.front
+                _face(canvas, thing, FIGURE_SIZE, stages[int(thing.phase * STAGES) % STAGES], class_id)
+            case "tree" | "garden_tree" | "sign" | "traffic_light":
+                picture = _variant_of(self._facing[thing.kind], thing)
+                _face(canvas, thing, (thing.width, thing.height), picture, class_id)
+            case "hedge" | "railing" | "boards":
+                corner, along = (thing.x - thing.length / 2, thing.y, 0.0), (thing.length, 0.0, 0.0)
+                picture = _variant_of(self._along[thing.kind], thing)
+                canvas.plane(corner, along, (0.0, 0.0, thing.height), picture, class_id)
             case "lamp_post":
                 canvas.upright((thing.x, thing.y, 0.0), 0.24, 1.1, shaded(_POLE, 0.8), class_id)
                 canvas.upright((thing.x, thing.y, 1.1), thing.width * 0.9, thing.height - 1.1, _POLE, class_id)
@@ -124,8 +125,8 @@ class StreetPainter:
                 if thing.x - canvas.view.pose.x < 40:  # farther away its white band is thinner than a pixel
                     canvas.upright((thing.x, thing.y, 0.78), thing.width, 0.1, (196, 196, 190), class_id)
 
-    def _house(self, canvas: Canvas, house: SceneObject, class_id: int, joined: bool) -> None:
-        facade, side = self._facades[house.variant % FACADES], 1 if house.y > 0 else -1
+    def _house(self, canvas: Canvas, house: SceneObject, class_id: int) -> None:
+        facade, side = _variant_of(self._facades, house), 1 if house.y > 0 else -1
         height, near = house.height, house.x - house.length / 2
         length = (house.length, 0.0, 0.0)
         deep = side * house.width / 2
@@ -134,7 +135,7 @@ class StreetPainter:
         eye = canvas.view.pose
         if eye.z > height - abs(house.y - eye.y) * FLOOR / abs(deep):  # seen from above its slope
             canvas.polygon([*eaves, (far, middle, top), (near, middle, top)], facade.roof, class_id)
-        if near > eye.x and not joined:
+        if near > eye.x:
             back = house.y + 2 * deep
             left, right = (back, house.y) if side > 0 else (house.y, back)
             gable = [(near, house.y, height), (near, back, height), (near, middle, top)]
@@ -143,21 +144,15 @@ class StreetPainter:
             canvas.plane((near, left, 0.0), across, up, facade.ends[side < 0], class_id)
         canvas.plane((near, house.y, 0.0), length, (0.0, 0.0, height), facade.fronts[side < 0], class_id)
 
-    def _along(self, canvas: Canvas, thing: SceneObject, texture: Texture, class_id: int) -> None:
-        corner = (thing.x - thing.length / 2, thing.y, 0.0)
-        canvas.plane(corner, (thing.length, 0.0, 0.0), (0.0, 0.0, thing.height), texture, class_id)
 
-    def _face(self, canvas: Canvas, thing: SceneObject, texture: Texture, class_id: int) -> None:
-        corner = (thing.x, thing.y + thing.width / 2, thing.z)
-        canvas.plane(corner, (0.0, -thing.width, 0.0), (0.0, 0.0, thing.height), texture, class_id)
+def _variant_of(designs: Sequence[_Design], thing: SceneObject) -> _Design:
+    return designs[thing.variant % len(designs)]
 
-    def _person(
-        self, canvas: Canvas, thing: SceneObject, figure: Figure, size: tuple[float, float], class_id: int
-    ) -> None:
-        stages = figure.back if thing.facing > 0 else figure.front
-        corner = (thing.x, thing.y + size[0] / 2, 0.0)
-        picture = stages[int(thing.phase * STAGES) % STAGES]
-        canvas.plane(corner, (0.0, -size[0], 0.0), (0.0, 0.0, size[1]), picture, class_id)
+
+def _face(canvas: Canvas, thing: SceneObject, size: tuple[float, float], texture: Texture, class_id: int) -> None:
+    """Draw a picture that looks back along the street, of this width and height in metres."""
+    corner = (thing.x, thing.y + size[0] / 2, thing.z)
+    canvas.plane(corner, (0.0, -size[0], 0.0), (0.0, 0.0, size[1]), texture, class_id)
 
 
 def _rectangle(x: float, y: float, length: float, width: float) -> list[Point]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,8 @@ from fanet_ros.sources.street.raster import Color, Texture
 STAGES = 8
 """Pictures per stride or turn of the pedals."""
 
-WALKER_SIZE = (0.9, 1.85)
-"""Width and height of a pedestrian's picture, metres."""
-
-RIDER_SIZE = (0.9, 1.85)
-"""Width and height of a bicyclist's picture, metres."""
+FIGURE_SIZE = (0.9, 1.85)
+"""Width and height of a person's picture, metres."""
 
 _RESOLUTION = 72.0
 _COATS: tuple[Color, ...] = (
@@ -60,18 +58,18 @@ class _Outfit:
 
 def make_walker(rng: np.random.Generator) -> Figure:
     """Dress a pedestrian and draw the stages of a stride."""
-    outfit = _dress(rng)
-    seed = int(rng.integers(1 << 31))
-    front = tuple(_walker(outfit, stage, True, seed) for stage in range(STAGES))
-    return Figure(front, tuple(_walker(outfit, stage, False, seed) for stage in range(STAGES)))
+    return _figure(rng, _walker)
 
 
 def make_rider(rng: np.random.Generator) -> Figure:
     """Dress a bicyclist and draw the stages of a turn of the pedals."""
+    return _figure(rng, _rider)
+
+
+def _figure(rng: np.random.Generator, draw: Callable[[_Outfit, int, bool, int], Texture]) -> Figure:
     outfit = _dress(rng)
     seed = int(rng.integers(1 << 31))
-    front = tuple(_rider(outfit, stage, True, seed) for stage in range(STAGES))
-    return Figure(front, tuple(_rider(outfit, stage, False, seed) for stage in range(STAGES)))
+    return Figure(*(tuple(draw(outfit, stage, front, seed) for stage in range(STAGES)) for front in (True, False)))
 
 
 def _dress(rng: np.random.Generator) -> _Outfit:
@@ -114,7 +112,7 @@ def _head(sheet: Sheet, x: float, z: float, outfit: _Outfit, front: bool, helmet
 def _walker(outfit: _Outfit, stage: int, front: bool, seed: int) -> Texture:
     swing = math.sin(2 * math.pi * stage / STAGES)
     bob = 0.015 * math.cos(4 * math.pi * stage / STAGES)
-    sheet, x = Sheet(*WALKER_SIZE, _RESOLUTION), 0.45
+    sheet, x = Sheet(*FIGURE_SIZE, _RESOLUTION), 0.45
     dark = shaded(outfit.coat, 0.72)
     for side, lift in ((-1, max(0.0, swing)), (1, max(0.0, -swing))):
         foot = (x + side * (0.085 + 0.02 * lift), 0.05 + 0.16 * lift)
@@ -140,7 +138,7 @@ def _walker(outfit: _Outfit, stage: int, front: bool, seed: int) -> Texture:
 
 def _rider(outfit: _Outfit, stage: int, front: bool, seed: int) -> Texture:
     turn = 2 * math.pi * stage / STAGES
-    sheet, x = Sheet(*RIDER_SIZE, _RESOLUTION), 0.45
+    sheet, x = Sheet(*FIGURE_SIZE, _RESOLUTION), 0.45
     coat = (206, 214, 62) if outfit.bright else outfit.coat
     tyre, frame = (24, 24, 26), (90, 36, 40)
     sheet.box(x - 0.03, 0.0, 0.06, 0.68, tyre)

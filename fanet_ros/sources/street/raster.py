@@ -75,15 +75,11 @@ class Canvas:
 
     def polygon(self, points: Sequence[Point], color: Color, class_id: int) -> None:
         """Fill a convex planar polygon: map-frame corners in metres, RGB colour, class id."""
-        visible = clip([self.view.point(point) for point in points])
-        if len(visible) < 3:
-            return
-        pixels = self.view.pixels(visible)
-        if self._box(pixels) is None:
-            return
-        fixed = _fixed(pixels)
-        cv2.fillConvexPoly(self.image, fixed, color, cv2.LINE_8, _SHIFT)
-        cv2.fillConvexPoly(self.labels, fixed, class_id, cv2.LINE_8, _SHIFT)
+        pixels = self.view.pixels(clip([self.view.point(point) for point in points]))
+        if self._box(pixels) is not None:
+            fixed = _fixed(pixels)
+            cv2.fillConvexPoly(self.image, fixed, color, cv2.LINE_8, _SHIFT)
+            cv2.fillConvexPoly(self.labels, fixed, class_id, cv2.LINE_8, _SHIFT)
 
     def upright(self, foot: Point, width: float, height: float, color: Color, class_id: int) -> None:
         """Fill an upright rectangle that looks back along the street: middle of its lower edge, metres."""
@@ -105,8 +101,6 @@ class Canvas:
         start, a, b = view.point(corner), view.direction(along), view.direction(up)
         top_left = _add(start, b)
         visible = clip([start, _add(start, a), _add(top_left, a), top_left])
-        if len(visible) < 3:
-            return
         pixels = view.pixels(visible)
         box = self._box(pixels)
         if box is None:
@@ -131,9 +125,9 @@ class Canvas:
         """Darken the image (not the labels) once under any of these convex polygons, map frame, metres."""
         mask = np.zeros(self.labels.shape, np.uint8)
         for points in polygons:
-            visible = clip([self.view.point(point) for point in points])
-            if len(visible) >= 3:
-                cv2.fillConvexPoly(mask, _fixed(self.view.pixels(visible)), 255, cv2.LINE_8, _SHIFT)
+            pixels = self.view.pixels(clip([self.view.point(point) for point in points]))
+            if self._box(pixels) is not None:
+                cv2.fillConvexPoly(mask, _fixed(pixels), 255, cv2.LINE_8, _SHIFT)
         left, top, width, height = cv2.boundingRect(mask)
         if not width:
             return
@@ -161,7 +155,9 @@ class Canvas:
         return np.array([(x / k.fx, y / k.fy, x * shift_u + y * shift_v + z) for x, y, z in (s_row, t_row, w_row)])
 
     def _box(self, pixels: Sequence[tuple[float, float]]) -> tuple[int, int, int, int] | None:
-        """Left, top, right and bottom of the pixels a polygon may touch, or None outside the image."""
+        """Left, top, right and bottom of the pixels a polygon may touch, or None if it touches none."""
+        if len(pixels) < 3:
+            return None
         us, vs = zip(*pixels, strict=True)
         rows, columns = self.labels.shape
         left, top = max(0, math.floor(min(us))), max(0, math.floor(min(vs)))

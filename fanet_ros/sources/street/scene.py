@@ -17,9 +17,6 @@ from fanet_ros.sources.street.vehicles import vehicle_size
 CHUNK = 24.0
 """The street is laid out in pieces of this length, metres; each has random numbers of its own."""
 
-SETBACK = 0.3
-"""Houses on the pavement stand back from the building line by none or this much, metres."""
-
 NOMINAL_HEIGHT_M = 1.5
 """Mean height of the camera above the ground, metres."""
 
@@ -176,7 +173,7 @@ class StreetScene:
         variant = int(rng.integers(1 << 16))
         height = facade_height(variant) * float(rng.uniform(0.95, 1.08))
         if rng.random() > self._green:
-            y = side * (PAVEMENT_EDGE + float(rng.choice((0.0, 0.0, SETBACK))))
+            y = side * (PAVEMENT_EDGE + float(rng.choice((0.0, 0.0, 0.3))))
             return [SceneObject("house", "building", x, y, 0.0, length, 9.0, height, -side, variant)]
         lot = [SceneObject("house", "building", x, side * 18.0, 0.0, length, 9.0, height, -side, variant)]
         for _ in range(int(rng.integers(1, 4))):

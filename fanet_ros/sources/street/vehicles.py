@@ -77,18 +77,12 @@ def vehicle_size(variant: int) -> tuple[float, float, float]:
 
 
 class Vehicle:
-    """One car: its shape, its paint and the pictures on its faces.
-
-    Attributes:
-        length: metres.
-        width: metres.
-        height: metres.
-    """
+    """One car: its shape, its paint and the pictures on its faces."""
 
     def __init__(self, rng: np.random.Generator, variant: int) -> None:
         self._shape = _SHAPES[variant % len(_SHAPES)]
         self._paint = shaded(_PAINTS[variant % len(_PAINTS)], float(rng.uniform(0.9, 1.1)))
-        self.length, self.width, self.height = vehicle_size(variant)
+        self._length, self._width, self._height = vehicle_size(variant)
         side = _side(rng, self._shape, self._paint)
         self._sides = (side.texture(), _mirrored(side))
         self._ends = (_bumper(self._shape, self._paint), _grille(self._shape, self._paint))
@@ -96,14 +90,14 @@ class Vehicle:
 
     def draw(self, canvas: Canvas, x: float, y: float, oncoming: bool, class_id: int) -> None:
         """Draw the faces that can be seen; (x, y) is the middle of the car on the ground, metres."""
-        eye, half = canvas.view.pose, self.width / 2
-        near, far = x - self.length / 2, x + self.length / 2
+        eye, half = canvas.view.pose, self._width / 2
+        near, far = x - self._length / 2, x + self._length / 2
         strips = list(zip(self._shape.roof[:-1], self._shape.roof[1:], strict=True))
         order = range(len(strips)) if oncoming else range(len(strips) - 1, -1, -1)
         for index in order:  # far to near
             (s0, z0), (s1, z1) = strips[index]
             if oncoming:
-                (s0, z0), (s1, z1) = (self.length - s1, z1), (self.length - s0, z0)
+                (s0, z0), (s1, z1) = (self._length - s1, z1), (self._length - s0, z0)
             rise = (z1 - z0) / (s1 - s0)
             if eye.z <= z0 + (eye.x - near - s0) * rise:
                 continue  # the eye is below the plane of this face
@@ -111,7 +105,7 @@ class Vehicle:
                 screen = self._screens[self._shape.screens.index(index)]
                 if rise > 0:
                     start = (near + s0, y + half, z0)
-                    canvas.plane(start, (0.0, -self.width, 0.0), (s1 - s0, 0.0, z1 - z0), screen, class_id)
+                    canvas.plane(start, (0.0, -self._width, 0.0), (s1 - s0, 0.0, z1 - z0), screen, class_id)
                 continue
             if near - eye.x > _PLAIN:
                 continue
@@ -120,11 +114,11 @@ class Vehicle:
             canvas.polygon(corners, shaded(self._paint, 1.2), class_id)
         if near > eye.x:
             face = self._ends[oncoming]
-            size = (0.0, -self.width, 0.0), (0.0, 0.0, face.height / _RESOLUTION)
+            size = (0.0, -self._width, 0.0), (0.0, 0.0, face.height / _RESOLUTION)
             canvas.plane((near, y + half, 0.0), *size, face, class_id)
         if far > eye.x and abs(y - eye.y) > half:
             flank = y - half if y > eye.y else y + half
-            size = (self.length, 0.0, 0.0), (0.0, 0.0, self.height)
+            size = (self._length, 0.0, 0.0), (0.0, 0.0, self._height)
             canvas.plane((near, flank, 0.0), *size, self._sides[oncoming], class_id)
 
 
