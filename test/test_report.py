@@ -20,7 +20,7 @@ def test_files_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     truth = MASK.copy()
     truth[:9] = 0
     for index in range(40):
-        report.add_frame(PICTURE, PICTURE, PICTURE, MASK, hold=2)
+        report.add_frame(PICTURE, PICTURE, MASK, hold=2)
         report.add_latency("inference", float(index))
         report.add_truth(MASK, truth)
     summary = report.finish({"source": "test", "nothing": None})
@@ -38,6 +38,7 @@ def test_files_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert video.read()[1].shape == (36, 64, 3)
     sheet = cv2.imread(str(tmp_path / "run" / "contact_sheet.png"))
     assert sheet.shape[1] == 3 * 420
+    np.testing.assert_array_equal(sheet[-9, 630], LABELS.palette[3][::-1], "the colour of the class")
 
     print_summary(summary, "a title")
     printed = capsys.readouterr().out
@@ -47,7 +48,7 @@ def test_files_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_no_video_for_pictures_and_no_iou_without_truth(tmp_path: Path) -> None:
     report = RunReport(tmp_path, LABELS, video_rate_hz=None)
-    report.add_frame(PICTURE, PICTURE, PICTURE, MASK)
+    report.add_frame(PICTURE, PICTURE, MASK)
     summary = report.finish({})
     assert not (tmp_path / "overlay.mp4").exists()
     assert "mean_iou" not in summary
@@ -59,9 +60,9 @@ def test_nothing_recorded_is_no_error(tmp_path: Path) -> None:
 
 def test_frames_of_other_sizes_fit_into_the_video(tmp_path: Path) -> None:
     report = RunReport(tmp_path, LABELS, video_rate_hz=5.0)
-    report.add_frame(PICTURE, PICTURE, PICTURE, MASK)
+    report.add_frame(PICTURE, PICTURE, MASK)
     larger = np.zeros((72, 128, 3), np.uint8)
-    report.add_frame(larger, larger, larger, MASK)
+    report.add_frame(larger, larger, MASK)
     report.finish({})
     assert cv2.VideoCapture(str(tmp_path / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 2
 
@@ -87,14 +88,14 @@ def test_pictures_keep_their_colours(tmp_path: Path) -> None:
 def test_what_an_earlier_run_has_counted_is_added(tmp_path: Path) -> None:
     earlier = RunReport(tmp_path / "earlier", LABELS, video_rate_hz=None)
     for _ in range(3):
-        earlier.add_frame(PICTURE, PICTURE, PICTURE, np.zeros_like(MASK))
+        earlier.add_frame(PICTURE, PICTURE, np.zeros_like(MASK))
     report = RunReport(tmp_path / "run", LABELS, video_rate_hz=None)
     report.restore(3, earlier.label_counts)
-    report.add_frame(PICTURE, PICTURE, PICTURE, MASK)
+    report.add_frame(PICTURE, PICTURE, MASK)
     summary = report.finish({})
     assert summary["frames_processed"] == 4
     assert (summary["class_shares"]["sky"], summary["class_shares"]["road"]) == (0.75, 0.25)
-    assert (report.frames, report.restored) == (1, 3)
+    assert report.frames == 1
     counts = report.label_counts
     counts[:] = 0
     assert report.label_counts.sum() == 4 * MASK.size, "a copy"

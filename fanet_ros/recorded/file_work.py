@@ -139,7 +139,7 @@ class FileWork:
         return _Image(image.header, frame, encoding, result.labels)
 
     def _overlay_message(self, image: _Image) -> bytes:
-        overlay, _ = self._painter.paint(image.frame, image.encoding, image.labels)
+        overlay = self._painter.overlay(image.frame, image.encoding, image.labels)
         bgr = cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)
         _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         return jpeg_message(image.header, np.asarray(jpeg, np.uint8).reshape(-1))

@@ -59,13 +59,16 @@ class FramePainter:
         self._alpha = alpha
         self._resizer = FrameResizer()
 
-    def paint(self, frame: Image, encoding: str, labels: Image) -> tuple[Image, Image]:
-        """Return overlay and colour mask of a frame, both uint8 rgb8 (H, W, 3)."""
+    def overlay(self, frame: Image, encoding: str, labels: Image) -> Image:
+        """Return the overlay of a frame, uint8 rgb8 (H, W, 3)."""
         camera = self._resizer.to_network_input(frame, encoding, Size(frame.shape[1], frame.shape[0]))
         overlay, _ = self._painter.overlay(camera, "rgb8", labels, self._alpha)
-        colors = self._painter.color_mask(labels)
-        self._report.add_frame(camera, colors, overlay, labels)
-        return overlay, colors
+        self._report.add_frame(camera, overlay, labels)
+        return overlay
+
+    def colors(self, labels: Image) -> Image:
+        """Return the colours of the classes, uint8 rgb8 (H, W, 3)."""
+        return self._painter.color_mask(labels)
 
 
 def progress_bar() -> Progress:

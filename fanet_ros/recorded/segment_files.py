@@ -109,12 +109,12 @@ def _segment_source(
             ).labels
             watch.lap("inference")
             watch.tell(report)
-            overlay, colors = painter.paint(frame.image, frame.encoding, labels)
+            overlay = painter.overlay(frame.image, frame.encoding, labels)
             names[frame.name] += 1  # a folder may hold a.png and a.jpg
             stem = frame.name if names[frame.name] == 1 else f"{frame.name}_{names[frame.name]}"
             if not is_video or settings.video_masks:
                 write_image(folder / f"{stem}_mask.png", labels)
             if not is_video:
                 write_image(folder / f"{stem}_overlay.png", overlay)
-                write_image(folder / f"{stem}_color.png", colors)
+                write_image(folder / f"{stem}_color.png", painter.colors(labels))
             progress.advance(task)

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.reports.render import BACKGROUND, titled_rows, write_text
+
 Image = NDArray[np.uint8]
 
 _FREE = (96, 168, 112)  # RGB
 _UNSEEN = (64, 64, 64)
 _OCCUPIED = (176, 48, 48)
-_BACKGROUND = (32, 32, 32)
 _BEAM = (72, 104, 80)
 _HIT = (255, 208, 64)
 _LINE = (128, 128, 128)
@@ -85,7 +86,7 @@ def draw_scan(ranges: NDArray[np.float32], angle_min: float, angle_increment: fl
     Returns:
         uint8 rgb8, (plan.height, plan.width, 3).
     """
-    picture = np.full((plan.height, plan.width, 3), _BACKGROUND, np.uint8)
+    picture = np.full((plan.height, plan.width, 3), BACKGROUND, np.uint8)
     angles = angle_min + angle_increment * np.arange(len(ranges))
     beyond = np.hypot(plan.x_max - plan.x_min, plan.y_max - plan.y_min)
     origin = plan.pixel(0.0, 0.0)
@@ -114,13 +115,7 @@ def navigation_sheet(rows: list[tuple[Image, Image, Image]], height: int) -> Ima
         uint8 rgb8.
     """
     titles = ("camera with classes", "free space (occupancy grid)", "obstacle scan")
-    lines = [np.hstack([_fit(picture, height) for picture in row]) for row in rows]
-    header = np.full((28, lines[0].shape[1], 3), _BACKGROUND, np.uint8)
-    left = 0
-    for title, picture in zip(titles, rows[0], strict=True):
-        _write(header, title, (left + 8, 19))
-        left += _fit(picture, height).shape[1]
-    return np.vstack([header, *lines])
+    return titled_rows(titles, [[_fit(picture, height) for picture in row] for row in rows])
 
 
 def _fit(picture: Image, height: int) -> Image:
@@ -135,11 +130,7 @@ def _with_rings(picture: Image, plan: Plan) -> Image:
     while distance < max(plan.x_max, -plan.x_min, plan.y_max, -plan.y_min) + 1e-6:
         cv2.circle(picture, origin, round(distance * plan.pixels_per_metre), _LINE, 1, cv2.LINE_AA)
         column, row = plan.pixel(distance, 0.0)
-        _write(picture, f"{distance:g} m", (column + 4, row + 14))
+        write_text(picture, f"{distance:g} m", (column + 4, row + 14))
         distance += _RING_M
     cv2.circle(picture, origin, 5, _TEXT, cv2.FILLED, cv2.LINE_AA)
     return picture
-
-
-def _write(picture: Image, text: str, position: tuple[int, int]) -> None:
-    cv2.putText(picture, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.42, _TEXT, 1, cv2.LINE_AA)

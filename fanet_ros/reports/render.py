@@ -12,6 +12,9 @@ from fanet_ros.model.labels import UNLABELLED, LabelSet
 
 Image = NDArray[np.uint8]
 
+BACKGROUND = 32
+"""Grey behind text and drawings."""
+
 _TO_THREE_CHANNELS = {
     "rgba8": (cv2.COLOR_RGBA2RGB, "rgb8"),
     "bgra8": (cv2.COLOR_BGRA2BGR, "bgr8"),
@@ -87,11 +90,11 @@ def legend(label_set: LabelSet, width: int) -> Image:
     row_height, cell_width = 24, 130
     columns = max(1, width // cell_width)
     rows = -(-len(label_set) // columns)
-    picture = np.full((rows * row_height, width, 3), 32, np.uint8)
+    picture = np.full((rows * row_height, width, 3), BACKGROUND, np.uint8)
     for index, (name, color) in enumerate(zip(label_set.names, label_set.colors, strict=True)):
         left, top = index % columns * cell_width, index // columns * row_height
         cv2.rectangle(picture, (left + 6, top + 5), (left + 22, top + 19), color, cv2.FILLED)
-        _write(picture, name, (left + 28, top + 17))
+        write_text(picture, name, (left + 28, top + 17))
     return picture
 
 
@@ -112,17 +115,24 @@ def contact_sheet(
     Returns:
         uint8 rgb8.
     """
-    width = picture_width * len(titles)
-    header = np.full((28, width, 3), 32, np.uint8)
-    for column, title in enumerate(titles):
-        _write(header, title, (column * picture_width + 8, 19))
-    rows = [legend(label_set, width), header]
+    rows = []
     for sample in samples:
-        height, original_width = sample[0].shape[:2]
-        size = (picture_width, max(1, round(height * picture_width / original_width)))
-        rows.append(np.hstack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in sample]))
-    return np.vstack(rows)
+        height, width = sample[0].shape[:2]
+        size = (picture_width, max(1, round(height * picture_width / width)))
+        rows.append([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in sample])
+    return np.vstack([legend(label_set, picture_width * len(titles)), titled_rows(titles, rows)])
 
 
-def _write(picture: Image, text: str, position: tuple[int, int]) -> None:
+def titled_rows(titles: Sequence[str], rows: Sequence[Sequence[Image]]) -> Image:
+    """Lay out pictures, uint8 rgb8, in rows below each other, with titles over those of the first row, uint8 rgb8."""
+    header = np.full((28, sum(picture.shape[1] for picture in rows[0]), 3), BACKGROUND, np.uint8)
+    left = 0
+    for title, picture in zip(titles, rows[0], strict=True):
+        write_text(header, title, (left + 8, 19))
+        left += picture.shape[1]
+    return np.vstack([header, *(np.hstack(row) for row in rows)])
+
+
+def write_text(picture: Image, text: str, position: tuple[int, int]) -> None:
+    """Write white text into an rgb8 picture; the position is the column and row of its lower left corner."""
     cv2.putText(picture, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

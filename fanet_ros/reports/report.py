@@ -18,8 +18,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from fanet_ros.errors import SettingError
+from fanet_ros.files import write_whole
 from fanet_ros.model.labels import LabelSet
-from fanet_ros.reports.render import contact_sheet
+from fanet_ros.reports.render import Painter, contact_sheet
 from fanet_ros.reports.scores import Scorer
 
 Image = NDArray[np.uint8]
@@ -55,8 +56,7 @@ class RunReport:
     samples, evenly spread over the run.
 
     Attributes:
-        frames: how many were added.
-        restored: how many more an earlier run had processed.
+        frames: how many were added, without those of an earlier run.
     """
 
     def __init__(self, folder: Path, label_set: LabelSet, *, video_rate_hz: float | None) -> None:
@@ -76,13 +76,14 @@ class RunReport:
         self._video_rate_hz = video_rate_hz
         self._video: cv2.VideoWriter | None = None
         self._video_size = (0, 0)
+        self._painter = Painter(label_set)
         self._samples: list[tuple[Image, Image, Image]] = []
         self._sample_interval = 1
         self._latencies: dict[str, _Latencies] = defaultdict(_Latencies)
         self._label_counts = np.zeros(256, np.int64)
         self._scorer = Scorer(len(label_set))
         self.frames = 0
-        self.restored = 0
+        self._restored = 0
 
     @property
     def label_counts(self) -> NDArray[np.int64]:
@@ -97,15 +98,14 @@ class RunReport:
             label_counts: how many of their pixels had each label, int64 (256,).
         """
         self._label_counts += label_counts
-        self.restored += frames
+        self._restored += frames
 
-    def add_frame(self, camera: Image, color_mask: Image, overlay: Image, labels: Image, *, hold: int = 1) -> None:
+    def add_frame(self, camera: Image, overlay: Image, labels: Image, *, hold: int = 1) -> None:
         """Record one processed frame; what is kept is copied.
 
         Args:
-            camera: rgb8, and so are ...
-            color_mask: ... the colours of the classes ...
-            overlay: ... and the blend of both.
+            camera: rgb8.
+            overlay: rgb8, with the colours of the classes.
             labels: uint8, (H, W).
             hold: for how many frames of the video the overlay is shown.
         """
@@ -113,7 +113,7 @@ class RunReport:
             self._write_video(overlay, self._video_rate_hz, hold)
         self._label_counts += np.bincount(labels.ravel(), minlength=256)
         if self.frames % self._sample_interval == 0:
-            self._samples.append((camera.copy(), color_mask.copy(), overlay.copy()))
+            self._samples.append((camera.copy(), self._painter.color_mask(labels).copy(), overlay.copy()))
             if len(self._samples) > _MAX_SAMPLES:
                 self._samples = self._samples[::2]
                 self._sample_interval *= 2
@@ -132,7 +132,7 @@ class RunReport:
         names = self._label_set.names
         shares = self._label_counts / max(1, int(self._label_counts.sum()))
         summary: dict[str, Any] = {
-            "frames_processed": self.frames + self.restored,
+            "frames_processed": self.frames + self._restored,
             "latency_ms": {stage: latencies.percentiles() for stage, latencies in self._latencies.items()},
             "class_shares": {name: round(float(share), 4) for name, share in zip(names, shares, strict=False)},
         }
@@ -149,6 +149,9 @@ class RunReport:
 
         Args:
             extra: entries that only the caller knows; they come first and replace the report's own of the same name.
+
+        Raises:
+            SettingError: a file cannot be written.
         """
         if self._video is not None:
             self._video.release()
@@ -158,7 +161,7 @@ class RunReport:
             sheet = contact_sheet(self._samples[::step], self._label_set)
             write_image(self._folder / "contact_sheet.png", sheet)
         summary = extra | {key: value for key, value in self.summary().items() if key not in extra}
-        (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_whole(self._folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         return summary
 
     def _write_video(self, overlay: Image, rate_hz: float, hold: int) -> None:

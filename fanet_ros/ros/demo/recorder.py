@@ -15,9 +15,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.model.labels import LabelSet
 from fanet_ros.msg import SegmentationStats
-from fanet_ros.reports.render import Painter
 from fanet_ros.reports.report import RunReport
 from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import frame_from_image
@@ -43,21 +41,17 @@ class _Parts:
 class Recorder(Node):
     """Subscribes to both nodes of a demo and pairs their messages by stamp."""
 
-    def __init__(
-        self, namespace: str, report: RunReport, label_set: LabelSet, *, rate_hz: float, drivable_area: bool
-    ) -> None:
+    def __init__(self, namespace: str, report: RunReport, *, rate_hz: float, drivable_area: bool) -> None:
         """Subscribe.
 
         Args:
             namespace: of all nodes of the demo.
             report: that is told of complete frames.
-            label_set: of the masks.
             rate_hz: of the camera.
             drivable_area: whether a drivable-area node runs, too.
         """
         super().__init__("recorder", namespace=namespace)
         self._report = report
-        self._painter = Painter(label_set)
         self._rate_hz = rate_hz
         self._parts: dict[Stamp, _Parts] = {}
         self._last_recorded_s: float | None = None
@@ -135,7 +129,7 @@ class Recorder(Node):
         self._last_recorded_s = seconds
 
         labels, overlay = _as_array(parts.mask), _as_rgb(parts.overlay)
-        self._report.add_frame(_as_rgb(parts.camera), self._painter.color_mask(labels), overlay, labels, hold=hold)
+        self._report.add_frame(_as_rgb(parts.camera), overlay, labels, hold=hold)
         if self.navigation is not None:
             self.navigation.add_overlay(stamp, overlay)
         if parts.truth is not None:

@@ -79,15 +79,14 @@ def run_demo(
             "frames": frames,
             "wait_for_subscribers": 2,
         }
-        label_set = _label_set()
-        report = RunReport(output, label_set, video_rate_hz=camera["rate_hz"])
+        report = RunReport(output, _label_set(), video_rate_hz=camera["rate_hz"])
     except FanetError as error:
         _console.print(f"[red]error:[/] {error}", soft_wrap=True)
         raise typer.Exit(2) from None
 
     drivable_area: dict[str, object] | None
     drivable_area = None if video else {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
-    recorded = _run_nodes(report, label_set, camera, parameters, drivable_area, output)
+    recorded = _run_nodes(report, camera, parameters, drivable_area, output)
     first_mask_time = recorded.pop("first_mask_time")
     first_mask_after_s = None if first_mask_time is None else round(first_mask_time - began, 1)
     summary = report.finish({"source": source, "first_mask_after_s": first_mask_after_s, **recorded})
@@ -111,7 +110,6 @@ def _label_set() -> LabelSet:
 
 def _run_nodes(
     report: RunReport,
-    label_set: LabelSet,
     camera: dict[str, Any],
     segmentation: dict[str, object],
     drivable_area: dict[str, object] | None,
@@ -121,7 +119,6 @@ def _run_nodes(
 
     Args:
         report: that is told of every frame.
-        label_set: of the masks.
         camera: parameters of the camera node.
         segmentation: of the segmentation node.
         drivable_area: of the drivable-area node; None where the camera's pose is unknown, so that it does not run.
@@ -133,9 +130,7 @@ def _run_nodes(
     with ExitStack() as stack:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
         stack.callback(rclpy.try_shutdown)
-        recorder = Recorder(
-            NAMESPACE, report, label_set, rate_hz=camera["rate_hz"], drivable_area=drivable_area is not None
-        )
+        recorder = Recorder(NAMESPACE, report, rate_hz=camera["rate_hz"], drivable_area=drivable_area is not None)
         stack.callback(recorder.destroy_node)
         if drivable_area is not None:
             stack.enter_context(_node_process("ground.node", drivable_area))
