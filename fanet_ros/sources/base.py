@@ -72,11 +72,12 @@ class FrameSource(ABC):
 
     Attributes:
         intrinsics: of the camera. For footage (video, images, V4L2) they are a guess, since files carry no
-            calibration: square pixels, principal point in the middle, 60 degrees horizontally.
-        rate_hz: frames per second the footage was taken at; None where that is unknown (images).
+            calibration: square pixels, principal point in the middle, 60 degrees horizontally, at the size of the
+            first frame.
+        rate_hz: frames per second, as the file or the driver says; None where that is unknown (images).
         label_set: name of the label set that `SourceFrame.labels` use; None where there is no ground truth.
-        length: number of frames, exact for images and as the container claims for videos; None = endless
-            or unknown.
+        length: number of frames: of image files, or as a video's container claims, which may be a few off; None =
+            endless or unknown.
     """
 
     intrinsics: Intrinsics

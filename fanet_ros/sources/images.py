@@ -26,12 +26,7 @@ class ImageSource(Footage):
 
     Files are taken in natural order (frame2 before frame10). Photos are turned upright as their EXIF orientation
     says, grey and 16-bit images become 8-bit BGR, transparency is dropped. Images may differ in size. A file
-    that cannot be decoded is logged as a warning and left out.
-
-    Attributes:
-        intrinsics: a guess, 60 degrees horizontally, for the size of the first image that can be read.
-        rate_hz: None.
-        length: number of image files, before any that turn out to be unreadable.
+    that cannot be decoded is logged as a warning and left out; `length` counts it nevertheless.
     """
 
     def _play(self) -> Generator[SourceFrame]:

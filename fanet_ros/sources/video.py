@@ -18,13 +18,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class VideoSource(Footage):
-    """Plays a video file once, as bgr8 frames named by number.
-
-    Attributes:
-        intrinsics: a guess, 60 degrees horizontally.
-        rate_hz: as the file says; None if it does not.
-        length: as the container claims, which may be a few frames off; None if it does not.
-    """
+    """Plays a video file once, as bgr8 frames named by number."""
 
     def _play(self) -> Generator[SourceFrame]:
         if not self._path.is_file():
@@ -51,13 +45,7 @@ class VideoSource(Footage):
 
 
 class V4l2Source(FrameSource):
-    """Reads a live V4L2 camera as bgr8 frames; it never ends.
-
-    Attributes:
-        intrinsics: a guess, 60 degrees horizontally, at the size the camera delivers.
-        rate_hz: as the driver says; None if it does not.
-        length: None.
-    """
+    """Reads a live V4L2 camera as bgr8 frames; it never ends."""
 
     def __init__(self, device: str, *, width: int | None = None, height: int | None = None) -> None:
         """Open a camera such as `/dev/video0`.

@@ -29,11 +29,9 @@ class StreetCamera(FrameSource):
     Image and labels come from the same masks, so they agree in every pixel; the lens then blurs the image by
     about half a pixel.
 
+    Its intrinsics are exact, not a guess.
+
     Attributes:
-        intrinsics: exact, not a guess.
-        rate_hz: frames per second of street time.
-        label_set: `camvid11`.
-        length: None, the street is endless.
         scene: everything there is, in metres.
     """
 
@@ -59,7 +57,6 @@ class StreetCamera(FrameSource):
         self.intrinsics = Intrinsics.from_fov(width, height, FIELD_OF_VIEW_DEG)
         self.rate_hz = rate_hz
         self.label_set = LABEL_SET
-        self.length = None
         self.scene = StreetScene(seed)
         labels = load_label_set(LABEL_SET)
         self._sky_id = labels.id_of("sky")
