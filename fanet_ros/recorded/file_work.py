@@ -107,10 +107,9 @@ class FileWork:
             if is_image:
                 try:
                     image = self._segment(message, type_name, videos[topic], watch)
-                except UnusableImageError as error:
-                    refusals.add(f"{topic}: {error.kind}", str(error))
-                except InferenceError as error:
-                    refusals.add(f"{topic}: inference", str(error))
+                except (UnusableImageError, InferenceError) as error:
+                    kind = error.kind if isinstance(error, UnusableImageError) else "inference"
+                    refusals.add(f"{topic}: {kind}", str(error))
             if self._keep_originals:
                 target.copy(message)
             if image:
