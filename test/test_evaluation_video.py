@@ -24,7 +24,7 @@ from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 
 FAST = {"backend": "torch", "device": "cpu", "precision": "fp32", "threads": 1, "input_size": "camera"}
-# How alike memory changes what is counted to how it does in torch in fp32, as the cosine of both changes; without memory 0.
+# How alike memory changes what is counted to how it does in torch in fp32, as the cosine of both changes; 0 without memory.
 # Measured: 1, 0.998, 0.997 and 0.939.
 OTHER_WAYS = {
     ("openvino", "fp32"): 0.999,
