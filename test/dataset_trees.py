@@ -153,12 +153,12 @@ def potsdam(root: Path, tiles: Iterable[str], compressed: bool = False) -> Path:
     return root
 
 
-def vaihingen(root: Path, areas: Iterable[int]) -> Path:
+def vaihingen(root: Path, areas: Iterable[str]) -> Path:
     """These areas with both kinds of complete labels."""
     archive = "ISPRS_semantic_labeling_Vaihingen_ground_truth"
     for area in areas:
-        name = f"top_mosaic_09cm_area{area}"
-        write_tiff(root / "top" / f"{name}.tif", np.full((HEIGHT, WIDTH, 3), area, np.uint8))
+        name = f"top_mosaic_09cm_{area}"
+        write_tiff(root / "top" / f"{name}.tif", np.full((HEIGHT, WIDTH, 3), int(area.removeprefix("area")), np.uint8))
         write_tiff(root / f"{archive}_COMPLETE" / f"{name}.tif", isprs_labels())
         eroded = isprs_labels()
         eroded[:, 0] = 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.calibration.calibration_frames import open_frames
-from fanet_ros.errors import SourceError
+from fanet_ros.errors import DatasetError, FanetError, SourceError
 
 
 def write_images(folder: Path, count: int, size: tuple[int, int] = (48, 32)) -> None:
@@ -113,9 +113,9 @@ def test_a_source_without_an_end() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("images/0.png", "line 2 of .* is 'images/0.png', expected the paths of an image and of its labels"),
+        ("images/0.png", "entry 2 of .* is 'images/0.png', expected the paths of an image and of its labels"),
         ("images/0.png labels/0.png 3", "expected the paths"),
-        ("images/0.png labels/99.png", "line 2 of .* names labels/99.png, which is neither in"),
+        ("images/0.png labels/99.png", "entry 2 of .* names labels/99.png, which is neither in"),
     ],
 )
 def test_bad_lists(data: Path, line: str, message: str) -> None:
@@ -126,7 +126,7 @@ def test_bad_lists(data: Path, line: str, message: str) -> None:
 
 def test_a_list_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SourceError, match="cannot read the list"):
+    with pytest.raises(DatasetError, match="cannot read the list"):
         open_frames(str(tmp_path / "val.txt"))
 
 
@@ -134,20 +134,20 @@ def test_a_list_that_is_no_text(tmp_path: Path) -> None:
     ("labels", "message"),
     [
         (np.zeros((32, 32), np.uint8), "are 32x32 pixels but their image is 48x32; both must show the same picture"),
-        (np.zeros((32, 48, 3), np.uint8), "expected 8-bit grey, one class id per pixel"),
+        (np.zeros((32, 48, 3), np.uint8), "expected 8-bit grey with one id per pixel"),
         (np.zeros((32, 48), np.uint16), "an image of uint16"),
     ],
 )
 def test_labels_that_do_not_fit(data: Path, labels: np.ndarray, message: str) -> None:
     cv2.imwrite(str(data / "labels" / "3.png"), labels)
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(FanetError, match=message):
         list(open_frames(str(data)).sample(12))
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture"])
 def test_unreadable_files(data: Path, content: bytes) -> None:
     (data / "labels" / "3.png").write_bytes(content)
-    with pytest.raises(SourceError, match=r"labels .*3\.png are no readable image"):
+    with pytest.raises(DatasetError, match=r"labels/3\.png is no readable image"):
         list(open_frames(str(data)).sample(12))
     (data / "images" / "2.png").write_bytes(content)
     with pytest.raises(SourceError, match=r"cannot decode .*2\.png"):

@@ -19,7 +19,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "kitti_semantics": trees.kitti_semantics,
     "folder": lambda root: trees.own_folder(root, Path("images"), Path("labels")),
     "potsdam": lambda root: trees.potsdam(root, ["2_10"]),
-    "vaihingen": lambda root: trees.vaihingen(root, [1]),
+    "vaihingen": lambda root: trees.vaihingen(root, ["area1"]),
 }
 
 
@@ -104,9 +104,12 @@ def test_unknown_split_lists_the_known(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"size": "big"}, "data set potsdam has no option 'size'; it has clutter, eroded, channels"),
-        ({"clutter": "maybe"}, "option clutter of data set potsdam: received 'maybe', expected true or false"),
-        ({"clutter": 3}, "received 3, expected true or false"),
-        ({"channels": "nir"}, "received 'nir', expected rgb or irrg"),
+        (
+            {"clutter": "maybe"},
+            "data set potsdam: option 'clutter': received 'maybe', expected a boolean",
+        ),
+        ({"clutter": 3}, "received 3, expected a boolean"),
+        ({"channels": "nir"}, "received 'nir', expected one of rgb, irrg"),
     ],
 )
 def test_bad_options(tmp_path: Path, options: dict[str, object], message: str) -> None:
@@ -127,10 +130,10 @@ def test_street_needs_no_folder_and_takes_options() -> None:
     assert len(street) == 8
     assert street.size(0) == (160, 96)
     with pytest.raises(
-        DatasetError, match="option width of data set street: received 9999, expected a whole number fr"
+        DatasetError, match="data set street: option 'width': received 9999, expected a value from 64 to"
     ):
         open_dataset("street", None, "val", {"width": 9999})
-    with pytest.raises(DatasetError, match="received 'wide', expected a whole number from 64 to 4096"):
+    with pytest.raises(DatasetError, match="option 'width': received 'wide', expected a whole number"):
         open_dataset("street", None, "val", {"width": "wide"})
     with pytest.raises(DatasetError, match="no split 'test'"):
         open_dataset("street", None, "test")

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from fanet_ros.datasets import Frame
-from fanet_ros.datasets.disturbances import DISTURBANCES, DisturbedVideo, disturb_some
+from fanet_ros.datasets.disturbances import DISTURBANCES, disturb_some
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (72, 128, 3), np.uint8)
 
@@ -36,36 +35,3 @@ def test_some_frames_are_disturbed() -> None:
     changed = sum(disturb_some(IMAGE, 0.3, rng) is not IMAGE for _ in range(200))
     assert 40 < changed < 80
     assert disturb_some(IMAGE, 0.0, rng) is IMAGE
-
-
-@pytest.mark.parametrize(("kind", "least", "most"), [("noise", 1, 1), ("blur", 0.2, 0.3), ("occlusion", 0.17, 0.28)])
-def test_a_video_is_disturbed_as_often_as_is_documented(kind: str, least: float, most: float) -> None:
-    video = DisturbedVideo(kind, seed=0)
-    tiny = IMAGE[:8, :8]
-    disturbed = [video.apply(tiny, Frame(f"v{n // 20}", n % 20))[1] for n in range(1000)]
-    assert least <= np.mean(disturbed) <= most
-
-
-def test_what_happens_to_a_frame_follows_from_the_seed_and_the_frame_alone() -> None:
-    frames = [Frame("a", number) for number in range(12)]
-    forwards = [DisturbedVideo("occlusion", 5).apply(IMAGE, frame)[0] for frame in frames]
-    backwards = [DisturbedVideo("occlusion", 5).apply(IMAGE, frame)[0] for frame in frames[::-1]][::-1]
-    np.testing.assert_array_equal(forwards, backwards)
-    for other in (DisturbedVideo("occlusion", 6), DisturbedVideo("noise", 5)):
-        assert not np.array_equal([other.apply(IMAGE, frame)[0] for frame in frames], forwards)
-    elsewhere = [DisturbedVideo("occlusion", 5).apply(IMAGE, Frame("b", frame.number))[0] for frame in frames]
-    assert not np.array_equal(elsewhere, forwards)
-
-
-def test_an_occlusion_stays_where_it_is_for_one_frame_or_two() -> None:
-    video = DisturbedVideo("occlusion", 1)
-    runs, lengths = [], set()
-    for number in range(400):
-        image, disturbed = video.apply(IMAGE, Frame("v", number))
-        if disturbed and runs and np.array_equal(image, runs[-1]):
-            runs.append(image)
-            continue
-        if runs:
-            lengths.add(len(runs))
-        runs = [image] if disturbed else []
-    assert lengths == {1, 2}

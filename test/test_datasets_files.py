@@ -11,10 +11,11 @@ from PIL import Image
 
 from fanet_ros.datasets.base import IGNORED
 from fanet_ros.datasets.decoding import image_size, read_grey, read_rgb
-from fanet_ros.datasets.files import FolderContents, images_in, pair_by_stem
-from fanet_ros.datasets.label_formats import ColorIds, GreyIds, identity_table, value_table
-from fanet_ros.datasets.tiff import map_tiff, tiff_size
+from fanet_ros.datasets.label_formats import ColorIds, GreyIds
+from fanet_ros.datasets.matching import Files, FolderContents, matches
+from fanet_ros.datasets.tiles import tile_pixels
 from fanet_ros.errors import DatasetError
+from fanet_ros.model.labels import load_label_set
 
 
 @pytest.fixture
@@ -109,15 +110,16 @@ def test_read_grey_refuses_colours_and_16_bit(tmp_path: Path, pixels: np.ndarray
 
 def test_grey_ids_map_and_count_strangers(tmp_path: Path) -> None:
     path = trees.write(tmp_path / "labels.png", trees.rows_of((7, 3, 200, 255, 9)))
-    labels = GreyIds(value_table({7: 0, 3: 1}), ignored=(9, IGNORED))
+    labels = GreyIds({7: 0, 3: 1}, ignored=(9, IGNORED))
     np.testing.assert_array_equal(labels(path)[:, 0], [0, 1, 255, 255, 255, 255, 255, 255])
     assert labels.strangers(labels.raw(path)) == {"200": trees.WIDTH}
 
 
-def test_identity_table_knows_no_id_beyond_the_classes() -> None:
-    table = identity_table(3)
-    assert table[:4].tolist() == [0, 1, 2, IGNORED]
-    assert set(table[3:]) == {IGNORED}
+def test_ids_of_a_label_set_end_with_its_classes(tmp_path: Path) -> None:
+    path = trees.write(tmp_path / "labels.png", trees.rows_of((0, 5, 6, 255)))
+    labels = GreyIds.of(load_label_set("isprs6"))
+    assert labels(path)[:4, 0].tolist() == [0, 5, IGNORED, IGNORED]
+    assert labels.strangers(labels.raw(path)) == {"6": trees.WIDTH}
 
 
 def test_color_ids_map_several_colours_to_a_class_and_count_strangers(tmp_path: Path) -> None:
@@ -133,84 +135,105 @@ def test_color_ids_map_several_colours_to_a_class_and_count_strangers(tmp_path: 
 
 def test_plain_tiff_is_a_view_of_the_file(tmp_path: Path, noise: np.ndarray) -> None:
     path = trees.write_tiff(tmp_path / "plain.tif", noise)
-    pixels = map_tiff(path)
+    pixels = tile_pixels(path)
     assert isinstance(pixels, np.memmap)
     np.testing.assert_array_equal(pixels, noise)
-    assert tiff_size(path) == (30, 40)
+    assert image_size(path) == (30, 40)
+
+
+def tiff_header(order: str, *extra: tuple[int, int, int, int]) -> bytes:
+    """A TIFF of 4x2 RGB pixels up to its end of the directory and its bits a sample; `extra` are more entries."""
+    short = (lambda value: value << 16) if order == ">" else (lambda value: value)
+    entries = [(256, 3, 1, short(4)), (257, 3, 1, short(2)), (262, 3, 1, short(2)), (277, 3, 1, short(3)), *extra]
+    entries.append((258, 3, 3, 8 + 2 + 12 * (len(entries) + 1)))
+    header = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(f"{order}IH", 8, len(entries))
+    return (
+        header + b"".join(struct.pack(f"{order}HHII", *e) for e in sorted(entries)) + struct.pack(f"{order}3H", 8, 8, 8)
+    )
 
 
 def test_big_endian_tiff_with_one_strip(tmp_path: Path) -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    entries = [(256, 3, 1, 4 << 16), (257, 3, 1, 2 << 16), (258, 3, 3, 8 + 2 + 7 * 12), (262, 3, 1, 2 << 16)]
-    entries += [(273, 4, 1, 100), (277, 3, 1, 3 << 16), (279, 4, 1, 24)]
-    header = b"MM\0*" + struct.pack(">I", 8) + struct.pack(">H", len(entries))
-    header += b"".join(struct.pack(">HHII", *entry) for entry in entries) + struct.pack(">HHH", 8, 8, 8)
-    (tmp_path / "big.tif").write_bytes(header.ljust(100, b"\0") + pixels.tobytes())
-    read = map_tiff(tmp_path / "big.tif")
-    assert read is not None
+    header = tiff_header(">", (273, 4, 1, 120), (279, 4, 1, 24))
+    (tmp_path / "big.tif").write_bytes(header.ljust(120, b"\0") + pixels.tobytes())
+    read = tile_pixels(tmp_path / "big.tif")
+    assert isinstance(read, np.memmap)
     np.testing.assert_array_equal(read, pixels)
 
 
-def test_tiffs_that_have_to_be_decoded_still_tell_their_size(tmp_path: Path, noise: np.ndarray) -> None:
+def test_tiffs_that_have_to_be_decoded_tell_their_size(tmp_path: Path, noise: np.ndarray) -> None:
     packed = trees.write_tiff(tmp_path / "packed.tif", noise, compressed=True)
     grey = trees.write_tiff(tmp_path / "grey.tif", noise[..., 0])
-    deep = trees.write_tiff(tmp_path / "deep.tif", noise.astype(np.uint16))
-    for path in (packed, grey, deep):
-        assert map_tiff(path) is None
-        assert tiff_size(path) == (30, 40)
     png = trees.write(tmp_path / "image.png", noise)
-    assert map_tiff(png) is None and tiff_size(png) is None
+    for path, expected in ((packed, noise), (grey, noise[..., :1].repeat(3, axis=2)), (png, noise)):
+        read = tile_pixels(path)
+        assert not isinstance(read, np.memmap)
+        np.testing.assert_array_equal(read, expected)
+        assert image_size(path) == (30, 40)
+    assert image_size(trees.write_tiff(tmp_path / "deep.tif", noise.astype(np.uint16))) == (30, 40)
 
 
 def test_damaged_tiffs_are_named(tmp_path: Path, noise: np.ndarray) -> None:
     path = trees.write_tiff(tmp_path / "plain.tif", noise)
-    content = path.read_bytes()
-    # with the directory in front, as the ISPRS tiles may have it, a cut file still has a whole header
-    assert tiff_size(path) is not None
-    path.write_bytes(content[:6])
-    with pytest.raises(DatasetError, match=r"plain\.tif is no readable image"):
-        map_tiff(path)
-    with pytest.raises(DatasetError, match=r"gone\.tif is missing"):
-        map_tiff(tmp_path / "gone.tif")
+    path.write_bytes(path.read_bytes()[:6])
+    for look in (tile_pixels, image_size):
+        with pytest.raises(DatasetError, match=r"plain\.tif is no readable image"):
+            look(path)
+        with pytest.raises(DatasetError, match=r"gone\.tif is missing"):
+            look(tmp_path / "gone.tif")
 
 
 def test_tiff_that_ends_within_its_pixels(tmp_path: Path) -> None:
-    entries = [(256, 3, 1, 4), (257, 3, 1, 2), (258, 3, 3, 8 + 2 + 7 * 12), (262, 3, 1, 2), (273, 4, 1, 100)]
-    entries += [(277, 3, 1, 3), (279, 4, 1, 24)]
-    header = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(entries))
-    header += b"".join(struct.pack("<HHII", *entry) for entry in entries) + struct.pack("<HHH", 8, 8, 8)
-    (tmp_path / "cut.tif").write_bytes(header.ljust(100, b"\0") + bytes(23))
+    # with the directory in front, as the ISPRS tiles may have it, a cut file still has a whole header
+    header = tiff_header("<", (273, 4, 1, 120), (279, 4, 1, 24))
+    (tmp_path / "cut.tif").write_bytes(header.ljust(120, b"\0") + bytes(23))
     with pytest.raises(DatasetError, match=r"cut\.tif is no readable image"):
-        map_tiff(tmp_path / "cut.tif")
+        tile_pixels(tmp_path / "cut.tif")
 
 
-@pytest.mark.parametrize(("offsets", "mapped"), [((120, 132), True), ((132, 120), False), ((120, 140), False)])
+@pytest.mark.parametrize(("offsets", "mapped"), [((140, 152), True), ((152, 140), False), ((140, 160), False)])
 def test_strips_that_do_not_follow_each_other_are_decoded(
     tmp_path: Path, offsets: tuple[int, int], mapped: bool
 ) -> None:
-    extra = 8 + 2 + 7 * 12  # where the values lie that do not fit into the directory
-    entries = [(256, 3, 1, 4), (257, 3, 1, 2), (258, 3, 3, extra), (262, 3, 1, 2), (273, 4, 2, extra + 6)]
-    entries += [(277, 3, 1, 3), (279, 4, 2, extra + 14)]
-    header = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(entries))
-    header += b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    header += struct.pack("<HHH", 8, 8, 8) + struct.pack("<IIII", *offsets, 12, 12)
-    (tmp_path / "strips.tif").write_bytes(header.ljust(120, b"\0") + bytes(range(40)))
-    pixels = map_tiff(tmp_path / "strips.tif")
-    assert (pixels is not None) == mapped
-    assert tiff_size(tmp_path / "strips.tif") == (4, 2)
-    if pixels is not None:
-        assert pixels.ravel().tolist() == list(range(24))
+    values = 8 + 2 + 8 * 12 + 6  # where those lie that do not fit into the directory
+    header = tiff_header("<", (273, 4, 2, values), (278, 3, 1, 1), (279, 4, 2, values + 8))
+    content = (header + struct.pack("<IIII", *offsets, 12, 12)).ljust(140, b"\0") + bytes(range(40))
+    (tmp_path / "strips.tif").write_bytes(content)
+    pixels = tile_pixels(tmp_path / "strips.tif")
+    assert isinstance(pixels, np.memmap) == mapped
+    assert image_size(tmp_path / "strips.tif") == (4, 2)
+    rows = [list(content[offset : offset + 12]) for offset in offsets]
+    assert pixels.reshape(2, 12).tolist() == rows
 
 
-def test_images_are_listed_in_natural_order_and_paired_by_stem(tmp_path: Path) -> None:
-    for name in ("b10.png", "b2.JPG", "note.txt"):
-        (tmp_path / name).touch()
-    images = images_in(tmp_path)
-    assert [path.name for path in images] == ["b2.JPG", "b10.png"]
-    assert images_in(tmp_path / "nowhere") == []
-    pairs, lonely = pair_by_stem(images, [Path("labels/b10.tif"), Path("labels/c.png")])
-    assert pairs == [(tmp_path / "b10.png", Path("labels/b10.tif"))]
-    assert lonely == [tmp_path / "b2.JPG"]
+def touched(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_images_of_any_ending_are_paired_in_natural_order(tmp_path: Path) -> None:
+    touched(tmp_path, "images/b10.png", "images/b2.JPG", "images/b.1.bmp", "images/note.txt", "images/._b3.png")
+    touched(tmp_path, "labels/b10.tif", "labels/c.png")
+    pairs, strays = Files("images/*", "labels/*").find(tmp_path)
+    assert [pair.name for pair in pairs] == ["b2", "b10", "b.1"]
+    assert [pair.image.name for pair in pairs] == ["b2.JPG", "b10.png", "b.1.bmp"]
+    assert [pair.labels.name for pair in pairs] == ["b2.png", "b10.tif", "b.1.png"]  # present or not
+    assert strays == [tmp_path / "labels/c.png"]
+    assert matches(tmp_path, "nowhere/*") == {}
+
+
+def test_names_consist_of_what_the_stars_stand_for(tmp_path: Path) -> None:
+    touched(tmp_path, "in/val/b/7_image.jpg", "in/val/a/10_image.jpg", "in/val/a/9_image.jpg", "in/val/file")
+    touched(tmp_path, "in/train/a/1_image.jpg", "truth/val/a/9_label.png", "truth/val/c/9_label.png")
+    files = Files("in/SPLIT/*/*_image.jpg", "truth/SPLIT/*/*_label.png")
+    pairs, strays = files.of("val").find(tmp_path)
+    assert [pair.name for pair in pairs] == ["a/9", "a/10", "b/7"]
+    assert pairs[2] == files.of("val").pair(tmp_path, "b/7")
+    assert pairs[2].labels == tmp_path / "truth/val/b/7_label.png"
+    assert strays == [tmp_path / "truth/val/c/9_label.png"]
+    assert files.any_there(tmp_path, ["test", "train"]) and not files.any_there(tmp_path, ["test"])
 
 
 def test_folder_contents_prefers_what_exists(tmp_path: Path) -> None:

@@ -65,9 +65,7 @@ def test_half_there(tmp_path: Path) -> None:
         open_dataset("folder", tmp_path, "all")
     for image in (tmp_path / "images").iterdir():
         image.unlink()
-    with pytest.raises(
-        DatasetError, match=r"no images of folder's split all: expected images/\* and labels/\* with the"
-    ):
+    with pytest.raises(DatasetError, match=r"no images of folder's split all: expected images/\* and labels/\*; add"):
         open_dataset("folder", tmp_path, "all")
 
 

@@ -4,20 +4,20 @@ import dataset_trees as trees
 import numpy as np
 import pytest
 
-from fanet_ros.datasets import IGNORED, Window, open_dataset, potsdam, vaihingen
+from fanet_ros.datasets import IGNORED, Window, isprs, open_dataset
 from fanet_ros.errors import DatasetError
 
 
 def test_divisions_are_the_contests() -> None:
-    train, test = potsdam.tiles("train"), potsdam.tiles("test")
-    assert (len(train), len(test), len({*train, *test})) == (24, 14, 38)
-    train_areas, test_areas = vaihingen.AREAS["train"], vaihingen.AREAS["test"]
-    assert (len(train_areas), len(test_areas), len({*train_areas, *test_areas})) == (16, 17, 33)
+    for tiles, counts in ((isprs.POTSDAM, (24, 14, 38)), (isprs.VAIHINGEN, (16, 17, 33))):
+        train, test = tiles["train"], tiles["test"]
+        assert (len(train), len(test), len({*train, *test})) == counts
+    assert isprs.POTSDAM["train"][:4] == ["2_10", "2_11", "2_12", "3_10"] and isprs.POTSDAM["train"][-1] == "7_12"
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "compressed"])
 def tiles(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    return trees.potsdam(tmp_path_factory.mktemp("potsdam"), potsdam.tiles("test"), request.param)
+    return trees.potsdam(tmp_path_factory.mktemp("potsdam"), isprs.POTSDAM["test"], request.param)
 
 
 def test_potsdam(tiles: Path) -> None:
@@ -69,9 +69,9 @@ def test_missing_tiles_are_counted(tiles: Path, tmp_path: Path) -> None:
 
 
 def test_only_the_participants_labels(tmp_path: Path) -> None:
-    trees.potsdam(tmp_path, potsdam.tiles("train") + potsdam.tiles("test"))
+    trees.potsdam(tmp_path, [*isprs.POTSDAM["train"], *isprs.POTSDAM["test"]])
     (tmp_path / "5_Labels_all").rename(tmp_path / "5_Labels_for_participants")
-    for tile in potsdam.tiles("test"):
+    for tile in isprs.POTSDAM["test"]:
         (tmp_path / "5_Labels_for_participants" / f"top_potsdam_{tile}_label.tif").unlink()
     assert len(open_dataset("potsdam", tmp_path, "train")) == 24
     with pytest.raises(DatasetError, match="14 of 14 images have no labels in potsdam's split test, .*5_Labels_all/"):
@@ -79,7 +79,7 @@ def test_only_the_participants_labels(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_the_same_name_within(tmp_path: Path) -> None:
-    trees.potsdam(tmp_path / "plain", potsdam.tiles("train"))
+    trees.potsdam(tmp_path / "plain", isprs.POTSDAM["train"])
     (tmp_path / "2_Ortho_RGB").mkdir()
     (tmp_path / "plain" / "2_Ortho_RGB").rename(tmp_path / "2_Ortho_RGB" / "2_Ortho_RGB")
     (tmp_path / "plain" / "5_Labels_all").rename(tmp_path / "5_Labels_all")
@@ -87,7 +87,7 @@ def test_a_folder_of_the_same_name_within(tmp_path: Path) -> None:
 
 
 def test_vaihingen(tmp_path: Path) -> None:
-    trees.vaihingen(tmp_path, [*vaihingen.AREAS["train"], *vaihingen.AREAS["test"]])
+    trees.vaihingen(tmp_path, [*isprs.VAIHINGEN["train"], *isprs.VAIHINGEN["test"]])
     data = open_dataset("vaihingen", tmp_path, "train")
     assert (len(data), data.names[2]) == (16, "area5")
     sample = data.read(2)
@@ -102,18 +102,19 @@ def test_vaihingen(tmp_path: Path) -> None:
 
 
 def test_vaihingen_as_for_participants(tmp_path: Path) -> None:
-    trees.vaihingen(tmp_path, [*vaihingen.AREAS["train"], *vaihingen.AREAS["test"]])
+    trees.vaihingen(tmp_path, [*isprs.VAIHINGEN["train"], *isprs.VAIHINGEN["test"]])
     complete = tmp_path / "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE"
     complete.rename(tmp_path / "gts_for_participants")
-    for area in vaihingen.AREAS["test"]:
-        (tmp_path / "gts_for_participants" / f"top_mosaic_09cm_area{area}.tif").unlink()
+    for area in isprs.VAIHINGEN["test"]:
+        (tmp_path / "gts_for_participants" / f"top_mosaic_09cm_{area}.tif").unlink()
     assert len(open_dataset("vaihingen", tmp_path, "train")) == 16
     with pytest.raises(DatasetError, match=r"17 of 17 images have no labels .*area2\.tif; unpack what is missing"):
         open_dataset("vaihingen", tmp_path, "test")
 
 
+@pytest.mark.filterwarnings("ignore:.*EXIF")  # by which Pillow means the header
 def test_bad_tiles(tmp_path: Path) -> None:
-    trees.vaihingen(tmp_path, vaihingen.AREAS["train"])
+    trees.vaihingen(tmp_path, isprs.VAIHINGEN["train"])
     data = open_dataset("vaihingen", tmp_path, "train")
     trees.write_tiff(tmp_path / "top" / "top_mosaic_09cm_area1.tif", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(DatasetError, match=r"labels .*area1\.tif are 12x8 pixels but their image .* is 4x4"):

@@ -131,6 +131,7 @@ def test_faults_are_one_line_without_a_traceback(weights: Path, data: Path, tmp_
         (["--dataset", "camvid", "--data", str(tmp_path)], "is no camvid"),
         (["--dataset", "nothing"], "unknown data set 'nothing'"),
         (["--dataset", "camvid", "--option", "x=1"], "option"),
+        (["--dataset", "camvid", "--option", "=1"], "option: received '=1', expected KEY=VALUE"),
         (["--dataset", "camvid", "--leave-out", "clutter"], "has no class 'clutter'"),
         (["--dataset", "camvid", "--json", str(tmp_path / "no" / "a.json")], "json: there is no folder"),
         (["--dataset", "camvid", "--json", str(tmp_path)], "is a folder; give the name of a file"),
@@ -175,7 +176,7 @@ def test_classes_are_checked_before_a_network_is_built(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("built for nothing")
 
-    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", refuse)
+    monkeypatch.setattr("fanet_ros.commands.evaluation.Segmenter", refuse)
     arguments = ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST]
     result = RUNNER.invoke(APP, [*arguments, "--leave-out", "clutter"], env={"COLUMNS": "200"})
     assert result.exit_code == 2 and "has no class 'clutter'" in result.output
@@ -198,7 +199,7 @@ def test_networks_are_kept_for_every_scale(weights: Path, data: Path, monkeypatc
         kept.append(settings["kept_sizes"])
         return Segmenter(*arguments, **settings)
 
-    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", open_and_note)
+    monkeypatch.setattr("fanet_ros.commands.evaluation.Segmenter", open_and_note)
     for scales in ("1", "0.5,0.75,1,1.25,1.5,1.75"):
         run(weights, data, "--dataset", "camvid", "--limit", "1", "--input-size", "64x48", "--scales", scales)
     assert kept == [4, 6]
@@ -207,7 +208,7 @@ def test_networks_are_kept_for_every_scale(weights: Path, data: Path, monkeypatc
 def test_results_are_printed_though_a_file_cannot_be_written(
     weights: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanet_ros.files.check_can_write", lambda option, path: None)  # it could, then
+    monkeypatch.setattr("fanet_ros.commands.evaluation.check_can_write", lambda option, path: None)  # it could, then
     arguments = ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST, "--limit", "1"]
     result = RUNNER.invoke(APP, [*arguments, "--json", str(tmp_path / "gone" / "a.json")], env={"COLUMNS": "200"})
     assert result.exit_code == 2 and "cannot write" in result.output and "Traceback" not in result.output
@@ -236,23 +237,19 @@ def test_importing_the_command_line_stays_light() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_videos_are_gone_through_with_and_without_disturbances(weights: Path, tmp_path: Path) -> None:
+def test_videos_are_gone_through_with_memory(weights: Path, tmp_path: Path) -> None:
     json_file, png = tmp_path / "scores.json", tmp_path / "confusion.png"
-    small = ["width=96", "height=64", "streets=1", "moments=1", "length=4"]
+    small = ["width=96", "height=64", "streets=2", "moments=1", "length=4"]
     options = [word for option in small for word in ("--option", option)]
-    what = ["--dataset", "street", "--temporal", "2", "--disturb", "blur,occlusion", "--seed", "3"]
+    what = ["--dataset", "street", "--temporal", "2", "--limit", "1"]
     files = ["--json", str(json_file), "--confusion", str(png)]
     result = RUNNER.invoke(APP, ["--weights", str(weights), *FAST, *options, *what, *files], env={"COLUMNS": "160"})
     assert result.exit_code == 0, result.output
     facts = json.loads(json_file.read_text())
-    assert [run["disturbance"] for run in facts["videos"]] == ["none", "blur", "occlusion"]
-    assert facts["videos"][0]["scores"] == facts["scores"] and facts["scores"]["frames"] == 4
-    assert facts["settings"]["temporal_frames"] == 2 and facts["settings"]["seed"] == 3
-    assert facts["videos"][0]["disturbed_frames"] is None
-    assert 0 <= facts["videos"][1]["consistency"]["share"] <= 1
-    assert set(facts["videos"][1]["consistency"]["by_class"]) <= {"road", "pavement", "sky"}
+    assert facts["scores"]["frames"] == 4  # of one video
+    assert (facts["settings"]["temporal_frames"], facts["settings"]["step"]) == (2, 1)
     assert facts["backend"]["name"] == "torch" and png.stat().st_size > 0
-    for told in ("T = 2", "occlusion", "consistency: of road, pavement and sky pixels", f"written: {json_file}, {png}"):
+    for told in ("T = 2", f"written: {json_file}, {png}"):
         assert told in result.output
 
 

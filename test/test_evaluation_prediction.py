@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from fanet_ros.errors import InferenceError, SettingError
-from fanet_ros.evaluation.prediction import AveragingPredictor, Looks, SinglePredictor, make_predictor
+from fanet_ros.evaluation.looks import Looks
+from fanet_ros.evaluation.prediction import AveragingPredictor, SinglePredictor, make_predictor
 from fanet_ros.evaluation.windows import window_weights
 from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.segmenter import Segmenter

@@ -14,10 +14,11 @@ from fanet_ros.reports.scores import Scorer
 @pytest.mark.parametrize("name", list(load_protocols()))
 def test_shipped_protocols_can_be_run(name: str) -> None:
     protocol = load_protocols()[name]
-    assert protocol.dataset in DATASETS
-    options = read_options(protocol.dataset, layout_of(protocol.dataset).options, protocol.options)
+    settings = protocol.settings
+    assert settings.dataset in DATASETS
+    options = read_options(settings.dataset, layout_of(settings.dataset).options, settings.options)
     if "clutter" in options:
-        assert set(protocol.leave_out) < set(isprs.label_format(options)[0].names)
+        assert set(settings.leave_out) < set(isprs.label_format(options)[0].names)
     plan = make_plan(protocol=name)
     assert plan.protocol == protocol and plan.differences == ()
     assert protocol.published or protocol.note
@@ -43,12 +44,12 @@ def test_files_of_another_form(tmp_path: Path) -> None:
     start = "a: {dataset: camvid, split: val, input_size: camera"
     for content, text in (
         ("[", "cannot be read"),
-        ("- a", "received list, expected a mapping NAME: SETTINGS"),
-        ("a: {dataset: camvid}", "'a': received .*, expected texts for dataset, split, input_size"),
-        (start + ", zoom: 2}", "'a': unknown zoom; known are dataset, flip"),
-        (start + ", scales: [big]}", "'a': a setting has another form"),
+        ("- a", "cannot be read: 'list' object"),
+        ("a: {split: val}", "'a' cannot be read: .*'dataset'"),
+        (start + ", zoom: 2}", "'a' cannot be read: .*'zoom'"),
+        (start + ", scales: [big]}", r"'a' cannot be read: scales: received \['big'\], expected numbers"),
         (start + ", published: [{network: X, source: Y, iou: 3}]}", "published iou; known metrics are miou"),
-        (start + ", published: [{network: X, miou: 3}]}", "'a': a setting has another form .*'source'"),
+        (start + ", published: [{network: X, miou: 3}]}", "'a' cannot be read: 'source'"),
     ):
         path.write_text(content)
         with pytest.raises(SettingError, match=text):

@@ -8,13 +8,12 @@ from evaluation_data import write_weights
 from tiny_camvid import make_tiny_camvid
 
 from fanet_ros.backends import backend_class
-from fanet_ros.datasets import Dataset, open_dataset
+from fanet_ros.datasets import Dataset, Frame, Sample, open_dataset
 from fanet_ros.datasets.clips import ClipDataset
-from fanet_ros.datasets.disturbances import DisturbedVideo
+from fanet_ros.datasets.views import DatasetView
 from fanet_ros.evaluation.prediction import SinglePredictor
-from fanet_ros.evaluation.run import evaluate
-from fanet_ros.evaluation.video import VideoRun, evaluate_videos
-from fanet_ros.evaluation.video_prediction import VideoPredictor
+from fanet_ros.evaluation.run import Evaluation, evaluate
+from fanet_ros.evaluation.video import VideoPredictor
 from fanet_ros.labelling.postprocess import labels_from_logits
 from fanet_ros.model.graph import FrameToLogits, prepare_for_inference
 from fanet_ros.model.weights import load_network
@@ -24,13 +23,13 @@ from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 
 FAST = {"backend": "torch", "device": "cpu", "precision": "fp32", "threads": 1, "input_size": "camera"}
-# How alike memory changes what is counted to how it does in torch in fp32, as the cosine of both changes; 0 without memory.
-# Measured: 1, 0.998, 0.997 and 0.939.
+# How else memory may change what is counted than in torch in fp32, as a share of the pixels; there it changes 0.0112 of
+# them. Measured: 0 (openvino fp32), 0.0006 (bf16), 0.0033 (int8, which differs by 0.073 with and without memory).
 OTHER_WAYS = {
-    ("openvino", "fp32"): 0.999,
-    ("openvino", "bf16"): 0.99,
-    ("torch", "bf16"): 0.99,
-    ("openvino", "int8"): 0.8,
+    ("openvino", "fp32"): 1e-3,
+    ("openvino", "bf16"): 2e-3,
+    ("torch", "bf16"): 2e-3,
+    ("openvino", "int8"): 5e-3,
 }
 
 
@@ -44,16 +43,16 @@ def drive(tmp_path: Path) -> Dataset:
     return open_dataset("camvid", make_tiny_camvid(tmp_path / "camvid", val=5, video=True), "val")
 
 
-def watch(weights: Path, data: Dataset, frames: int, step: int = 1, disturbance: str = "none", **more: int) -> VideoRun:
+def watch(weights: Path, data: Dataset, frames: int, step: int = 1, videos: int | None = None) -> Evaluation:
     with closing(Segmenter(weights, temporal_frames=frames, **FAST)) as segmenter:  # type: ignore[arg-type]
         clips = ClipDataset(data, frames, step)
-        return evaluate_videos(VideoPredictor(segmenter), clips, disturbance, **more)  # type: ignore[arg-type]
+        return evaluate(VideoPredictor(segmenter, clips), data, sum(clips.videos()[:videos], []))
 
 
 def test_looking_at_one_frame_is_what_the_torch_backend_does(weights: Path, drive: Dataset) -> None:
     with closing(Segmenter(weights, **FAST)) as segmenter:  # type: ignore[arg-type]
         expected = evaluate(SinglePredictor(segmenter), drive)
-    found = watch(weights, drive, 1).evaluation
+    found = watch(weights, drive, 1)
     np.testing.assert_array_equal(found.scores.confusion, expected.scores.confusion)
     assert found.images == expected.images and found.input_sizes == expected.input_sizes
 
@@ -79,46 +78,24 @@ def test_every_frame_is_seen_with_those_before_it(weights: Path, drive: Dataset,
     found = watch(weights, drive, frames, step)
     expected = attended(weights, drive, ClipDataset(drive, frames, step))
     # labels differ where two classes are equal but for rounding
-    assert np.abs(found.evaluation.scores.confusion[:, :11] - expected[:, :11]).sum() < 0.005 * expected.sum()
-    assert (found.evaluation.scores.confusion != watch(weights, drive, 1).evaluation.scores.confusion).any()
-    assert found.disturbed.frames == 0 and found.consistency.pixels == 0
+    assert np.abs(found.scores.confusion[:, :11] - expected[:, :11]).sum() < 0.005 * expected.sum()
+    assert (found.scores.confusion != watch(weights, drive, 1).scores.confusion).any()
 
 
 def test_a_video_does_not_remember_the_one_before_it(weights: Path, tmp_path: Path) -> None:
     street = {"width": 96, "height": 64, "moments": 1, "length": 2}
     both = open_dataset("street", None, "val", {**street, "streets": 2})
     first = open_dataset("street", None, "val", {**street, "streets": 1})
-    together, alone = watch(weights, both, 3), watch(weights, both, 3, limit=1)
-    assert [image.name for image in together.evaluation.images] == list(both.names)
-    assert [image.name for image in alone.evaluation.images] == list(first.names)
-    assert alone.evaluation.images == together.evaluation.images[:2]
+    together, alone = watch(weights, both, 3), watch(weights, both, 3, videos=1)
+    assert [image.name for image in together.images] == list(both.names)
+    assert [image.name for image in alone.images] == list(first.names)
+    assert alone.images == together.images[:2]
     # the second street by itself: seed 1 comes after seed 0 in the run of both
     with closing(Segmenter(weights, temporal_frames=3, **FAST)) as fresh:  # type: ignore[arg-type]
-        labels = VideoPredictor(fresh).predict(both.read(2).image)
+        labels = VideoPredictor(fresh, ClipDataset(both, 3)).predict(both.read(2).image)
     scorer = Scorer(11)
     scorer.add(labels, both.read(2).labels)
-    assert together.evaluation.images[2].miou == scorer.scores().miou
-    assert 0 < together.consistency.share <= 1 and together.consistency.pixels > 1000
-
-
-def test_disturbances_are_the_seeds_and_their_frames_are_scored_apart(weights: Path) -> None:
-    options = {"width": 96, "height": 64, "streets": 2, "moments": 1, "length": 6}
-    street = open_dataset("street", None, "val", options)
-    clean = watch(weights, street, 2)
-    noisy, blurred = (watch(weights, street, 2, disturbance=kind, seed=1) for kind in ("noise", "blur"))
-    assert noisy.disturbed.frames == noisy.evaluation.scores.frames == 12
-    np.testing.assert_array_equal(noisy.disturbed.confusion, noisy.evaluation.scores.confusion)
-    expected = [DisturbedVideo("blur", 1).apply(street.read(i).image, street.frame(i))[1] for i in range(12)]
-    assert 0 < sum(expected) < 12 and blurred.disturbed.frames == sum(expected)
-    for run in (noisy, blurred):
-        assert (run.evaluation.scores.confusion != clean.evaluation.scores.confusion).any()
-    # frames that neither are blurred nor follow one that is are as they were
-    untouched = [i for i in range(12) if not expected[i] and (i % 6 == 0 or not expected[i - 1])]
-    assert untouched
-    for index in untouched:
-        assert blurred.evaluation.images[index] == clean.evaluation.images[index]
-    again = watch(weights, street, 2, disturbance="blur", seed=1)
-    assert again.evaluation.images == blurred.evaluation.images
+    assert together.images[2].miou == scorer.scores().miou
 
 
 @torch.inference_mode()
@@ -126,32 +103,47 @@ def test_torch_in_fp32_labels_as_its_graph_with_the_state_from_frame_to_frame(we
     graph = prepare_for_inference(FrameToLogits(load_network(weights)))
     state = torch.zeros(1, 2, graph.network.state_size)
     with closing(Segmenter(weights, temporal_frames=3, **FAST)) as segmenter:  # type: ignore[arg-type]
-        predictor = VideoPredictor(segmenter)
+        predictor = VideoPredictor(segmenter, ClipDataset(drive, 3))
         for _ in range(2):  # the second time after forgetting
-            predictor.forget()
             state.zero_()
             for index in range(len(drive)):
-                image = drive.read(index).image
-                size = Size(image.shape[1], image.shape[0])
-                logits, state = graph(torch.from_numpy(image)[None], state)
+                sample = drive.read(index)
+                size = Size(sample.image.shape[1], sample.image.shape[0])
+                logits, state = graph(torch.from_numpy(sample.image)[None], state)
                 expected = labels_from_logits(logits[0].contiguous().numpy(), size).labels
-                np.testing.assert_array_equal(predictor.predict(image), expected)
+                np.testing.assert_array_equal(predictor.predict_sample(index, sample), expected)
+
+
+class Noisy(DatasetView):
+    """Videos in which memory is worth something: noise in every frame, anew."""
+
+    def read(self, index: int) -> Sample:
+        sample = super().read(index)
+        return Sample(self._noisy(sample.image, index), sample.labels, sample.name)
+
+    def read_frame(self, frame: Frame) -> np.ndarray:
+        raise AssertionError("all frames are samples, seen in order")
+
+    @staticmethod
+    def _noisy(image: np.ndarray, index: int) -> np.ndarray:
+        noise = np.random.default_rng(index).normal(0, 50, image.shape)
+        return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def street() -> Dataset:
     options = {"width": 320, "height": 192, "streets": 2, "moments": 1, "length": 4}
-    return open_dataset("street", None, "val", options)
+    return Noisy(open_dataset("street", None, "val", options))
 
 
 def counts(street: Dataset, backend: str, precision: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is counted of noisy streets without memory, and what memory of two frames changes."""
+    """Return what is counted without memory, and what memory of two frames changes."""
     confusion = []
     for frames in (1, 3):
         how = {**FAST, "backend": backend, "precision": precision, "temporal_frames": frames}
         with closing(Segmenter(DEFAULT_WEIGHTS, **how)) as segmenter:  # type: ignore[arg-type]
-            done = evaluate_videos(VideoPredictor(segmenter), ClipDataset(street, frames), "noise")
-        confusion.append(done.evaluation.scores.confusion)
+            done = evaluate(VideoPredictor(segmenter, ClipDataset(street, frames)), street)
+        confusion.append(done.scores.confusion)
     return confusion[0], confusion[1] - confusion[0]
 
 
@@ -166,7 +158,6 @@ def test_every_backend_and_precision_remembers(
 ) -> None:
     if precision not in backend_class(backend).precisions("cpu"):
         pytest.skip(f"{backend} has no {precision} here")
-    change = counts(street, backend, precision)[1]
-    assert exact[1].any() and change.any()  # a backend that forgets changes nothing
-    cosine = (change * exact[1]).sum() / np.linalg.norm(change) / np.linalg.norm(exact[1])
-    assert cosine > OTHER_WAYS[backend, precision]
+    pixels, allowed = exact[0].sum(), OTHER_WAYS[backend, precision]
+    assert np.abs(exact[1]).sum() > 1.5 * allowed * pixels  # else a backend that forgets would pass
+    assert np.abs(counts(street, backend, precision)[1] - exact[1]).sum() <= allowed * pixels

@@ -6,16 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from fanet_ros.datasets.files import images_in, pair_by_stem
+from fanet_ros.datasets.decoding import read_grey
+from fanet_ros.datasets.matching import Files, missing, read_names
 from fanet_ros.errors import SourceError
 from fanet_ros.sources import SourceFrame, open_source
 
-_IMAGES, _LABELS = "images", "labels"  # folders of a labelled data set
-_LIST_SUFFIX = ".txt"
+_FILES = Files("images/*", "labels/*")
 _SHAPE_TOLERANCE = 0.02  # labels of another size than their image still have to show the same picture
 
 
@@ -36,7 +32,7 @@ class FrameSet(ABC):
         """Read at most `count` frames, evenly spread over all, the same ones every time.
 
         Raises:
-            SourceError: a frame or its labels cannot be read or do not fit.
+            FanetError: a frame or its labels cannot be read or do not fit.
         """
         count = min(count, self.length)
         # the middles of `count` equal parts: neither the first nor the last frame of a drive is typical
@@ -57,12 +53,12 @@ def open_frames(path: str) -> FrameSet:
             the network (255 by custom) are ignored.
 
     Raises:
-        SourceError: there are no frames, or images and labels do not pair up; says what to do.
+        FanetError: there are no frames, or images and labels do not pair up; says what to do.
     """
     given = Path(path).expanduser()
-    if given.is_dir() and (given / _IMAGES).is_dir() and (given / _LABELS).is_dir():
+    if (given / "images").is_dir() and (given / "labels").is_dir():
         return _LabelledFrames(given.resolve().name, _pairs_in_folder(given))
-    if given.is_file() and given.suffix.lower() == _LIST_SUFFIX:
+    if given.is_file() and given.suffix.lower() == ".txt":
         return _LabelledFrames(f"{given.resolve().parent.name}/{given.name}", _pairs_in_list(given))
     return _UnlabelledFrames(path)
 
@@ -103,71 +99,48 @@ class _LabelledFrames(FrameSet):
     def _read(self, indices: Sequence[int]) -> Iterator[SourceFrame]:
         for index in indices:
             image_path, label_path = self._pairs[index]
-            image, labels = _read_image(image_path), _read_labels(label_path)
-            shape, expected = labels.shape[1] / labels.shape[0], image.shape[1] / image.shape[0]
-            if abs(shape / expected - 1) > _SHAPE_TOLERANCE:
+            with open_source(str(image_path)) as source:
+                frame = source.read()
+            assert frame is not None  # a source of images opens only with a readable one
+            labels = read_grey(label_path)
+            (height, width), shape = labels.shape, frame.image.shape
+            if abs(width / height * shape[0] / shape[1] - 1) > _SHAPE_TOLERANCE:
                 raise SourceError(
-                    f"labels {label_path} are {labels.shape[1]}x{labels.shape[0]} pixels but their image is "
-                    f"{image.shape[1]}x{image.shape[0]}; both must show the same picture"
+                    f"labels {label_path} are {width}x{height} pixels but their image is {shape[1]}x{shape[0]}; both "
+                    "must show the same picture"
                 )
-            yield SourceFrame(image, "bgr8", labels, image_path.stem)
+            yield SourceFrame(frame.image, frame.encoding, labels, image_path.stem)
 
 
 def _pairs_in_folder(folder: Path) -> list[tuple[Path, Path]]:
-    images = images_in(folder / _IMAGES)
-    if not images:
-        raise SourceError(f"the folder {folder / _IMAGES} holds no images")
-    pairs, lonely = pair_by_stem(images, images_in(folder / _LABELS))
+    pairs, _ = _FILES.find(folder)
+    if not pairs:
+        raise SourceError(f"the folder {folder / 'images'} holds no images")
+    lonely = missing([pair.labels for pair in pairs])
     if lonely:
         raise SourceError(
-            f"{len(lonely)} of {len(images)} images have no labels of the same name in {folder / _LABELS}, for example "
-            f"{lonely[0].name}; add them, or give the folder {folder / _IMAGES} to use the images without labels"
+            f"{len(lonely)} of {len(pairs)} images have no labels of the same name in {folder / 'labels'}, for example "
+            f"{lonely[0].name}; add them, or give the folder {folder / 'images'} to use the images without labels"
         )
-    return pairs
+    return [(pair.image, pair.labels) for pair in pairs]
 
 
 def _pairs_in_list(path: Path) -> list[tuple[Path, Path]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read the list {path}: {error}") from None
     pairs = []
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if not words:
-            continue
+    for number, words in enumerate(read_names(path), 1):
+        where = f"entry {number} of {path}"
         if len(words) != 2:
-            raise SourceError(f"line {number} of {path} is {line!r}, expected the paths of an image and of its labels")
-        pairs.append((_find(words[0], path, number), _find(words[1], path, number)))
+            raise SourceError(f"{where} is {' '.join(words)!r}, expected the paths of an image and of its labels")
+        image, labels = (_find(word, path, where) for word in words)
+        pairs.append((image, labels))
     if not pairs:
         raise SourceError(f"the list {path} is empty; write lines with the paths of an image and of its labels")
     return pairs
 
 
-def _find(name: str, list_path: Path, line: int) -> Path:
-    for folder in list_path.resolve().parents:
+def _find(name: str, listing: Path, where: str) -> Path:
+    folders = listing.resolve().parents
+    for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    raise SourceError(
-        f"line {line} of {list_path} names {name}, which is neither in {list_path.resolve().parent} nor in a folder "
-        "above it"
-    )
-
-
-def _read_image(path: Path) -> NDArray[np.uint8]:
-    with open_source(str(path)) as source:  # the source's decoding: EXIF orientation, 8 bits, BGR
-        frame = source.read()
-        assert frame is not None  # a source of images opens only with a readable one
-        return frame.image
-
-
-def _read_labels(path: Path) -> NDArray[np.uint8]:
-    labels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    if labels is None:
-        raise SourceError(f"labels {path} are no readable image")
-    if labels.dtype != np.uint8 or labels.ndim != 2:
-        raise SourceError(
-            f"labels {path} are an image of {labels.dtype} with shape {labels.shape}, expected 8-bit grey, one class "
-            "id per pixel (not colours)"
-        )
-    return labels
+    raise SourceError(f"{where} names {name}, which is neither in {folders[0]} nor in a folder above it")

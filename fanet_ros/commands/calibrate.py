@@ -10,18 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fanet_ros.commands.console import one_line_errors, progress_bars
-from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.settings import BACKENDS, PRECISIONS
+from fanet_ros.commands.console import one_line_errors, progress_bars, say
+from fanet_ros.commands.options import InputSize, NetworkOptions, check_options, grouped, weights_path
+from fanet_ros.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from fanet_ros.calibration.calibrate import Calibration
 
-_SPECS = SegmentationParameters.specs()
 _FEW_FRAMES = 20
 
 
+@grouped
 def calibrate(
     frames: Annotated[
         str,
@@ -30,8 +29,8 @@ def calibrate(
             "text file with lines 'image label'."
         ),
     ],
+    network: NetworkOptions,
     gate: Annotated[str, typer.Option(help="Measure on these frames instead, labelled ones if you have them.")] = "",
-    weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
     twin: Annotated[
         Path | None,
         typer.Option(
@@ -39,9 +38,6 @@ def calibrate(
             "and counts for --weights."
         ),
     ] = None,
-    labels: Annotated[str, typer.Option(help=_SPECS["labels"].description)] = "",
-    backend: Annotated[str, typer.Option(help=_SPECS["backend"].description, metavar="|".join(BACKENDS))] = "auto",
-    device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
     precision: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,7 +45,7 @@ def calibrate(
             metavar="|".join(PRECISIONS[1:]),
         ),
     ] = None,
-    input_size: Annotated[str, typer.Option(help=_SPECS["input_size"].description)] = "auto",
+    input_size: InputSize = "auto",
     calibration_frames: Annotated[int, typer.Option(min=1, help="Calibrate int8 on at most so many frames.")] = 100,
     gate_frames: Annotated[int, typer.Option(min=1, help="Measure on at most so many frames.")] = 500,
     ship: Annotated[
@@ -58,9 +54,7 @@ def calibrate(
 ) -> None:
     """Calibrate int8 on your images and measure each precision, so that `auto` can take the fastest good one."""
     with one_line_errors():
-        for name, value in (("backend", backend), ("device", device), ("input_size", input_size)):
-            _SPECS[name].validate(value)
-
+        check_options(backend=network.backend, device=network.device, input_size=input_size)
         from fanet_ros.artefacts.gate import choose_precision
         from fanet_ros.backends import backend_class
         from fanet_ros.calibration import calibrate as calibration
@@ -68,35 +62,33 @@ def calibrate(
 
         calibration_set = open_frames(frames)
         task = calibration.Task(
-            weights=Path(weights).expanduser() if weights else DEFAULT_WEIGHTS,
+            weights=weights_path(network.weights),
             calibration=calibration_set,
             gate=open_frames(gate) if gate else calibration_set,
             calibration_frames=calibration_frames,
             gate_frames=gate_frames,
-            backend=backend,
-            device=device,
+            backend=network.backend,
+            device=network.device,
             precisions=tuple(precision or ()),
             input_size=input_size,
-            labels=labels,
+            labels=network.labels,
             twin=None if twin is None else twin.expanduser(),
         )
         with progress_bars() as counter:
             done = calibration.calibrate(task, counter)
         shipped = calibration.ship(task, done) if ship else []
         kind = backend_class(done.backend)
-        supported, network = kind.precisions(done.device), kind.int8_network(task.weights)
-        _, reason = choose_precision(task.weights, done.backend, done.device, supported, network)
+        supported, int8 = kind.precisions(done.device), kind.int8_network(task.weights)
+        _, reason = choose_precision(task.weights, done.backend, done.device, supported, int8)
 
-    console = Console()
-    console.print(_table(done, task.gate.name))
+    Console().print(_table(done, task.gate.name))
     lines = [f"precision auto: {reason}", f"results: {done.gate_file}"]
     measured = done.measurements[0].accuracy.frames
     if measured < _FEW_FRAMES:
         lines.insert(0, f"note: {measured} frames say little; give {_FEW_FRAMES} or more before you trust the results")
     lines += [f"int8 network: {done.int8_model}"] if done.int8_model else []
     lines += [f"to deliver with the weights: {path}" for path in shipped]
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    say(*lines)
 
 
 def _table(done: Calibration, data: str) -> Table:

@@ -12,7 +12,15 @@ from rich.text import Text
 
 from fanet_ros.errors import FanetError
 
+INTERRUPTED = 130  # exit status; what shells report for Ctrl-C
+
 errors = Console(stderr=True)
+
+
+def say(*lines: str, to: Console | None = None) -> None:
+    """Print lines as they are: nothing in them is markup, none is wrapped."""
+    for line in lines:
+        (to or Console()).print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def print_error(error: FanetError) -> None:

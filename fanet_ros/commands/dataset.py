@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fanet_ros.commands.console import errors, one_line_errors, progress_bars
+from fanet_ros.commands.console import errors, one_line_errors, progress_bars, say
+from fanet_ros.commands.options import DataOptions, read_option_words
 from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.files import check_can_write, write_whole
 
@@ -39,9 +40,7 @@ def check(
         str, typer.Option(help="Its name, such as camvid or folder; recognised by the folder's content if left out.")
     ] = "",
     split: Annotated[str, typer.Option(help="The split to look at; all that there are if left out.")] = "",
-    option: Annotated[
-        list[str] | None, typer.Option(help="An option of the data set; repeat it for several.", metavar="KEY=VALUE")
-    ] = None,
+    option: DataOptions = None,
     soft: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Also read the soft labels of every image, which lie there.")
     ] = None,
@@ -55,13 +54,12 @@ def check(
     with one_line_errors():
         from fanet_ros.datasets.check import check_dataset
         from fanet_ros.datasets.opening import detect_dataset, layout_of
-        from fanet_ros.datasets.options import read_option_words
 
         if json_file is not None:
             check_can_write("json", json_file)
         if soft is None and soft_labels:
             raise SettingError("soft-labels: has no meaning without --soft, the folder of the soft labels")
-        options = read_option_words(option or ())
+        options = read_option_words(option)
         if dataset == "street":
             raise SettingError("data set street is rendered when it is read; there are no files to check")
         name = dataset or detect_dataset(path)
@@ -69,25 +67,22 @@ def check(
         with progress_bars() as progress:
             given = None if soft is None else _soft_labels(soft, soft_file, soft_labels)
             reports = check_dataset(layout, path, split or None, options, progress, given)
-        console = Console()
         mappings, wrong = _mappings(reports[0].label_set)
         for report in reports:
             if not report.unlisted:
-                console.print(_table(name, report, mappings))
-            for line in [*_lines(report), *(f"mapping that cannot be used: {text}" for text in wrong)]:
-                console.print(line, highlight=False, soft_wrap=True, markup=False)
+                Console().print(_table(name, report, mappings))
+            say(*_lines(report), *(f"mapping that cannot be used: {text}" for text in wrong))
         if json_file is not None:
             _write_json(json_file, name, path, reports)
     seen = [report.split for report in reports]
-    empty = [] if split else [one for one in layout.splits(path.expanduser()) if one not in seen]
+    empty = [] if split else [one for one in layout.splits_in(path.expanduser()) if one not in seen]
     if empty:
-        console.print(f"there is nothing of split {', '.join(empty)}", highlight=False, soft_wrap=True, markup=False)
+        say(f"there is nothing of split {', '.join(empty)}")
     faulty = [report.split for report in reports if report.faulty or wrong]
     if faulty:
-        errors.print(f"something is wrong with {name}'s {', '.join(faulty)}", markup=False, soft_wrap=True)
+        say(f"something is wrong with {name}'s {', '.join(faulty)}", to=errors)
         raise typer.Exit(1)
-    whole = f"what there is of {name}" if empty else name
-    console.print(f"{whole} is complete and readable", highlight=False, soft_wrap=True, markup=False)
+    say(f"{f'what there is of {name}' if empty else name} is complete and readable")
 
 
 def _soft_labels(folder: Path, pattern: str, labels: str) -> SoftLabels:

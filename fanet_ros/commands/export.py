@@ -9,25 +9,30 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from fanet_ros.commands.console import one_line_errors
+from fanet_ros.commands.console import one_line_errors, say
+from fanet_ros.commands.options import (
+    Backend,
+    Device,
+    InputSize,
+    Precision,
+    Weights,
+    check_options,
+    node_option,
+    weights_path,
+)
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.settings import BACKENDS, PRECISIONS, Size, read_size
+from fanet_ros.settings import Size, read_size
 
-_SPECS = SegmentationParameters.specs()
 _BUILDS_FOR_VIDEOS = "tensorrt"  # an engine for each number of frames; the others attend to any with what they have
 _ONNX_PRECISIONS = ("auto", "fp32", "fp16")
 
 
 def export(
-    weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
-    backend: Annotated[str, typer.Option(help=_SPECS["backend"].description, metavar="|".join(BACKENDS))] = "auto",
-    device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
-    precision: Annotated[
-        str, typer.Option(help=_SPECS["precision"].description, metavar="|".join(PRECISIONS))
-    ] = "auto",
-    input_size: Annotated[str, typer.Option(help=_SPECS["input_size"].description)] = "auto",
+    weights: Weights = "",
+    backend: Backend = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    input_size: InputSize = "auto",
     camera_size: Annotated[
         str, typer.Option(help="Of the camera's images, which input_size auto and camera follow.", metavar="WxH")
     ] = "1280x720",
@@ -38,18 +43,17 @@ def export(
             "given by --input-size.",
         ),
     ] = None,
-    temporal_frames: Annotated[int, typer.Option(help=_SPECS["temporal_frames"].description)] = 1,
+    temporal_frames: Annotated[int, node_option("temporal_frames")] = 1,
 ) -> None:
     """Build the network for a backend ahead of time, so that a robot starts fast; or write it as ONNX."""
     with one_line_errors():
         given = {"backend": backend, "device": device, "precision": precision, "input_size": input_size}
-        for name, value in (*given.items(), ("temporal_frames", temporal_frames)):
-            _SPECS[name].validate(value)
+        check_options(**given, temporal_frames=temporal_frames)
         try:
             camera = read_size(camera_size)
         except SettingError as error:
             raise SettingError(f"camera_size: {error}") from None
-        path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
+        path = weights_path(weights)
         if onnx is None:
             _build(path, backend, device, precision, input_size, camera, temporal_frames)
         elif (backend, device) != ("auto", "auto"):
@@ -66,9 +70,8 @@ def _build(
     from fanet_ros.frames.frame import fit_input_size
     from fanet_ros.model.model_card import read_card
 
-    console = Console()
     size = fit_input_size(input_size, read_card(weights).input_size, camera)
-    with console.status(f"preparing {escape(weights.name)} for {size}") as status:
+    with Console().status(f"preparing {escape(weights.name)} for {size}") as status:
         prepared = create_backend(
             weights,
             backend=backend,
@@ -79,17 +82,15 @@ def _build(
             temporal_frames=temporal_frames,
         )
         prepared.close()
-    console.print(f"ready for inputs of {size}: {prepared.info}", highlight=False, soft_wrap=True, markup=False)
+    say(f"ready for inputs of {size}: {prepared.info}")
     if temporal_frames > 1 and prepared.name != _BUILDS_FOR_VIDEOS:
-        told = f"attention to {temporal_frames} frames needs nothing of its own with {prepared.name}"
-        console.print(told, highlight=False, soft_wrap=True, markup=False)
+        say(f"attention to {temporal_frames} frames needs nothing of its own with {prepared.name}")
     folder = cache_folder(weights_digest(weights))
     built = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
-    heading = f"built for these weights so far, in {folder}:" if built else "nothing had to be built"
-    console.print(heading, highlight=False, soft_wrap=True, markup=False)
+    say(f"built for these weights so far, in {folder}:" if built else "nothing had to be built")
     for artefact in built:
         megabytes = sum(file.stat().st_size for file in artefact.iterdir()) / 1e6
-        console.print(f"  {artefact.name}  {megabytes:.1f} MB", highlight=False, soft_wrap=True, markup=False)
+        say(f"  {artefact.name}  {megabytes:.1f} MB")
 
 
 def _write_onnx(weights: Path, path: Path, precision: str, input_size: str, camera: Size, temporal_frames: int) -> None:
@@ -106,9 +107,4 @@ def _write_onnx(weights: Path, path: Path, precision: str, input_size: str, came
     if temporal_frames > 1:
         state = f"float32 1 x {temporal_frames - 1} x {graph.network.state_size}"
         frame, logits = f"{frame}, state {state}", f"{logits}, next_state like state (all zero at first)"
-    Console().print(
-        f"{path}: {frame} -> {logits}",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
+    say(f"{path}: {frame} -> {logits}")

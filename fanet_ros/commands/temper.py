@@ -8,35 +8,40 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from fanet_ros.commands.console import one_line_errors, progress_bars
+from fanet_ros.commands.console import one_line_errors, progress_bars, say
+from fanet_ros.commands.options import (
+    DataFolder,
+    DataOptions,
+    InputSize,
+    Labels,
+    Limit,
+    Weights,
+    check_options,
+    read_option_words,
+    weights_path,
+)
 from fanet_ros.errors import SettingError, WeightsError
 from fanet_ros.files import check_can_write
 from fanet_ros.model.model_card import read_card
-from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS
 
-_SPECS = SegmentationParameters.specs()
 _LAST = "clslayer.conv_out.weight"  # without a bias, so dividing it divides the logits
 
 
 def temper(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.safetensors", help="The scaled weights.")],
     dataset: Annotated[str, typer.Option(help="Name of a labelled data set (docs/datasets.md).")],
-    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data set lies.")] = None,
+    data: DataFolder = None,
     split: Annotated[str, typer.Option(help="Part of the data set, which the weights have not seen.")] = "val",
-    option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; may be repeated.")
-    ] = None,
-    weights: Annotated[str, typer.Option(help=_SPECS["weights"].description)] = "",
+    option: DataOptions = None,
+    weights: Weights = "",
     twin: Annotated[
         Path | None,
         typer.Option(help="Find it on these weights instead: of the same training, before it learned from the images."),
     ] = None,
-    labels: Annotated[str, typer.Option(help=_SPECS["labels"].description)] = "",
-    input_size: Annotated[str, typer.Option(help=_SPECS["input_size"].description)] = "auto",
-    limit: Annotated[int, typer.Option(min=0, help="At most so many images, evenly spread; 0 for all.")] = 0,
+    labels: Labels = "",
+    input_size: InputSize = "auto",
+    limit: Limit = 0,
 ) -> None:
     """Find the temperature at which confidence is right as often as it says, and put it into the weights.
 
@@ -44,20 +49,19 @@ def temper(
     """
     with one_line_errors():
         from fanet_ros.datasets import open_dataset
-        from fanet_ros.datasets.options import read_option_words
         from fanet_ros.evaluation.run import spread
         from fanet_ros.evaluation.temperature import find_temperature
         from fanet_ros.evaluation.truth import open_truth
         from fanet_ros.model.weights import load_weights, save_weights
         from fanet_ros.segmenter import Segmenter
 
-        _SPECS["input_size"].validate(input_size)
+        check_options(input_size=input_size)
         if output.suffix != ".safetensors":
             raise SettingError(f"output: received {output}, expected the name of a .safetensors file")
         check_can_write("output", output)
-        path = Path(weights).expanduser() if weights else DEFAULT_WEIGHTS
+        path = weights_path(weights)
         loaded = load_weights(path, auxiliary=True)
-        samples = open_dataset(dataset, data, split, read_option_words(option or ()))
+        samples = open_dataset(dataset, data, split, read_option_words(option))
         unseen = path if twin is None else twin.expanduser()
         segmenter = Segmenter(unseen, labels=labels, precision="fp32", input_size=input_size, kept_sizes=4)
         try:
@@ -80,12 +84,10 @@ def temper(
                 _copy_card(path, output)
         except OSError as error:
             raise WeightsError(f"cannot write {output}: {error.strerror}") from None
-    Console().print(
+    say(
         f"temperature {found.value:.3f}: -log probability of the truth {found.surprise_before:.4f} before, "
-        f"{found.surprise:.4f} after, on {found.pixels} pixels of {dataset} {split}\nwritten: {output}",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
+        f"{found.surprise:.4f} after, on {found.pixels} pixels of {dataset} {split}",
+        f"written: {output}",
     )
 
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from fanet_ros.commands.console import one_line_errors
+from fanet_ros.commands.console import INTERRUPTED, one_line_errors, say
+from fanet_ros.commands.options import Device, check_options
 from fanet_ros.errors import SettingError
-from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from fanet_ros.training.run import Task
-
-_SPECS = SegmentationParameters.specs()
 
 
 def train(
@@ -57,14 +55,14 @@ def train(
             "--set", help="Replace a setting of the recipe; repeat it for several.", metavar="PART.NAME=VALUE"
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help=_SPECS["device"].description)] = "auto",
+    device: Device = "auto",
     workers: Annotated[
         int, typer.Option(min=0, max=64, help="Processes that read ahead, for each training process.")
     ] = 1,
 ) -> None:
     """Train FANet. Start it with torchrun for several GPUs or machines; kill it when you like, and resume it."""
     with one_line_errors():
-        _SPECS["device"].validate(device)
+        check_options(device=device)
         # as for inference: threads that spin while they wait slow everything beside them; read once, when torch loads
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from fanet_ros.memory import keep_all_blocks
@@ -90,9 +88,9 @@ def train(
             text = f"done after {outcome.iteration} iterations{best}: {outcome.weights}"
         else:
             text = f"stopped after {outcome.iteration} iterations; go on with: fanet train --resume {folder}"
-        console.print(text, highlight=False, soft_wrap=True, markup=False)
+        say(text, to=console)
         if not outcome.finished:
-            raise typer.Exit(130)
+            raise typer.Exit(INTERRUPTED)
 
 
 def _task(

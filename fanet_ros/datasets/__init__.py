@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanet_ros.datasets.base import IGNORED, ClassMotion, Dataset, Frame, Sample, Window
+from fanet_ros.datasets.base import IGNORED, Dataset, Frame, Sample, Window
 from fanet_ros.datasets.opening import DATASETS, open_dataset
 
-__all__ = ["IGNORED", "DATASETS", "ClassMotion", "Dataset", "Frame", "Sample", "Window", "open_dataset"]
+__all__ = ["IGNORED", "DATASETS", "Dataset", "Frame", "Sample", "Window", "open_dataset"]

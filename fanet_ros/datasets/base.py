@@ -55,19 +55,6 @@ class Frame(NamedTuple):
     number: int
 
 
-class ClassMotion(NamedTuple):
-    """Where the pixels of some classes were one frame earlier, as far as that is known exactly.
-
-    Attributes:
-        class_ids: for whose pixels it holds.
-        homography: float64 (3, 3), pixel (x, y, 1) of the frame -> w (x, y, 1) of the frame before, where w is positive
-            for what was in front of the camera.
-    """
-
-    class_ids: tuple[int, ...]
-    homography: NDArray[np.float64]
-
-
 class Dataset(ABC):
     """Labelled images of one split, in a fixed order. Reading has no side effects, so any process may do it.
 
@@ -144,6 +131,10 @@ class Dataset(ABC):
         """Return which frame of which video a sample is."""
         return Frame(self.names[index], 0)
 
+    def before(self, frame: Frame) -> Frame | None:
+        """Return the frame before one that `frame` or `before` named; None where its video begins."""
+        return None
+
     def past(self, index: int, count: int, step: int = 1) -> list[Frame]:
         """Return the frames before a sample, newest first; fewer than `count` where its video begins later.
 
@@ -152,7 +143,15 @@ class Dataset(ABC):
             count: at most so many.
             step: from one frame to the one before it, at least 1, in frames of the video.
         """
-        return []
+        found: list[Frame] = []
+        frame: Frame | None = self.frame(index)
+        while len(found) < count:
+            for _ in range(step):
+                frame = None if frame is None else self.before(frame)
+            if frame is None:
+                break
+            found.append(frame)
+        return found
 
     def missing_frames(self, count: int, step: int = 1) -> list[Path]:
         """Return the files of all samples' `past` that do not exist.
@@ -169,10 +168,6 @@ class Dataset(ABC):
             DatasetError: the file is missing or damaged.
         """
         raise DatasetError(f"{self.name} has no frame {frame.number} of {frame.video}: it consists of single images")
-
-    def motions(self, index: int) -> Sequence[ClassMotion]:
-        """Return what is known of where a sample's pixels were in the frame before it; nothing for most data sets."""
-        return ()
 
 
 def cut(pixels: NDArray[np.uint8], window: Window, fill: int) -> NDArray[np.uint8]:

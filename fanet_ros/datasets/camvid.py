@@ -9,17 +9,17 @@ from typing import Any
 
 from fanet_ros.datasets.base import IGNORED, Frame
 from fanet_ros.datasets.decoding import read_rgb
-from fanet_ros.datasets.files import Pair, images_in, read_names
-from fanet_ros.datasets.label_formats import Color, ColorIds, GreyIds, identity_table
+from fanet_ros.datasets.label_formats import Color, ColorIds, GreyIds
 from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.matching import Files, Pair, matches, read_names
 from fanet_ros.datasets.videos import LabelledVideos
 from fanet_ros.errors import DatasetError
-from fanet_ros.model.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.sources.images import natural_key
 
 SPLITS = ("train", "val", "test")
-IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"  # folders of the original edition
 
+_ORIGINAL = Files("701_StillsRaw_full/*.png", "LabeledApproved_full/*_L.png")
 _SEGNET_VOID = 11
 _NAME = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)")  # drive and number of the frame, 30 a second
 _LONGEST_GAP = 33  # frames: labels are a second apart, give or take a frame, or less
@@ -58,61 +58,46 @@ GROUPS: Mapping[str, Mapping[str, Color]] = {
 _VOID: Color = (0, 0, 0)
 
 
-def _recognises(path: Path) -> bool:
-    if _is_original(path):
-        return True
-    return any(
-        (path / f"{part}annot").is_dir() or ((path / f"{part}.txt").is_file() and (path / part).is_dir())
+def _is_original(root: Path) -> bool:
+    return any((root / pattern).parent.is_dir() for pattern in (_ORIGINAL.images, _ORIGINAL.labels))
+
+
+def _recognises(root: Path) -> bool:
+    return _is_original(root) or any(
+        (root / f"{part}annot").is_dir() or ((root / f"{part}.txt").is_file() and (root / part).is_dir())
         for part in SPLITS
     )
 
 
-def _is_original(path: Path) -> bool:
-    return (path / IMAGES).is_dir() or (path / LABELS).is_dir()
-
-
-def _splits(path: Path) -> Sequence[str]:
-    return SPLITS
-
-
-def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
+def _find(root: Path, split: str, options: Mapping[str, Any]) -> Found:
     label_set = load_label_set("camvid11")
-    return _find_original(path, split, label_set) if _is_original(path) else _find_segnet(path, split, label_set)
+    listing = root / f"{split}.txt"
+    lines = read_names(listing) if listing.exists() else None
+    if not _is_original(root):
+        expected = f"the list {listing.name} with lines 'image labels'"
+        read = GreyIds.of(label_set, ignored=(_SEGNET_VOID, IGNORED))
+        return Found(label_set, _listed_pairs(root, listing, lines or []), read, expected, videos=_drives)
+    if lines is not None:
+        names = [Path(words[0]).stem for words in lines]
+    else:
+        there = {**matches(root, _ORIGINAL.images), **matches(root, _ORIGINAL.labels)}
+        names = [name for name in sorted(there, key=lambda name: natural_key(Path(name))) if split_of(name) == split]
+    pairs = [_ORIGINAL.pair(root, name) for name in names]
+    colors = {color: label_set.id_of(name) for name, members in GROUPS.items() for color in members.values()}
+    return Found(label_set, pairs, ColorIds({**colors, _VOID: IGNORED}, read_rgb), str(_ORIGINAL), videos=_drives)
 
 
-def _find_segnet(path: Path, split: str, label_set: LabelSet) -> Found:
-    """The images of `<split>.txt`; only the last two parts of its paths count, as they begin with a foreign folder."""
-    listing = path / f"{split}.txt"
+def _listed_pairs(root: Path, listing: Path, lines: Sequence[list[str]]) -> list[Pair]:
+    """The files of SegNet's lists: of their paths the last two parts count, as they begin with a foreign folder."""
     pairs = []
-    for number, words in enumerate(read_names(listing) if listing.exists() else [], 1):
+    for number, words in enumerate(lines, 1):
         if len(words) != 2:
             raise DatasetError(
                 f"entry {number} of {listing} is {' '.join(words)!r}, expected the paths of an image and its labels"
             )
-        image, labels = (path / Path(*Path(word).parts[-2:]) for word in words)
+        image, labels = (root / Path(*Path(word).parts[-2:]) for word in words)
         pairs.append(Pair(image, labels, image.stem))
-    label_format = GreyIds(identity_table(len(label_set)), ignored=(_SEGNET_VOID, IGNORED))
-    expected = f"the list {listing.name} with lines 'image labels'"
-    return Found(label_set, pairs, label_format, expected, videos=_drives)
-
-
-def _find_original(path: Path, split: str, label_set: LabelSet) -> Found:
-    listing = path / f"{split}.txt"
-    if listing.exists():
-        names = [Path(words[0]).stem for words in read_names(listing)]
-    else:
-        files = {f"{image.stem}.png" for image in images_in(path / IMAGES)}
-        files |= {f"{label.stem.removesuffix('_L')}.png" for label in images_in(path / LABELS)}
-        names = [file.stem for file in sorted(map(Path, files), key=natural_key) if split_of(file.stem) == split]
-    pairs = [Pair(path / IMAGES / f"{name}.png", path / LABELS / f"{name}_L.png", name) for name in names]
-    colors = {color: label_set.id_of(name) for name, members in GROUPS.items() for color in members.values()}
-    return Found(
-        label_set,
-        pairs,
-        ColorIds({**colors, _VOID: IGNORED}, read_rgb),
-        f"{IMAGES}/*.png and {LABELS}/*_L.png",
-        videos=_drives,
-    )
+    return pairs
 
 
 def _drives(pairs: Sequence[Pair]) -> LabelledVideos:
@@ -149,10 +134,9 @@ def split_of(name: str) -> str:
 
 LAYOUT = Layout(
     name="camvid",
-    content=f"train.txt, val.txt, train/, trainannot/ and so on (SegNet's edition), or {IMAGES}/ and {LABELS}/ (the "
-    "original)",
+    content=f"train.txt, val.txt, train/, trainannot/ and so on (SegNet's edition), or {_ORIGINAL} (the original)",
     recognises=_recognises,
-    splits=_splits,
+    splits=SPLITS,
     find=_find,
     combined={"trainval": ("train", "val")},
 )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED
 from fanet_ros.datasets.decoding import read_rgb
-from fanet_ros.datasets.files import Pair
 from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.matching import Pair
 from fanet_ros.datasets.opening import dataset_folder, find_split, missing_files
 from fanet_ros.datasets.options import read_options
 from fanet_ros.datasets.soft_labels import SoftLabels
@@ -152,7 +152,7 @@ def check_dataset(
     """
     values = read_options(layout.name, layout.options, options)
     root = dataset_folder(layout, path)
-    names = layout.splits(root) if split is None else (split,)
+    names = layout.splits_in(root) if split is None else (split,)
     found: dict[str, Found] = {}
     faults: dict[str, DatasetError] = {}
     for name in names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.base import IGNORED
-from fanet_ros.datasets.files import Pair, read_names
-from fanet_ros.datasets.label_formats import GreyIds, value_table
-from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.label_formats import GreyIds
+from fanet_ros.datasets.layout import Found, Layout, found_by
+from fanet_ros.datasets.matching import Files, matches, read_names
 from fanet_ros.errors import DatasetError
-from fanet_ros.model.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import load_label_set
 
-IMAGES, LABELS, LISTS = "images", "annotations", "imageLists"
+LISTS = "imageLists"
 
 # Of the official ids 1 to 182, these things have no pixel in COCO: street sign, hat, shoe, eye glasses, plate, mirror,
 # window, desk, door, blender and hair brush. The others in order are the classes.
@@ -26,7 +24,8 @@ CLASS_IDS = tuple(label for label in range(1, 183) if label not in UNUSED_IDS)
 
 _UNLABELLED_10K = 0
 _SPLITS_10K, _SPLITS_164K = ("train", "test"), ("train", "val")
-_YEAR = "2017"
+_FILES_10K = Files("images/*.jpg", "annotations/*.mat")
+_FILES_164K = Files("images/SPLIT2017/*.jpg", "annotations/SPLIT2017/*.png")
 
 
 class _MatIds(GreyIds):
@@ -60,57 +59,35 @@ class _MatIds(GreyIds):
         return values
 
 
-def _is_10k(path: Path) -> bool:
-    return (path / LISTS).is_dir() or bool(_stems(path / LABELS, ".mat"))
+def _is_10k(root: Path) -> bool:
+    return (root / LISTS).is_dir() or bool(matches(root, _FILES_10K.labels))
 
 
-def _is_164k(path: Path) -> bool:
-    return any((path / folder / f"{split}{_YEAR}").is_dir() for folder in (IMAGES, LABELS) for split in _SPLITS_164K)
+def _is_164k(root: Path) -> bool:
+    parts = (_FILES_164K.of(split) for split in _SPLITS_164K)
+    return any((root / pattern).parent.is_dir() for part in parts for pattern in (part.images, part.labels))
 
 
-def _stems(folder: Path, ending: str) -> list[str]:
-    """Names without their ending, in order; names and not paths, as a hundred thousand of those take seconds."""
-    names = os.listdir(folder) if folder.is_dir() else ()
-    return sorted(name.removesuffix(ending) for name in names if name.endswith(ending))
+def _splits(root: Path) -> Sequence[str]:
+    return _SPLITS_164K if _is_164k(root) else _SPLITS_10K
 
 
-def _recognises(path: Path) -> bool:
-    return _is_164k(path) or _is_10k(path)
-
-
-def _splits(path: Path) -> Sequence[str]:
-    return _SPLITS_164K if _is_164k(path) else _SPLITS_10K
-
-
-def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
+def _find(root: Path, split: str, options: Mapping[str, Any]) -> Found:
     label_set = load_label_set("cocostuff171")
-    return _find_164k(path, split, label_set) if _is_164k(path) else _find_10k(path, split, label_set)
-
-
-def _find_10k(path: Path, split: str, label_set: LabelSet) -> Found:
-    listing = path / LISTS / f"{split}.txt"
-    names = [words[0] for words in read_names(listing)]
-    pairs = [Pair(path / IMAGES / f"{name}.jpg", path / LABELS / f"{name}.mat", name) for name in names]
-    table = value_table({label: index for index, label in enumerate(CLASS_IDS)})
-    expected = f"names in {LISTS}/{split}.txt, {IMAGES}/*.jpg and {LABELS}/*.mat"
-    return Found(label_set, pairs, _MatIds(table, ignored=(_UNLABELLED_10K,)), expected)
-
-
-def _find_164k(path: Path, split: str, label_set: LabelSet) -> Found:
-    folder = path / LABELS / f"{split}{_YEAR}"
-    names = _stems(path / IMAGES / f"{split}{_YEAR}", ".jpg")
-    pairs = [Pair(path / IMAGES / f"{split}{_YEAR}" / f"{name}.jpg", folder / f"{name}.png", name) for name in names]
-    strays = [folder / f"{name}.png" for name in sorted(set(_stems(folder, ".png")) - set(names))]
-    table = value_table({label - 1: index for index, label in enumerate(CLASS_IDS)})  # these files count from 0
-    expected = f"{IMAGES}/{split}{_YEAR}/*.jpg and {LABELS}/{split}{_YEAR}/*.png"
-    return Found(label_set, pairs, GreyIds(table, ignored=(IGNORED,)), expected, strays)
+    if _is_164k(root):  # these files count from 0
+        counted = {label - 1: index for index, label in enumerate(CLASS_IDS)}
+        return found_by(_FILES_164K.of(split), root, label_set, GreyIds(counted))
+    pairs = [_FILES_10K.pair(root, words[0]) for words in read_names(root / LISTS / f"{split}.txt")]
+    official = {label: index for index, label in enumerate(CLASS_IDS)}
+    expected = f"names in {LISTS}/{split}.txt, {_FILES_10K}"
+    return Found(label_set, pairs, _MatIds(official, ignored=(_UNLABELLED_10K,)), expected)
 
 
 LAYOUT = Layout(
     name="cocostuff",
-    content=f"{IMAGES}/*.jpg, {LABELS}/*.mat and {LISTS}/ (10k edition), or {IMAGES}/train{_YEAR}/, "
-    f"{LABELS}/train{_YEAR}/ and the same for val{_YEAR} (164k edition)",
-    recognises=_recognises,
+    content=f"{_FILES_10K} and {LISTS}/ (10k edition), or {_FILES_164K.of('train')} and the same for val2017 (164k "
+    "edition)",
+    recognises=lambda root: _is_164k(root) or _is_10k(root),
     splits=_splits,
     find=_find,
 )

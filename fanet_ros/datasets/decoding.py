@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +17,10 @@ from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.settings import Size
 from fanet_ros.sources.opencv_log import quiet_opencv
 
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS, _PNG_COLOR_TYPE, _PALETTE = 24, 25, 3  # where a PNG's header has them; colour type of palettes (PNG, 11.2.2)
 
@@ -24,7 +31,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         DatasetError: it is missing or no readable image.
     """
-    return cv2.cvtColor(decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_decode(_read(path), path, _AS_STORED), cv2.COLOR_BGR2RGB)
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
@@ -48,7 +55,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def image_size(path: Path) -> Size:
-    """Return an image's size, from its header where it is a PNG or JPEG.
+    """Return an image's size, from its header where that is possible.
 
     Raises:
         DatasetError: it is missing or no readable image.
@@ -56,17 +63,37 @@ def image_size(path: Path) -> Size:
     size = encoded_size(_read(path, HEADER_BYTES))
     if size is not None:
         return Size(*size)
-    height, width = decode(path, cv2.IMREAD_UNCHANGED).shape[:2]
+    with open_header(path) as image:
+        if image is not None:
+            return Size(*image.size)
+    height, width = _decode(_read(path), path, cv2.IMREAD_UNCHANGED).shape[:2]
     return Size(width, height)
 
 
-def decode(path: Path, flags: int) -> NDArray[np.uint8]:
-    """Decode an image file with OpenCV's imread flags.
+@contextmanager
+def open_header(path: Path) -> Iterator[ImageFile | None]:
+    """Open an image with Pillow, which reads no pixels yet; None where there is no Pillow or it cannot read the file.
 
     Raises:
-        DatasetError: it is missing or no readable image.
+        DatasetError: it is missing.
     """
-    return _decode(_read(path), path, flags)
+    try:
+        from PIL import Image
+    except ImportError:
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            image = stack.enter_context(Image.open(path))
+        except FileNotFoundError:
+            raise _gone(path) from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for damaged files
+            image = None
+        yield image
+
+
+def _gone(path: Path) -> DatasetError:
+    return DatasetError(f"{path} is missing; unpack the data set again")
 
 
 def unreadable(path: Path) -> DatasetError:
@@ -109,6 +136,6 @@ def _read(path: Path, count: int = -1) -> bytes:
         with path.open("rb") as file:
             return file.read(count)
     except FileNotFoundError:
-        raise DatasetError(f"{path} is missing; unpack the data set again") from None
+        raise _gone(path) from None
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from None

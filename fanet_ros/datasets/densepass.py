@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.datasets.files import Pair, images_in
-from fanet_ros.datasets.label_formats import GreyIds, identity_table
-from fanet_ros.datasets.layout import Found, Layout
+from fanet_ros.datasets.label_formats import GreyIds
+from fanet_ros.datasets.layout import Found, Layout, found_by
+from fanet_ros.datasets.matching import Files
 from fanet_ros.model.labels import load_label_set
 
-IMAGES, LABELS = "leftImg8bit", "gtFine"
-
-_SPLIT = "val"  # the only one with labels
-_LABELS_END = "_labelTrainIds.png"
+_FILES = Files("leftImg8bit/val/*_.png", "gtFine/val/*_labelTrainIds.png")  # the only split with labels
 
 
-def _recognises(path: Path) -> bool:
-    return bool(images_in(path / IMAGES / _SPLIT) or _label_files(path))
-
-
-def _label_files(path: Path) -> list[Path]:
-    return [file for file in images_in(path / LABELS / _SPLIT) if file.name.endswith(_LABELS_END)]
-
-
-def _splits(path: Path) -> Sequence[str]:
-    return (_SPLIT,)
-
-
-def _find(path: Path, split: str, options: Mapping[str, Any]) -> Found:
+def _find(root: Path, split: str, options: Mapping[str, Any]) -> Found:
     label_set = load_label_set("cityscapes19")
-    folder = path / LABELS / split
-    pairs = []
-    for image in images_in(path / IMAGES / split):
-        name = image.stem.removesuffix("_")  # images are called 1_.png, labels 1_labelTrainIds.png
-        pairs.append(Pair(image, folder / f"{name}{_LABELS_END}", name))
-    strays = sorted(set(_label_files(path)) - {pair.labels for pair in pairs})
-    expected = f"{IMAGES}/{split}/*_.png and {LABELS}/{split}/*{_LABELS_END}"
-    return Found(label_set, pairs, GreyIds(identity_table(len(label_set))), expected, strays)
+    return found_by(_FILES, root, label_set, GreyIds.of(label_set))
 
 
 LAYOUT = Layout(
     name="densepass",
-    content=f"{IMAGES}/{_SPLIT}/*_.png and {LABELS}/{_SPLIT}/*{_LABELS_END}",
-    recognises=_recognises,
-    splits=_splits,
+    content=str(_FILES),
+    recognises=_FILES.any_there,
+    splits=("val",),
     find=_find,
 )

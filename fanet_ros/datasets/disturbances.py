@@ -1,16 +1,13 @@
-"""What goes wrong with single frames of a camera, drawn from given random numbers: to train on, and to measure."""
+"""What goes wrong with single frames of a camera, drawn from given random numbers, to train on."""
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from fanet_ros.datasets.base import Frame
 
 Image = NDArray[np.uint8]
 
@@ -68,39 +65,9 @@ DISTURBANCES: Mapping[str, Callable[[Image, np.random.Generator], Image]] = {
 }
 """By name: an image, uint8 (H, W, 3), and random numbers -> the image as it is disturbed, a new one."""
 
-# Of frames at which a disturbance begins in a video, and how many frames it lasts at most.
-_OFTEN: Mapping[str, float] = {"noise": 1.0, "blur": 0.25, "flicker": 0.25, "occlusion": 0.15}
-_LASTS: Mapping[str, int] = {"noise": 1, "blur": 1, "flicker": 1, "occlusion": 2}
-
 
 def disturb_some(image: Image, share: float, rng: np.random.Generator) -> Image:
     """Disturb an image by any of `DISTURBANCES` with a probability; otherwise return it as it is."""
     if rng.random() >= share:
         return image
     return DISTURBANCES[str(rng.choice(list(DISTURBANCES)))](image, rng)
-
-
-class DisturbedVideo:
-    """One kind of disturbance over whole videos; what happens to a frame follows from the seed and the frame alone.
-
-    Noise is in every frame, anew. A quarter of the frames are blurred, and another time overexposed or too dark. An
-    occlusion begins at 15 % of the frames and stays where it is for one frame or two.
-    """
-
-    def __init__(self, kind: str, seed: int) -> None:
-        """Choose.
-
-        Args:
-            kind: one of `DISTURBANCES`.
-            seed: 0 or more.
-        """
-        self._kind, self._seed = kind, seed
-
-    def apply(self, image: Image, frame: Frame) -> tuple[Image, bool]:
-        """Return the image of a frame as it is disturbed, and whether it is."""
-        for since in range(min(_LASTS[self._kind], frame.number + 1)):
-            rng = np.random.default_rng((self._seed, zlib.crc32(frame.video.encode()), frame.number - since))
-            begins = rng.random() < _OFTEN[self._kind]
-            if begins and rng.integers(_LASTS[self._kind]) >= since:
-                return DISTURBANCES[self._kind](image, rng), True
-        return image, False

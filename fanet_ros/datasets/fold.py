@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from fanet_ros.datasets.base import Dataset
-from fanet_ros.datasets.options import Option
+from fanet_ros.datasets.options import option
 from fanet_ros.datasets.views import DatasetView
 from fanet_ros.errors import DatasetError
 
-OPTION = Option(
+OPTION = option(
+    "fold",
     "",
     "K/N: the K-th of N parts, not K/N: all others; videos, folders and runs of images stay whole; empty: everything",
 )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED
 from fanet_ros.datasets.decoding import image_size, read_grey, read_rgb
-from fanet_ros.datasets.tiff import tiff_size
+from fanet_ros.model.labels import LabelSet
 
 Color = tuple[int, int, int]
 
@@ -49,19 +49,22 @@ class LabelFormat(ABC):
 
 
 class GreyIds(LabelFormat):
-    """Grey labels of up to 8 bits, or palette PNGs, whose values a table turns into class ids."""
+    """Grey labels of up to 8 bits, or palette PNGs, whose values stand for class ids."""
 
-    def __init__(self, table: NDArray[np.uint8], ignored: Collection[int] = (IGNORED,)) -> None:
-        """Take the table and the values that it ignores by right.
+    def __init__(self, classes: Mapping[int, int], ignored: Collection[int] = (IGNORED,)) -> None:
+        """Take the values.
 
         Args:
-            table: uint8 (256,), value -> class id or IGNORED.
+            classes: value -> class id.
             ignored: values that are no class and no mistake.
         """
-        self._table = table
-        known = table != IGNORED
-        known[list(ignored)] = True
-        self._unknown = np.flatnonzero(~known)
+        self._table = value_table(classes)
+        self._known = {*classes, *ignored}
+
+    @classmethod
+    def of(cls, label_set: LabelSet, ignored: Collection[int] = (IGNORED,)) -> GreyIds:
+        """Return the format of labels that hold the ids of a label set already."""
+        return cls({index: index for index in range(len(label_set))}, ignored)
 
     def raw(self, path: Path) -> NDArray[np.uint8]:  # noqa: D102 (documented by LabelFormat)
         return read_grey(path)
@@ -71,7 +74,7 @@ class GreyIds(LabelFormat):
 
     def strangers(self, raw: NDArray[Any]) -> dict[str, int]:  # noqa: D102 (documented by LabelFormat)
         counts = np.bincount(raw.ravel(), minlength=256)
-        return {str(value): int(counts[value]) for value in self._unknown if counts[value]}
+        return {str(value): int(counts[value]) for value in np.flatnonzero(counts) if int(value) not in self._known}
 
 
 class ColorIds(LabelFormat):
@@ -113,7 +116,7 @@ class Unlabelled(LabelFormat):
     """No labels at all: the path is the image's, whose every pixel is IGNORED."""
 
     def raw(self, path: Path) -> NDArray[np.uint8]:  # noqa: D102 (documented by LabelFormat)
-        size = tiff_size(path) or image_size(path)
+        size = image_size(path)
         return np.empty((size.height, size.width, 0), np.uint8)
 
     def ids(self, raw: NDArray[Any]) -> NDArray[np.uint8]:  # noqa: D102 (documented by LabelFormat)
@@ -121,13 +124,6 @@ class Unlabelled(LabelFormat):
 
     def strangers(self, raw: NDArray[Any]) -> dict[str, int]:  # noqa: D102 (documented by LabelFormat)
         return {}
-
-
-def identity_table(classes: int) -> NDArray[np.uint8]:
-    """Return the table of labels that hold class ids already: every value that is no class becomes IGNORED."""
-    table = np.full(256, IGNORED, np.uint8)
-    table[:classes] = np.arange(classes)
-    return table
 
 
 def value_table(classes: Mapping[int, int]) -> NDArray[np.uint8]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.datasets.files import Pair, PairedFiles
+from fanet_ros.datasets.files import PairedFiles
 from fanet_ros.datasets.label_formats import LabelFormat
-from fanet_ros.datasets.options import Option
+from fanet_ros.datasets.matching import Files, Pair
 from fanet_ros.datasets.videos import Videos
 from fanet_ros.model.labels import LabelSet
+from fanet_ros.parameters.specs import ParameterSpec
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class Found:
     videos: Callable[[Sequence[Pair]], Videos] | None = None
 
 
+def found_by(files: Files, root: Path, label_set: LabelSet, label_format: LabelFormat) -> Found:
+    """Return what the patterns of a split's files find.
+
+    Raises:
+        OSError: a folder cannot be read.
+        DatasetError: two files differ only in their endings.
+    """
+    pairs, strays = files.find(root)
+    return Found(label_set, pairs, label_format, str(files), strays)
+
+
 @dataclass(frozen=True)
 class Layout:
     """A data set's layout on disk.
@@ -44,17 +56,21 @@ class Layout:
     Attributes:
         name: of the data set, as `open_dataset` knows it.
         content: what its folder should hold, for messages.
-        recognises: whether a folder looks like this data set, complete or not; looks at no more than a few names.
-        splits: names of the splits that such a folder may have; no sample is in two of them.
+        recognises: whether a folder looks like this data set, complete or not.
+        splits: names of the splits that a folder may have, or what tells them; no sample is in two of them.
         find: lists a split's files, given the folder, the split and the value of every option.
         combined: splits that are others together.
-        options: by name.
+        options: what they are.
     """
 
     name: str
     content: str
     recognises: Callable[[Path], bool]
-    splits: Callable[[Path], Sequence[str]]
+    splits: Sequence[str] | Callable[[Path], Sequence[str]]
     find: Callable[[Path, str, Mapping[str, Any]], Found]
     combined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Sequence[ParameterSpec] = ()
+
+    def splits_in(self, root: Path) -> Sequence[str]:
+        """Return the names of the splits that a folder may have."""
+        return self.splits(root) if callable(self.splits) else self.splits

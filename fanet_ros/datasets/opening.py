@@ -8,47 +8,35 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.datasets import (
-    camvid,
-    cityscapes,
-    cocostuff,
-    densepass,
-    fold,
-    folder,
-    idd_lite,
-    kitti_semantics,
-    potsdam,
-    vaihingen,
-)
+from fanet_ros.datasets import camvid, cityscapes, cocostuff, densepass, fold, folder, idd_lite, isprs, kitti_semantics
 from fanet_ros.datasets.base import Dataset
-from fanet_ros.datasets.files import FolderContents, Pair
 from fanet_ros.datasets.label_formats import Unlabelled
 from fanet_ros.datasets.layout import Found, Layout
-from fanet_ros.datasets.options import Option, read_options
+from fanet_ros.datasets.matching import Pair, missing, unreadable_folder
+from fanet_ros.datasets.options import option, read_options
 from fanet_ros.errors import DatasetError
 
 LAYOUTS: Mapping[str, Layout] = {
-    module.LAYOUT.name: module.LAYOUT
-    for module in (
-        camvid,
-        idd_lite,  # in folders called as those of cityscapes, but with other files
-        cityscapes,
-        cocostuff,
-        densepass,
-        kitti_semantics,
-        potsdam,
-        vaihingen,
-        folder,  # the least specific last
+    layout.name: layout
+    for layout in (
+        camvid.LAYOUT,
+        idd_lite.LAYOUT,
+        cityscapes.LAYOUT,
+        cocostuff.LAYOUT,
+        densepass.LAYOUT,
+        kitti_semantics.LAYOUT,
+        *isprs.LAYOUTS,
+        folder.LAYOUT,  # the least specific last
     )
 }
 DATASETS = (*sorted(LAYOUTS), "street")
-STREET_OPTIONS: Mapping[str, Option] = {
-    "width": Option(640, "of the images in pixels", least=64, most=4096),
-    "height": Option(360, "of the images in pixels", least=64, most=4096),
-    "streets": Option(0, "how many; 0 for 60 to train and 20 to validate", least=0, most=1000),
-    "moments": Option(8, "of each street, 9 s apart", least=1, most=100),
-    "length": Option(1, "frames from each moment on, 10 a second: clips; 1 for single images", least=1, most=90),
-}
+STREET_OPTIONS = (
+    option("width", 640, "of the images in pixels", minimum=64, maximum=4096),
+    option("height", 360, "of the images in pixels", minimum=64, maximum=4096),
+    option("streets", 0, "how many; 0 for 60 to train and 20 to validate", minimum=0, maximum=1000),
+    option("moments", 8, "of each street, 9 s apart", minimum=1, maximum=100),
+    option("length", 1, "frames from each moment on, 10 a second: clips; 1: single images", minimum=1, maximum=90),
+)
 
 _SHOWN_ENTRIES = 6
 
@@ -77,7 +65,7 @@ def open_dataset(
         LabelSetError: the label set of a `folder` is missing or malformed.
     """
     known = STREET_OPTIONS if name == "street" else layout_of(name).options
-    values = read_options(name, {**known, "fold": fold.OPTION}, options)
+    values = read_options(name, (*known, fold.OPTION), options)
     part = values.pop("fold")
     if name == "street":
         from fanet_ros.datasets.street import StreetDataset  # it imports the street camera, which others do not need
@@ -162,7 +150,7 @@ def find_split(layout: Layout, root: Path, split: str, options: Mapping[str, Any
     Raises:
         DatasetError: there is no such split, or a folder or list of files cannot be read.
     """
-    splits = layout.splits(root)
+    splits = layout.splits_in(root)
     parts = layout.combined.get(split, (split,))
     if not set(parts) <= set(splits):
         known = ", ".join([*splits, *layout.combined]) or "none"
@@ -170,7 +158,7 @@ def find_split(layout: Layout, root: Path, split: str, options: Mapping[str, Any
     try:
         found = [layout.find(root, part, options) for part in parts]
     except OSError as error:
-        raise _unreadable(error) from None
+        raise unreadable_folder(error) from None
     return replace(
         found[0],
         pairs=list(chain.from_iterable(part.pairs for part in found)),
@@ -185,15 +173,7 @@ def missing_files(pairs: Sequence[Pair]) -> list[Path]:
     Raises:
         DatasetError: a folder cannot be read.
     """
-    present = FolderContents()
-    try:
-        return [file for pair in pairs for file in (pair.image, pair.labels) if file not in present]
-    except OSError as error:
-        raise _unreadable(error) from None
-
-
-def _unreadable(error: OSError) -> DatasetError:
-    return DatasetError(f"{error.filename} cannot be read: {error.strerror}; check its permissions")
+    return missing([file for pair in pairs for file in (pair.image, pair.labels)])
 
 
 def _looks_like(layout: Layout, folder: Path) -> bool:
@@ -227,7 +207,7 @@ def _existing(path: str | Path | None, wanted: str) -> Path:
     try:
         next(root.iterdir(), None)
     except OSError as error:
-        raise _unreadable(error) from None
+        raise unreadable_folder(error) from None
     return root
 
 

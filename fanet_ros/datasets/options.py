@@ -1,94 +1,48 @@
-"""Options of data sets: declared once, read from values or from text."""
+"""Options of data sets, read from values or from text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from fanet_ros.errors import DatasetError, SettingError
-
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a data set; the type of `default` is its type.
-
-    Attributes:
-        default: bool, int or str.
-        description: for people.
-        choices: the allowed values of a str; empty for any.
-        least: of an int.
-        most: of an int.
-    """
-
-    default: bool | int | str
-    description: str
-    choices: tuple[str, ...] = ()
-    least: int = 0
-    most: int = 0
-
-    def expected(self) -> str:
-        """Say which values are allowed."""
-        if isinstance(self.default, bool):
-            return "true or false"
-        if isinstance(self.default, int):
-            return f"a whole number from {self.least} to {self.most}"
-        return " or ".join(self.choices) or "a text"
+from fanet_ros.parameters.specs import Applies, ParameterSpec, ParameterValue
 
 
-def read_option_words(words: Sequence[str]) -> dict[str, str]:
-    """Read `KEY=VALUE` words.
-
-    Raises:
-        SettingError: a word has another form, or a key comes twice.
-    """
-    options: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise SettingError(f"option: received {word!r}, expected KEY=VALUE, for example eroded=true")
-        if key in options:
-            raise SettingError(f"option: {key} is given twice, as {options[key]!r} and {value!r}; give it once")
-        options[key] = value
-    return options
+def option(name: str, default: bool | int | str, description: str, **limits: Any) -> ParameterSpec:
+    """Declare an option; the limits are those of parameters."""
+    return ParameterSpec(name, default, description, Applies.AT_START, kind="option", **limits)
 
 
-def read_options(dataset: str, known: Mapping[str, Option], given: Mapping[str, Any] | None) -> dict[str, Any]:
+def read_options(dataset: str, known: Sequence[ParameterSpec], given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the value of every option of a data set.
 
     Args:
         dataset: its name, for messages.
-        known: its options by name.
+        known: its options.
         given: values by name, in the options' types or as text.
 
     Raises:
         DatasetError: an option is unknown, or its value not allowed.
     """
-    values: dict[str, Any] = {name: option.default for name, option in known.items()}
+    specs = {spec.name: spec for spec in known}
+    values: dict[str, Any] = {name: spec.default for name, spec in specs.items()}
     for name, value in (given or {}).items():
-        if name not in known:
-            raise DatasetError(
-                f"data set {dataset} has no option {name!r}; it has {', '.join(known) if known else 'none'}"
-            )
-        values[name] = _read(known[name], value)
-        if values[name] is None:
-            raise DatasetError(
-                f"option {name} of data set {dataset}: received {value!r}, expected {known[name].expected()}"
-            )
+        if name not in specs:
+            raise DatasetError(f"data set {dataset} has no option {name!r}; it has {', '.join(specs) or 'none'}")
+        try:
+            values[name] = _read(specs[name], value)
+        except SettingError as error:
+            raise DatasetError(f"data set {dataset}: {error}") from None
     return values
 
 
-def _read(option: Option, value: Any) -> bool | int | str | None:
-    """Return the value in the option's type; None where it is not allowed."""
-    if isinstance(option.default, bool):
-        return value if isinstance(value, bool) else _WORDS.get(str(value).strip().lower())
-    if isinstance(option.default, int):
-        try:
-            number = int(str(value))
-        except ValueError:
-            return None
-        return number if option.least <= number <= option.most else None
-    text = str(value)
-    return text if not option.choices or text in option.choices else None
+def _read(spec: ParameterSpec, value: Any) -> ParameterValue:
+    if isinstance(spec.default, str):
+        return spec.validate(str(value))
+    try:
+        return spec.validate(yaml.safe_load(value) if isinstance(value, str) else value)
+    except yaml.YAMLError:
+        return spec.validate(value)

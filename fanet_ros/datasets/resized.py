@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.base import ClassMotion, Dataset, Frame, Sample, Window
+from fanet_ros.datasets.base import Dataset, Frame, Sample, Window
 from fanet_ros.datasets.views import DatasetView
 from fanet_ros.frames.frame import FrameResizer, fit_input_size
 from fanet_ros.settings import Size
@@ -36,9 +34,6 @@ class ResizedDataset(DatasetView):
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102 (documented by Dataset)
         return resize_labels(super().read_labels(index), self.size(index))
-
-    def motions(self, index: int) -> Sequence[ClassMotion]:  # noqa: D102 (documented by Dataset)
-        return ()  # those of the other size are of no use here
 
     def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102 (documented by Dataset)
         return Dataset.read_window(self, index, window)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.files import FolderContents
+from fanet_ros.datasets.matching import missing
 from fanet_ros.datasets.meanings import Meaning
 from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.settings import Size
@@ -69,14 +69,10 @@ class SoftLabels:
         Raises:
             DatasetError: some have none, or a folder cannot be read.
         """
-        present = FolderContents()
-        try:
-            missing = [path for path in map(self.path, names) if path not in present]
-        except OSError as error:
-            raise DatasetError(f"{error.filename} cannot be read: {error.strerror}; check its permissions") from None
-        if missing:
+        gone = missing([self.path(name) for name in names])
+        if gone:
             raise DatasetError(
-                f"{len(missing)} of {len(names)} samples have no soft labels, for example {missing[0]}; add them, or "
+                f"{len(gone)} of {len(names)} samples have no soft labels, for example {gone[0]}; add them, or "
                 "say in soft.file how they are called"
             )
 

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED, Sample, Window, cut
-from fanet_ros.datasets.decoding import image_size, read_rgb
+from fanet_ros.datasets.decoding import open_header, read_rgb, unreadable
 from fanet_ros.datasets.files import PairedFiles, check_same_size
 from fanet_ros.datasets.label_formats import LabelFormat
-from fanet_ros.datasets.tiff import map_tiff, tiff_size
-from fanet_ros.settings import Size
 
 
 class TileFiles(PairedFiles):
     """A data set of few and large images, of which training reads small windows."""
-
-    def size(self, index: int) -> Size:  # noqa: D102 (documented by Dataset)
-        path = self.pairs[index].image
-        return tiff_size(path) or image_size(path)
 
     def read(self, index: int) -> Sample:  # noqa: D102 (documented by Dataset)
         size = self.size(index)
@@ -51,8 +46,29 @@ def tile_pixels(path: Path) -> NDArray[np.uint8]:
     Raises:
         DatasetError: the file is missing or damaged.
     """
-    mapped = map_tiff(path)
-    return _decoded(path) if mapped is None else mapped
+    start, shape = _plain_pixels(path)
+    if start is None:
+        return _decoded(path)
+    try:
+        return np.memmap(path, np.uint8, "r", start, shape)
+    except ValueError:  # it is longer than the file
+        raise unreadable(path) from None
+
+
+def _plain_pixels(path: Path) -> tuple[int | None, tuple[int, int, int]]:
+    """Where the pixels begin if they lie in the file as they are, row by row; None where they do not."""
+    with open_header(path) as image:
+        if image is None or image.format != "TIFF" or image.mode != "RGB":
+            return None, (0, 0, 0)
+        width, height = image.size
+        strips: Any = list(image.tile)
+    start, row = strips[0][2], 0
+    for codec, (left, top, right, bottom), offset, (mode, *_) in strips:
+        in_a_row = (left, top, right) == (0, row, width) and offset == start + row * width * 3
+        if codec != "raw" or mode != "RGB" or not in_a_row:
+            return None, (0, 0, 0)
+        row = bottom
+    return start if row == height else None, (height, width, 3)
 
 
 @lru_cache(maxsize=2)  # the image and the labels of one tile, of which several windows may be read in a row

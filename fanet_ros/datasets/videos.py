@@ -11,15 +11,17 @@ from fanet_ros.datasets.base import Frame
 
 
 class Videos(ABC):
-    """The order in time of a data set of files; see the methods of the same names of `Dataset`."""
+    """The order in time of a data set of files.
+
+    Attributes:
+        frames: which frame of which video each sample is.
+    """
+
+    frames: Sequence[Frame]
 
     @abstractmethod
-    def frame(self, index: int) -> Frame:
-        """Return which frame of which video a sample is."""
-
-    @abstractmethod
-    def past(self, index: int, count: int, step: int) -> list[Frame]:
-        """Return up to `count` frames before a sample, newest first."""
+    def before(self, frame: Frame) -> Frame | None:
+        """Return the frame before one; None where its video begins."""
 
     @abstractmethod
     def path(self, frame: Frame) -> Path:
@@ -37,26 +39,15 @@ class LabelledVideos(Videos):
             paths: of their images.
             longest_gap: between the numbers of two frames that follow each other; a longer one parts two videos.
         """
-        self._frames, self._paths = list(frames), dict(zip(frames, paths, strict=True))
+        self.frames, self._paths = frames, dict(zip(frames, paths, strict=True))
         self._before: dict[Frame, Frame] = {
             frame: before
             for before, frame in pairwise(sorted(self._paths))
             if frame.video == before.video and frame.number - before.number <= longest_gap
         }
 
-    def frame(self, index: int) -> Frame:  # noqa: D102 (documented by Videos)
-        return self._frames[index]
-
-    def past(self, index: int, count: int, step: int) -> list[Frame]:  # noqa: D102 (documented by Videos)
-        found: list[Frame] = []
-        frame: Frame | None = self._frames[index]
-        while len(found) < count:
-            for _ in range(step):
-                frame = None if frame is None else self._before.get(frame)
-            if frame is None:
-                break
-            found.append(frame)
-        return found
+    def before(self, frame: Frame) -> Frame | None:  # noqa: D102 (documented by Videos)
+        return self._before.get(frame)
 
     def path(self, frame: Frame) -> Path:  # noqa: D102 (documented by Videos)
         return self._paths[frame]

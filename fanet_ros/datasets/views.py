@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.datasets.base import ClassMotion, Dataset, Frame, Sample, Window
+from fanet_ros.datasets.base import Dataset, Frame, Sample, Window
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.settings import Size
 
@@ -46,8 +46,8 @@ class DatasetView(Dataset):
     def frame(self, index: int) -> Frame:  # noqa: D102
         return self._dataset.frame(self._indices[index])
 
-    def past(self, index: int, count: int, step: int = 1) -> list[Frame]:  # noqa: D102
-        return self._dataset.past(self._indices[index], count, step)
+    def before(self, frame: Frame) -> Frame | None:  # noqa: D102
+        return self._dataset.before(frame)
 
     def missing_frames(self, count: int, step: int = 1) -> list[Path]:  # noqa: D102
         return self._dataset.missing_frames(count, step)
@@ -57,9 +57,6 @@ class DatasetView(Dataset):
 
     def place(self, index: int) -> str:  # noqa: D102
         return self._dataset.place(self._indices[index])
-
-    def motions(self, index: int) -> Sequence[ClassMotion]:  # noqa: D102
-        return self._dataset.motions(self._indices[index])
 
 
 class RelabelledDataset(DatasetView):
@@ -86,9 +83,3 @@ class RelabelledDataset(DatasetView):
     def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102
         sample = super().read_window(index, window)
         return Sample(sample.image, self._table[sample.labels], sample.name)
-
-    def motions(self, index: int) -> Sequence[ClassMotion]:  # noqa: D102
-        return [
-            ClassMotion(tuple(int(self._table[own]) for own in motion.class_ids), motion.homography)
-            for motion in super().motions(index)
-        ]

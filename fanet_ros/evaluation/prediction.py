@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,58 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from fanet_ros.datasets import Sample
 from fanet_ros.errors import InferenceError, SettingError
+from fanet_ros.evaluation.looks import Looks
 from fanet_ros.evaluation.windows import rows_of_windows, window_weights
 from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import MAX_SIDE, MIN_SIDE, Size
 
-_SIZE_STEP = (
-    8  # of scaled inputs, so that the network's output grid covers them evenly (as fanet_ros.frames.frame does)
-)
-_SCALES = (0.1, 8.0)  # beyond these an input is a stamp, or fits no memory
-
-
-@dataclass(frozen=True)
-class Looks:
-    """How often, and how, the network looks at an image before its labels are decided.
-
-    Attributes:
-        scales: of the network's input size, each in [0.1, 8].
-        flip: whether it also sees everything mirrored left to right.
-        window: size of the parts in which an image is seen, in its own pixels; None for the whole image.
-        stride: from one window to the next, at most the window's size; None for windows side by side.
-    """
-
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    window: Size | None = None
-    stride: Size | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be used.
-
-        Raises:
-            SettingError: with what was received and what is expected.
-        """
-        smallest, largest = _SCALES
-        if not self.scales or not all(smallest <= scale <= largest for scale in self.scales):
-            received = ", ".join(f"{scale:g}" for scale in self.scales) or "none"
-            raise SettingError(f"scales: received {received}, expected numbers from {smallest:g} to {largest:g}")
-        if self.stride is not None and self.window is None:
-            raise SettingError(f"stride: received {self.stride} without a window; give the windows' size, too")
-        if self.window is not None and self.stride is not None:
-            fits = self.stride.width <= self.window.width and self.stride.height <= self.window.height
-            if not fits:
-                raise SettingError(
-                    f"stride: received {self.stride}, expected at most the window's {self.window}, or windows would "
-                    "leave gaps"
-                )
-
-    @property
-    def single(self) -> bool:
-        """Whether that is one look at the whole image, which is what the node does."""
-        return self.scales == (1.0,) and not self.flip and self.window is None
+_SIZE_STEP = 8  # of scaled inputs, so that the network's output grid covers them evenly, as fanet_ros.frames.frame does
 
 
 class Predictor(ABC):
@@ -90,6 +46,10 @@ class Predictor(ABC):
             BackendError: the network cannot be built for the size that this image asks for.
             InferenceError: the network's logits are not finite, or the memory does not suffice for so many looks.
         """
+
+    def predict_sample(self, index: int, sample: Sample) -> NDArray[np.uint8]:
+        """Return the labels of a sample of a data set, given its index there; as `predict`."""
+        return self.predict(sample.image)
 
     @abstractmethod
     def input_sizes(self, image_size: Size) -> tuple[Size, ...]:

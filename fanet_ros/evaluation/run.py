@@ -9,9 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fanet_ros.datasets import Dataset, Sample
 from fanet_ros.errors import DatasetError, LabelSetError, SettingError
 from fanet_ros.evaluation.confidence import ConfidenceMeter
@@ -61,23 +58,23 @@ class Evaluation:
 def evaluate(
     predictor: Predictor,
     dataset: Dataset,
+    indices: Sequence[int] | None = None,
     *,
-    limit: int = 0,
     left_out: Sequence[str] = (),
     coarse: CoarseTruth | None = None,
     meter: ConfidenceMeter | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Predict and score the images of a data set, each by itself; those without known truth are only counted.
+    """Predict and score samples of a data set, each by itself; those without known truth are only counted.
 
     Args:
         predictor: of a network with the data set's classes, or those that `coarse` merges into them.
-        dataset: the images; they are read ahead of the network, in one thread of their own.
-        limit: score at most so many images, evenly spread over the data set; 0 for all.
+        dataset: the samples; they are read ahead of the network, in one thread of their own.
+        indices: of the samples, in this order; None for all.
         left_out: names of classes that count in no mean, here and image by image.
         coarse: merges predictions into the data set's classes; None where the network has these.
         meter: of the predictor's confidence; None for none.
-        progress: told how many of how many images are done.
+        progress: told how many of how many samples are done.
 
     Returns:
         What the images have shown; after Ctrl-C those that were done by then, as hours may lie behind them.
@@ -89,44 +86,7 @@ def evaluate(
         BackendError: the network cannot be built for the size that an image asks for.
         InferenceError: the network's logits are not finite.
     """
-    indices = spread(len(dataset), limit)
-
-    def predict(index: int, sample: Sample) -> NDArray[np.uint8]:
-        labels = predictor.predict(sample.image)
-        if coarse is not None:
-            labels = coarse.merge(labels, sample.labels)
-        if meter is not None and predictor.confidence is not None:
-            meter.add(predictor.confidence, labels, sample.labels)
-        return labels
-
-    return score(
-        predict,
-        predictor.input_sizes,
-        dataset,
-        indices,
-        left_out,
-        progress,
-    )
-
-
-def score(
-    predict: Callable[[int, Sample], NDArray[np.uint8]],
-    sizes_of: Callable[[Size], Sequence[Size]],
-    dataset: Dataset,
-    indices: Sequence[int],
-    left_out: Sequence[str],
-    progress: Callable[[int, int], None],
-) -> Evaluation:
-    """Predict and score samples in a given order; errors, Ctrl-C and the other arguments as for `evaluate`.
-
-    Args:
-        predict: returns the labels of a sample, given its index and itself.
-        sizes_of: size of an image -> sizes at which the network sees it.
-        dataset: the images.
-        indices: of the samples.
-        left_out: names of classes that count in no mean.
-        progress: told how many of how many samples are done.
-    """
+    indices = range(len(dataset)) if indices is None else indices
     excluded = left_out_ids(left_out, dataset.label_set)
     total, images = Scorer(len(dataset.label_set)), []
     input_sizes: set[Size] = set()
@@ -137,10 +97,14 @@ def score(
             labels = sample.labels
             if (labels < total.classes).any():  # else nothing can be scored: a withheld split ends soon, with an error
                 started = perf_counter()
-                labels = predict(index, sample)
+                labels = predictor.predict_sample(index, sample)
                 milliseconds.append((perf_counter() - started) * 1e3)
+                if coarse is not None:
+                    labels = coarse.merge(labels, sample.labels)
+                if meter is not None and predictor.confidence is not None:
+                    meter.add(predictor.confidence, labels, sample.labels)
                 height, width = labels.shape
-                input_sizes.update(sizes_of(Size(width, height)))
+                input_sizes.update(predictor.input_sizes(Size(width, height)))
             one = Scorer(total.classes)
             one.add(labels, sample.labels)
             scores = one.scores(excluded)

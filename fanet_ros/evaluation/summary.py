@@ -6,7 +6,6 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.plan import Plan
 from fanet_ros.evaluation.run import Evaluation
 from fanet_ros.evaluation.truth import CoarseTruth
-from fanet_ros.evaluation.video import VideoRun
 from fanet_ros.files import write_whole
 from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import package_version
@@ -68,7 +66,7 @@ def summarise(
             "name": dataset.name,
             "split": dataset.split,
             "path": None if folder is None else str(folder.expanduser().absolute()),
-            "options": dict(plan.options),
+            "options": dict(plan.settings.options),
             "images": len(dataset),
             "label_set": dataset.label_set.name,
         },
@@ -96,25 +94,6 @@ def summarise(
             for i in evaluation.images
         ],
     }
-
-
-def summarise_videos(runs: Sequence[VideoRun], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the figures of runs over videos, in JSON's types.
-
-    Args:
-        runs: undisturbed and disturbed.
-        names: of the classes.
-    """
-    return [
-        {
-            "disturbance": run.disturbance,
-            "complete": run.evaluation.complete,
-            "scores": run.evaluation.scores.as_json(names),
-            "disturbed_frames": run.disturbed.as_json(names) if run.disturbed.frames else None,
-            "consistency": run.consistency.as_json(names) if run.consistency.pixels else None,
-        }
-        for run in runs
-    ]
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:

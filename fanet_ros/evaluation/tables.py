@@ -13,7 +13,6 @@ from fanet_ros.evaluation.protocols import METRICS, Protocol
 
 if TYPE_CHECKING:  # listing the protocols needs no torch
     from fanet_ros.evaluation.truth import CoarseTruth
-    from fanet_ros.evaluation.video import VideoRun
     from fanet_ros.reports.scores import Scores
 
 
@@ -70,34 +69,22 @@ def published_table(scores: Scores, protocol: Protocol, measured: str) -> Table:
     return table
 
 
-def video_table(runs: Iterable[VideoRun], title: str) -> Table:
-    """Return the figures of runs over videos, undisturbed and disturbed, in percent; `hit` are the disturbed frames."""
-    headings = ("frames", "hit", "mIoU", "accuracy", "mIoU of hit frames", "consistency")
-    table = Table("kind", title=escape(title))
-    for heading in headings:  # on narrow terminals they wrap between words, not within
-        table.add_column(heading, justify="right", min_width=max(map(len, heading.split())))
-    for run in runs:
-        scores = run.evaluation.scores
-        shares = (scores.miou, scores.pixel_accuracy, run.disturbed.miou, run.consistency.share)
-        table.add_row(run.disturbance, str(scores.frames), str(run.disturbed.frames), *map(_percent, shares))
-    return table
-
-
 def protocol_table(protocols: Iterable[Protocol]) -> Table:
     """Return all protocols with their settings and published figures."""
     table = Table("protocol", "data set", "settings", "published, in percent", title="protocols")
     for protocol in protocols:
-        settings = [f"input {protocol.input_size}"]
-        settings += [f"{key} {value}" for key, value in protocol.options.items()]
-        settings += ["scales " + ",".join(f"{s:g}" for s in protocol.scales)] if protocol.scales != (1.0,) else []
-        settings += ["flip"] if protocol.flip else []
-        settings += [f"temporal {protocol.temporal_frames}"] if protocol.temporal_frames else []
-        settings += [f"window {protocol.window}"] if protocol.window else []
-        settings += [f"stride {protocol.stride}"] if protocol.stride else []
-        settings += ["without " + ", ".join(protocol.leave_out)] if protocol.leave_out else []
-        lines = [str(published) for published in protocol.published] + ([protocol.note] if protocol.note else [])
-        where = f"{protocol.dataset} {protocol.split}"
-        table.add_row(*(escape(text) for text in (protocol.name, where, "\n".join(settings), "\n".join(lines))))
+        settings = protocol.settings
+        lines = [f"input {settings.input_size}"]
+        lines += [f"{key} {value}" for key, value in settings.options.items()]
+        lines += ["scales " + ",".join(f"{s:g}" for s in settings.scales)] if settings.scales != (1.0,) else []
+        lines += ["flip"] if settings.flip else []
+        lines += [f"temporal {settings.temporal_frames}"] if settings.temporal_frames else []
+        lines += [f"window {settings.window}"] if settings.window else []
+        lines += [f"stride {settings.stride}"] if settings.stride else []
+        lines += ["without " + ", ".join(settings.leave_out)] if settings.leave_out else []
+        figures = [str(published) for published in protocol.published] + ([protocol.note] if protocol.note else [])
+        where = f"{settings.dataset} {settings.split}"
+        table.add_row(*(escape(text) for text in (protocol.name, where, "\n".join(lines), "\n".join(figures))))
     return table
 
 

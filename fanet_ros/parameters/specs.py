@@ -38,6 +38,7 @@ class ParameterSpec:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     check: Callable[[Any], object] | None = None  # of a string or of a tuple of strings
+    kind: str = "parameter"  # what messages call it
 
     def validate(self, value: object) -> ParameterValue:
         """Return `value` in the parameter's own type.
@@ -71,7 +72,7 @@ class ParameterSpec:
             try:
                 self.check(value)
             except SettingError as error:
-                raise SettingError(f"parameter '{self.name}': {error}") from None
+                raise SettingError(f"{self.kind} '{self.name}': {error}") from None
         return value
 
     @property
@@ -86,11 +87,11 @@ class ParameterSpec:
         return ""
 
     def _refusal(self, value: object, expected: str) -> SettingError:
-        return SettingError(f"parameter '{self.name}': received {value!r}, expected {expected}")
+        return SettingError(f"{self.kind} '{self.name}': received {value!r}, expected {expected}")
 
 
 _TYPE_NAMES: Mapping[type, str] = {
-    bool: "boolean",
+    bool: "boolean (true or false)",
     int: "whole number",
     float: "number",
     str: "string",

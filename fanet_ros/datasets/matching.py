@@ -1,0 +1,152 @@
+"""Finds the files of data sets on disk: images, and the labels that belong to them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from fanet_ros.errors import DatasetError
+from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
+
+_ANY_IMAGE = "(?i:" + "|".join(map(re.escape, IMAGE_SUFFIXES)) + ")"
+
+
+class Pair(NamedTuple):
+    """The files of one sample, and its name."""
+
+    image: Path
+    labels: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where images and labels lie within a data set's folder, as patterns of paths.
+
+    `SPLIT` stands for the split, the stars for the parts of a sample's name, the same in both. A last part that is only
+    a star stands for an image file of any ending.
+
+    Attributes:
+        images: pattern of the images.
+        labels: pattern of the labels.
+    """
+
+    images: str
+    labels: str
+
+    def __str__(self) -> str:
+        return f"{self.images} and {self.labels}"
+
+    def of(self, split: str) -> Files:
+        """Return the patterns of a split."""
+        return Files(self.images.replace("SPLIT", split), self.labels.replace("SPLIT", split))
+
+    def pair(self, root: Path, name: str) -> Pair:
+        """Return the files that belong to a name, present or not; where any ending will do, PNGs."""
+        return Pair(root / _filled(self.images, name), root / _filled(self.labels, name), name)
+
+    def find(self, root: Path) -> tuple[list[Pair], list[Path]]:
+        """Return the pairs of all images in natural order, their labels present or not, and labels without an image.
+
+        Raises:
+            OSError: a folder cannot be read.
+            DatasetError: two files differ only in their endings.
+        """
+        images, labels = matches(root, self.images), matches(root, self.labels)
+        pairs = [Pair(image, labels.get(name) or self.pair(root, name).labels, name) for name, image in images.items()]
+        return pairs, [path for name, path in labels.items() if name not in images]
+
+    def any_there(self, root: Path, splits: Sequence[str] = ("",)) -> bool:
+        """Whether there is an image or a label file of some split."""
+        parts = (self.of(split) for split in splits)
+        return any(matches(root, pattern) for part in parts for pattern in (part.images, part.labels))
+
+
+def matches(root: Path, pattern: str) -> dict[str, Path]:
+    """Return the paths that fit a pattern of `Files`, in natural order, by what its stars stand for, joined by slashes.
+
+    Raises:
+        OSError: a folder cannot be read.
+        DatasetError: two files differ only in their endings.
+    """
+    found = {"": root}
+    parts = pattern.split("/")
+    for depth, part in enumerate(parts, 1):
+        if "*" not in part:
+            found = {name: path / part for name, path in found.items()}
+            continue
+        ending = _ANY_IMAGE if part == "*" and depth == len(parts) else ""
+        form = re.compile(r"(?!\.)" + re.escape(part).replace(r"\*", "(.*)") + ending)
+        inside: dict[str, Path] = {}
+        for name, folder in found.items():
+            fitting = map(form.fullmatch, os.listdir(folder) if folder.is_dir() else ())
+            entries = [(folder / match[0], match[1]) for match in fitting if match]
+            for path, stars in sorted(entries, key=lambda entry: natural_key(entry[0])):
+                twin = inside.setdefault(f"{name}/{stars}" if name else stars, path)
+                if twin != path:
+                    raise DatasetError(
+                        f"{twin} and {path.name} have the same name but for its ending; keep one of them"
+                    )
+        found = inside
+    return found
+
+
+def _filled(pattern: str, name: str) -> str:
+    """Put a name in the place of the stars."""
+    ending = ".png" if pattern.endswith("/*") else ""
+    for part in name.split("/"):
+        pattern = pattern.replace("*", part, 1)
+    return pattern + ending
+
+
+class FolderContents:
+    """Whether files exist, with one look into each folder: data sets have a hundred thousand files."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, set[str]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        if path.parent not in self._names:
+            self._names[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+        return path.name in self._names[path.parent]
+
+    def first(self, paths: Sequence[Path]) -> Path:
+        """Return the first of several paths that exists, or else the first of all."""
+        return next((path for path in paths if path in self), paths[0])
+
+
+def missing(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that do not exist.
+
+    Raises:
+        DatasetError: a folder cannot be read.
+    """
+    present = FolderContents()
+    try:
+        return [path for path in paths if path not in present]
+    except OSError as error:
+        raise unreadable_folder(error) from None
+
+
+def unreadable_folder(error: OSError) -> DatasetError:
+    """The error for a folder that may not be read."""
+    return DatasetError(f"{error.filename} cannot be read: {error.strerror}; check its permissions")
+
+
+def read_names(path: Path) -> list[list[str]]:
+    """Read a list file: the words of each line that is not blank.
+
+    Raises:
+        DatasetError: it cannot be read or is no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DatasetError(f"the list {path} is missing; unpack the data set again") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot read the list {path}: {error}") from None
+    return [line.split() for line in lines if line.strip()]
