@@ -136,10 +136,13 @@ def test_measured_is_what_the_segmenter_does(calibration: Calibration, weights: 
 
 
 @pytest.mark.slow
-def test_a_twin_is_measured_on_behalf_of_the_weights(weights: Path, data: Path, tmp_path: Path) -> None:
+def test_a_twin_is_measured_on_behalf_of_the_weights(
+    weights: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The twin is right about the frames where the weights are not, so whose figures these are shows."""
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     pytest.importorskip("nncf", reason="NNCF is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # the results of other tests stay as they are
     trained = load_file(weights)
     twin, final = tmp_path / "twin.safetensors", tmp_path / "final.safetensors"
     for file, factor in ((twin, 2), (final, -1)):
