@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -49,3 +50,9 @@ def package_version() -> str:
             if match:
                 return match[1].strip()
     return metadata.version("fanet_ros")
+
+
+def loaded_versions(*libraries: str) -> dict[str, str]:
+    """Return the version of the package, and of those of these libraries that are loaded."""
+    loaded = {name: sys.modules[name] for name in libraries if sys.modules.get(name) is not None}
+    return {"fanet_ros": package_version(), **{name: str(module.__version__) for name, module in loaded.items()}}

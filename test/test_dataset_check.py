@@ -45,11 +45,12 @@ def test_everything_that_can_be_wrong(own: Path) -> None:
     trees.write(own / "labels" / "alone.png", trees.rows_of((0,)))
     (report,) = check_dataset(layout_of("folder"), own)
     assert report.faulty and report.pairs == 7
-    assert report.missing == [own / "labels" / "frame0.png"]
-    assert report.strays == [own / "labels" / "alone.png"]
-    assert len(report.damaged) == 2
-    assert "frame1.jpg is no readable image" in report.damaged[0] and "frame6.png" in report.damaged[1]
-    assert len(report.mismatched) == 1 and "frame2.png is 6x4 but its image 12x8" in report.mismatched[0]
+    faults = report.faults
+    assert faults["missing"] == [str(own / "labels" / "frame0.png")]
+    assert faults["labels_without_image"] == [str(own / "labels" / "alone.png")]
+    assert len(faults["damaged"]) == 2 and not faults["soft"]
+    assert "frame1.jpg is no readable image" in faults["damaged"][0] and "frame6.png" in faults["damaged"][1]
+    assert len(faults["mismatched"]) == 1 and "frame2.png is 6x4 but its image 12x8" in faults["mismatched"][0]
     found = [(stranger.value, stranger.pixels, stranger.files, stranger.example.name) for stranger in report.strangers]
     assert found == [("9", 3 * trees.WIDTH, 2, "frame3.png"), ("77", trees.WIDTH, 1, "frame3.png")]
     assert report.sizes == {(12, 8): 5, (24, 16): 1}
@@ -71,7 +72,7 @@ def test_colours_outside_the_set_are_named_as_colours(tmp_path: Path) -> None:
 def test_tiles_and_matrices(tmp_path: Path) -> None:
     trees.potsdam(tmp_path / "potsdam", ["2_10"])
     (report,) = check_dataset(layout_of("potsdam"), tmp_path / "potsdam", "train", {"clutter": "false"})
-    assert len(report.missing) == 2 * 23 and not report.strangers
+    assert len(report.faults["missing"]) == 2 * 23 and not report.strangers
     assert report.shares["car"] == 1 / 8 and report.ignored == 3 / 8
     trees.cocostuff_10k(tmp_path / "coco", trees.rows_of((12, 1)))
     train, test = check_dataset(layout_of("cocostuff"), tmp_path / "coco")

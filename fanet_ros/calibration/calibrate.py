@@ -7,11 +7,11 @@ are one step, as a result holds only for the network that was measured.
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from fanet_ros.files import replacing
 from fanet_ros.frames.frame import FrameResizer, fit_input_size
 from fanet_ros.model.model_card import read_card
 from fanet_ros.model.weights import load_weights
-from fanet_ros.resources import package_version
+from fanet_ros.resources import loaded_versions
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 
@@ -238,26 +238,20 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
         exact = artefacts.obtain(
             model_key(digest, "fp32"), builder=openvino_build.__name__, arguments=arguments, progress=no_progress
         )
-        model = exact / MODEL
+        device, key = "cpu", model_key(digest, "int8")
+        quantise = partial(openvino_quantise.quantise, exact / MODEL, images, count)
+    else:
+        from fanet_ros.backends.tensorrt import quantise as tensorrt_quantise
 
-        def quantise_for_openvino(folder: Path) -> None:
-            openvino_quantise.quantise(model, images, count, folder, progress=count_images)
-            _void_int8_result(task.weights, backend, "cpu")
+        device, key = "cuda", tensorrt_quantise.quantised_key(digest)
+        quantise = partial(tensorrt_quantise.quantise, task.weights, images)
 
-        return artefacts.store(model_key(digest, "int8"), quantise_for_openvino)
+    def build(folder: Path) -> None:
+        quantise(folder, progress=count_images)
+        # before the new network is in place: after a power cut nobody could, and the old result would pass for its own
+        write_gate_results(task.weights, [], void=(backend, device, "int8"))
 
-    from fanet_ros.backends.tensorrt import quantise as tensorrt_quantise
-
-    def quantise_for_tensorrt(folder: Path) -> None:
-        tensorrt_quantise.quantise(task.weights, images, folder, progress=count_images)
-        _void_int8_result(task.weights, backend, "cuda")
-
-    return artefacts.store(tensorrt_quantise.quantised_key(digest), quantise_for_tensorrt)
-
-
-def _void_int8_result(weights: Path, backend: str, device: str) -> None:
-    # before the new network is in place: nobody could do it after a power cut, and the old result would pass for its
-    write_gate_results(weights, [], void=(backend, device, "int8"))
+    return artefacts.store(key, build)
 
 
 def _network_inputs(task: Task, count: int) -> Iterator[NDArray[np.uint8]]:
@@ -296,7 +290,7 @@ def _gate_result(task: Task, info: BackendInfo, accuracy: Accuracy, exact: Accur
         frames=accuracy.frames,
         data=task.gate.name,
         input_size=", ".join(str(size) for size in accuracy.input_sizes),
-        versions=_versions(info.name),
+        versions=loaded_versions(*_LIBRARIES[info.name]),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         network=_network_of(task.weights, info.name, info.precision),
     )
@@ -305,8 +299,3 @@ def _gate_result(task: Task, info: BackendInfo, accuracy: Accuracy, exact: Accur
 def _network_of(weights: Path, backend: str, precision: str) -> str:
     """Return the fingerprint of the quantised network; an empty one where the weights alone determine it."""
     return backend_class(backend).int8_network(weights) if precision == "int8" else ""
-
-
-def _versions(backend: str) -> dict[str, str]:
-    loaded = {name: sys.modules[name] for name in _LIBRARIES[backend] if sys.modules.get(name) is not None}
-    return {"fanet_ros": package_version(), **{name: str(module.__version__) for name, module in loaded.items()}}

@@ -136,25 +136,15 @@ def _named(meaning: Meaning, own: int) -> str:
 
 
 def _lines(report: SplitReport) -> list[str]:
+    from fanet_ros.datasets.check import FAULTS
+
     if report.unlisted:
         return [f"{report.split} cannot be checked: {report.unlisted}"]
     sizes = [f"{size} ({count})" for size, count in report.sizes.most_common()]
     lines = ["sizes: " + _shortened(sizes)] if sizes else []
     lines += [f"classes that never occur: {_shortened(report.absent)}"] if report.absent else []
-    faults: tuple[tuple[str, Sequence[str]], ...] = (
-        ("missing files", [str(path) for path in report.missing]),
-        ("labels without an image", [str(path) for path in report.strays]),
-        ("files that cannot be read", report.damaged),
-        ("labels of another size than their image", report.mismatched),
-        ("soft labels that are missing or cannot be used", report.soft),
-        (
-            "values that the data set does not know",
-            [
-                f"{stranger.value}: {stranger.pixels} pixels in {stranger.files} files, for example {stranger.example}"
-                for stranger in report.strangers
-            ],
-        ),
-    )
+    faults = [(title, report.faults[name]) for name, title in FAULTS.items()]
+    faults.append(("values that the data set does not know", [str(stranger) for stranger in report.strangers]))
     for title, entries in faults:
         if entries:
             lines.append(f"{title}: {len(entries)}")

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -14,18 +15,42 @@ import typer
 from rich.console import Console
 
 from fanet_ros.commands.console import INTERRUPTED, one_line_errors, say
-from fanet_ros.commands.options import Device, check_options
+from fanet_ros.commands.options import Device, check_options, grouped, weights_path
 from fanet_ros.errors import SettingError
-from fanet_ros.resources import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from fanet_ros.training.run import Task
 
 
+@dataclass(frozen=True)
+class StartOptions:
+    """What a new training begins with, and a resumed one has already."""
+
+    recipe: Annotated[Path | None, typer.Option(help="YAML file of the recipe, such as config/train/camvid.yaml.")] = (
+        None
+    )
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the training; default runs/<recipe>.")
+    ] = None
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="ImageNet weights of the encoder, with torchvision's names (.pth or .safetensors)."),
+    ] = None
+    weights: Annotated[
+        str,
+        typer.Option(help="A trained FANet to start from instead (fine-tuning); `shipped` for the shipped weights."),
+    ] = ""
+    iterations: Annotated[int | None, typer.Option(min=1, help="Optimiser steps, instead of the recipe's.")] = None
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, instead of the recipe's.")] = None
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="Replace a setting of the recipe; repeat it for several.", metavar="PART.NAME=VALUE"),
+    ] = None
+
+
+@grouped
 def train(
-    recipe: Annotated[
-        Path | None, typer.Option(help="YAML file of the recipe, such as config/train/camvid.yaml.")
-    ] = None,
+    start: StartOptions,
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,27 +58,8 @@ def train(
             metavar="[NAME=]FOLDER",
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the training; default runs/<recipe>.")
-    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the training in this folder, exactly where its last checkpoint is.")
-    ] = None,
-    encoder: Annotated[
-        Path | None,
-        typer.Option(help="ImageNet weights of the encoder, with torchvision's names (.pth or .safetensors)."),
-    ] = None,
-    weights: Annotated[
-        str,
-        typer.Option(help="A trained FANet to start from instead (fine-tuning); `shipped` for the shipped weights."),
-    ] = "",
-    iterations: Annotated[int | None, typer.Option(min=1, help="Optimiser steps, instead of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed, instead of the recipe's.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Replace a setting of the recipe; repeat it for several.", metavar="PART.NAME=VALUE"
-        ),
     ] = None,
     device: Device = "auto",
     workers: Annotated[
@@ -74,11 +80,10 @@ def train(
             console = Console(quiet=not processes.is_first)
             with console.status("opening the data") as status:
                 if resume is None:
-                    task = _task(recipe, given, output, encoder, weights, iterations, seed, settings or [], workers)
+                    task = _task(start, given, workers)
                     folder, trainer = task.output, run.start(task, processes, status.update)
                 else:
-                    fixed = {"recipe": recipe, "output": output, "encoder": encoder, "weights": weights}
-                    _refuse({**fixed, "iterations": iterations, "seed": seed, "set": settings})
+                    _refuse(start)
                     folder, trainer = resume, run.resume(resume, given, workers, processes, status.update)
             keep_all_blocks()  # it holds for the whole process, so not before there is something to train
             with _stop_on_signal() as asked_to_stop:
@@ -93,34 +98,24 @@ def train(
             raise typer.Exit(INTERRUPTED)
 
 
-def _task(
-    recipe: Path | None,
-    data: dict[str, Path],
-    output: Path | None,
-    encoder: Path | None,
-    weights: str,
-    iterations: int | None,
-    seed: int | None,
-    settings: list[str],
-    workers: int,
-) -> Task:
+def _task(start: StartOptions, data: dict[str, Path], workers: int) -> Task:
     from fanet_ros.training.recipe import load_recipe
     from fanet_ros.training.run import Task, main_path_named
 
-    if recipe is None:
+    if start.recipe is None:
         raise SettingError("give --recipe FILE, such as config/train/camvid.yaml, or --resume FOLDER")
-    overrides = list(settings)
-    overrides += [] if iterations is None else [f"run.iterations={iterations}"]
-    overrides += [] if seed is None else [f"run.seed={seed}"]
-    loaded = load_recipe(recipe, overrides)
-    if encoder is not None and weights:
+    overrides = list(start.set or ())
+    overrides += [] if start.iterations is None else [f"run.iterations={start.iterations}"]
+    overrides += [] if start.seed is None else [f"run.seed={start.seed}"]
+    loaded = load_recipe(start.recipe, overrides)
+    if start.encoder is not None and start.weights:
         raise SettingError("a trained FANet has its own encoder; give --encoder or --weights, not both")
-    trained = DEFAULT_WEIGHTS if weights == "shipped" else Path(weights).expanduser() if weights else None
+    trained = weights_path("" if start.weights == "shipped" else start.weights) if start.weights else None
     return Task(
         recipe=loaded,
         paths=main_path_named(data, loaded),
-        output=(output or Path("runs") / loaded.name).expanduser(),
-        encoder=None if encoder is None else encoder.expanduser(),
+        output=(start.output or Path("runs") / loaded.name).expanduser(),
+        encoder=None if start.encoder is None else start.encoder.expanduser(),
         weights=trained,
         workers=workers,
     )
@@ -139,9 +134,9 @@ def _paths(data: list[str]) -> dict[str, Path]:
     return paths
 
 
-def _refuse(options: dict[str, object]) -> None:
+def _refuse(start: StartOptions) -> None:
     """A resumed training does what it began with, or it would not be the same training."""
-    given = [f"--{name}" for name, value in options.items() if value not in (None, "", [])]
+    given = [f"--{name}" for name, value in vars(start).items() if value not in (None, "", [])]
     if given:
         raise SettingError(f"{', '.join(given)}: not together with --resume, which goes on as the training began")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from fanet_ros.datasets.base import IGNORED
 from fanet_ros.datasets.decoding import read_rgb
 from fanet_ros.datasets.layout import Found, Layout
-from fanet_ros.datasets.matching import Pair
-from fanet_ros.datasets.opening import dataset_folder, find_split, missing_files
+from fanet_ros.datasets.matching import Pair, missing
+from fanet_ros.datasets.opening import dataset_folder, find_split
 from fanet_ros.datasets.options import read_options
 from fanet_ros.datasets.soft_labels import SoftLabels
 from fanet_ros.datasets.tiles import TileFiles, tile_pixels
@@ -27,6 +27,15 @@ from fanet_ros.settings import Size
 
 Progress = Callable[[str, int, int], None]
 """Is told the split, how many of its pairs are done, and how many there are."""
+
+FAULTS: Mapping[str, str] = {
+    "missing": "missing files",
+    "labels_without_image": "labels without an image",
+    "damaged": "files that cannot be read",
+    "mismatched": "labels of another size than their image",
+    "soft": "soft labels that are missing or cannot be used",
+}
+"""What can be wrong with a file: names of `SplitReport.faults`, and titles for people."""
 
 _MOST_THREADS = 4  # a tile takes some hundred megabytes while it is looked at
 _AHEAD = 4  # pairs a thread: results must not pile up where the disk is faster than the caller
@@ -48,6 +57,9 @@ class Stranger:
     files: int
     example: Path
 
+    def __str__(self) -> str:
+        return f"{self.value}: {self.pixels} pixels in {self.files} files, for example {self.example}"
+
 
 @dataclass
 class SplitReport:
@@ -57,35 +69,26 @@ class SplitReport:
         split: its name.
         label_set: what the ids mean.
         pairs: number of pairs that should be there.
-        missing: images and labels that are not.
-        strays: label files to which there is no image.
-        damaged: one message for each file that cannot be read.
-        mismatched: one message for each pair whose sizes differ.
+        unlisted: why its files cannot be told, in words; nothing else is known of it then. Empty where they can.
+        faults: by the names of `FAULTS`, a path or a message for each file.
         strangers: raw values that the data set does not know, the most frequent first.
         sizes: of the images that can be read, and how many there are.
         counts: int64 (256,), pixels with each label; those with `IGNORED` at its place.
-        soft: one message for each file of soft labels that is missing or cannot be used.
-        unlisted: why its files cannot be told, in words; nothing else is known of it then. Empty where they can.
     """
 
     split: str
     label_set: LabelSet
     pairs: int
-    missing: list[Path] = field(default_factory=list)
-    strays: list[Path] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
-    mismatched: list[str] = field(default_factory=list)
+    unlisted: str = ""
+    faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in FAULTS})
     strangers: list[Stranger] = field(default_factory=list)
     sizes: Counter[Size] = field(default_factory=Counter)
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
-    soft: list[str] = field(default_factory=list)
-    unlisted: str = ""
 
     @property
     def faulty(self) -> bool:
         """Whether something is wrong; classes that never occur are not."""
-        faults = (self.missing, self.strays, self.damaged, self.mismatched, self.strangers, self.soft)
-        return any((self.unlisted, *faults))
+        return any((self.unlisted, self.strangers, *self.faults.values()))
 
     @property
     def shares(self) -> dict[str, float]:
@@ -111,11 +114,7 @@ class SplitReport:
             "pairs": self.pairs,
             "faulty": self.faulty,
             "unlisted": self.unlisted or None,
-            "missing": [str(path) for path in self.missing],
-            "labels_without_image": [str(path) for path in self.strays],
-            "damaged": self.damaged,
-            "mismatched": self.mismatched,
-            "soft": self.soft,
+            **self.faults,
             "unknown_values": [vars(stranger) | {"example": str(stranger.example)} for stranger in self.strangers],
             "sizes": {str(size): count for size, count in self.sizes.most_common()},
             "shares": self.shares,
@@ -168,8 +167,7 @@ def check_dataset(
             label_set = next(iter(found.values())).label_set  # all splits have the same
             reports.append(SplitReport(name, label_set, 0, unlisted=str(faults[name])))
         elif found[name].pairs or found[name].strays:
-            reports.append(_check(name, found[name], progress))
-            reports[-1].soft = _soft_faults(soft, found[name].pairs)
+            reports.append(_check(name, found[name], progress, soft))
     if not reports:
         places = ", or ".join(part.expected for part in found.values())
         raise DatasetError(f"{root} holds no images of {layout.name}: expected {places}; unpack the data set there")
@@ -181,25 +179,26 @@ class _Look:
     """What one pair of files showed."""
 
     labels: Path
-    damaged: list[str] = field(default_factory=list)
-    mismatched: str = ""
     size: Size | None = None
+    damaged: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+    soft: list[str] = field(default_factory=list)
     strangers: Mapping[str, int] = field(default_factory=dict)
-    counts: NDArray[np.int64] | None = None
+    counts: NDArray[np.int64] | int = 0
 
 
-def _check(split: str, found: Found, progress: Progress) -> SplitReport:
-    report = SplitReport(split, found.label_set, len(found.pairs), strays=list(found.strays))
-    report.missing = missing_files(found.pairs)
-    gone = set(report.missing)
+def _check(split: str, found: Found, progress: Progress, soft: SoftLabels | None) -> SplitReport:
+    report = SplitReport(split, found.label_set, len(found.pairs))
+    gone = missing([file for pair in found.pairs for file in (pair.image, pair.labels)])
+    report.faults["missing"] = [str(path) for path in gone]
+    report.faults["labels_without_image"] = [str(path) for path in found.strays]
     strangers: dict[str, Stranger] = {}
     progress(split, 0, len(found.pairs))
-    for done, look in enumerate(_looks(found, gone), 1):
-        report.damaged += look.damaged
-        report.mismatched += [look.mismatched] if look.mismatched else []
+    for done, look in enumerate(_looks(found, set(gone), soft), 1):
+        for name in ("damaged", "mismatched", "soft"):
+            report.faults[name] += getattr(look, name)
         report.sizes.update([look.size] if look.size else [])
-        if look.counts is not None:
-            report.counts += look.counts
+        report.counts += look.counts
         for value, pixels in look.strangers.items():
             stranger = strangers.setdefault(value, Stranger(value, 0, 0, look.labels))
             stranger.pixels += pixels
@@ -209,48 +208,39 @@ def _check(split: str, found: Found, progress: Progress) -> SplitReport:
     return report
 
 
-def _soft_faults(soft: SoftLabels | None, pairs: Sequence[Pair]) -> list[str]:
-    faults: list[str] = []
-    if soft is None:
-        return faults
-    for pair in pairs:
-        try:
-            soft.read(pair.name)
-        except DatasetError as error:
-            faults.append(str(error))
-    return faults
-
-
-def _looks(found: Found, gone: set[Path]) -> Iterator[_Look]:
+def _looks(found: Found, gone: set[Path], soft: SoftLabels | None) -> Iterator[_Look]:
     """Look at all pairs in order, on several threads (decoding leaves Python's lock)."""
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     batch = threads * _AHEAD
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(found.pairs), batch):
-            yield from pool.map(lambda pair: _look(pair, found, gone), found.pairs[start : start + batch])
+            yield from pool.map(lambda pair: _look(pair, found, gone, soft), found.pairs[start : start + batch])
 
 
-def _look(pair: Pair, found: Found, gone: set[Path]) -> _Look:
+def _look(pair: Pair, found: Found, gone: set[Path], soft: SoftLabels | None) -> _Look:
     look = _Look(pair.labels)
-    read_image = tile_pixels if issubclass(found.kind, TileFiles) else read_rgb
-    image_shape: Sequence[int] | None = None
-    if pair.image not in gone:
-        try:
-            image_shape = read_image(pair.image).shape
-            look.size = Size(image_shape[1], image_shape[0])
-        except DatasetError as error:
-            look.damaged.append(str(error))
-    if pair.labels in gone:
-        return look
+    raw: NDArray[Any] | None = None
     try:
-        raw = found.label_format.raw(pair.labels)
+        if soft is not None:
+            soft.read(pair.name)
+    except DatasetError as error:
+        look.soft.append(str(error))
+    try:
+        if pair.image not in gone:
+            read_image = tile_pixels if issubclass(found.kind, TileFiles) else read_rgb
+            height, width, _ = read_image(pair.image).shape
+            look.size = Size(width, height)
     except DatasetError as error:
         look.damaged.append(str(error))
-        return look
-    if image_shape is not None and tuple(raw.shape[:2]) != tuple(image_shape[:2]):
-        look.mismatched = (
-            f"{pair.labels} is {raw.shape[1]}x{raw.shape[0]} but its image {image_shape[1]}x{image_shape[0]}"
-        )
-    look.strangers = found.label_format.strangers(raw)
-    look.counts = np.bincount(found.label_format.ids(raw).ravel(), minlength=256)
+    try:
+        if pair.labels not in gone:
+            raw = found.label_format.raw(pair.labels)
+    except DatasetError as error:
+        look.damaged.append(str(error))
+    if raw is not None:
+        size = Size(raw.shape[1], raw.shape[0])
+        if look.size not in (None, size):
+            look.mismatched.append(f"{pair.labels} is {size} but its image {look.size}")
+        look.strangers = found.label_format.strangers(raw)
+        look.counts = np.bincount(found.label_format.ids(raw).ravel(), minlength=256)
     return look

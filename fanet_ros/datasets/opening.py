@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -84,7 +85,7 @@ def _open_files(
     if not labelled:
         pairs = [pair._replace(labels=pair.image) for pair in found.pairs]
         found = replace(found, label_format=Unlabelled(), pairs=pairs)
-    lacking = missing_files(found.pairs)
+    lacking = missing([file for pair in found.pairs for file in (pair.image, pair.labels)])
     if not found.pairs:
         raise DatasetError(
             f"{root} holds no images of {name}'s split {split}: expected {found.expected}{_unpack(name)}"
@@ -113,13 +114,13 @@ def dataset_folder(layout: Layout, path: str | Path | None) -> Path:
         DatasetError: there is no such folder, or it holds something else.
     """
     root = _existing(path, f"data set {layout.name} needs a folder with {layout.content}")
-    if _looks_like(layout, root):
+    if _looks_like(root, [layout]):
         return root
-    others = [other.name for other in LAYOUTS.values() if _looks_like(other, root)]
-    if others:
-        advice = f"it looks like data set {others[0]}: use that name, or give another folder"
+    other = _looks_like(root)
+    if other:
+        advice = f"it looks like data set {other}: use that name, or give another folder"
     else:
-        inside = next((entry for entry in _subfolders(root) if _looks_like(layout, entry)), None)
+        inside = next((entry for entry in _subfolders(root) if _looks_like(entry, [layout])), None)
         advice = f"give {inside} instead" if inside else "unpack the data set there, or give its folder"
     raise DatasetError(f"{root} is no {layout.name}: expected {layout.content}; found {_entries(root)}; {advice}")
 
@@ -131,13 +132,12 @@ def detect_dataset(path: str | Path) -> str:
         DatasetError: there is no such folder, or it looks like none.
     """
     root = _existing(path, "give the folder of a data set")
-    for layout in LAYOUTS.values():
-        if _looks_like(layout, root):
-            return layout.name
+    name = _looks_like(root)
+    if name:
+        return name
     for entry in _subfolders(root):
-        for layout in LAYOUTS.values():
-            if _looks_like(layout, entry):
-                raise DatasetError(f"{root} is no data set, but {entry} looks like {layout.name}; give that folder")
+        if name := _looks_like(entry):
+            raise DatasetError(f"{root} is no data set, but {entry} looks like {name}; give that folder")
     raise DatasetError(
         f"{root} looks like none of the data sets {', '.join(LAYOUTS)}: found {_entries(root)}; docs/datasets.md shows "
         "their layouts"
@@ -167,30 +167,21 @@ def find_split(layout: Layout, root: Path, split: str, options: Mapping[str, Any
     )
 
 
-def missing_files(pairs: Sequence[Pair]) -> list[Path]:
-    """Return the images and labels that do not exist.
-
-    Raises:
-        DatasetError: a folder cannot be read.
-    """
-    return missing([file for pair in pairs for file in (pair.image, pair.labels)])
-
-
-def _looks_like(layout: Layout, folder: Path) -> bool:
-    try:
-        return layout.recognises(folder)
-    except OSError:  # a folder that may not be read has nothing for us
-        return False
+def _looks_like(root: Path, layouts: Collection[Layout] = tuple(LAYOUTS.values())) -> str:
+    """The name of the first of some data sets that a folder looks like; empty where it looks like none."""
+    for layout in layouts:
+        with suppress(OSError):  # a folder that may not be read has nothing for us
+            if layout.recognises(root):
+                return layout.name
+    return ""
 
 
-def _lacking(name: str, split: str, pairs: Sequence[Pair], missing: Sequence[Path]) -> str:
-    labels = {pair.labels for pair in pairs}
-    images = {pair.image for pair in pairs}
-    only_labels = all(file in labels and file not in images for file in missing)
-    kind = "images have no labels" if only_labels else "images or their labels are missing"
-    gone = set(missing)
+def _lacking(name: str, split: str, pairs: Sequence[Pair], lacking: Sequence[Path]) -> str:
+    gone = set(lacking)
+    without_image = any(pair.image in gone for pair in pairs)
+    kind = "images or their labels are missing" if without_image else "images have no labels"
     count = sum(pair.image in gone or pair.labels in gone for pair in pairs)
-    return f"{count} of {len(pairs)} {kind} in {name}'s split {split}, for example {missing[0]}{_unpack(name)}"
+    return f"{count} of {len(pairs)} {kind} in {name}'s split {split}, for example {lacking[0]}{_unpack(name)}"
 
 
 def _unpack(name: str) -> str:

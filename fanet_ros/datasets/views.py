@@ -74,12 +74,13 @@ class RelabelledDataset(DatasetView):
         self.label_set, self._table = label_set, table
 
     def read(self, index: int) -> Sample:  # noqa: D102
-        sample = super().read(index)
-        return Sample(sample.image, self._table[sample.labels], sample.name)
+        return self._relabelled(super().read(index))
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102
         return self._table[super().read_labels(index)]
 
     def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102
-        sample = super().read_window(index, window)
+        return self._relabelled(super().read_window(index, window))
+
+    def _relabelled(self, sample: Sample) -> Sample:
         return Sample(sample.image, self._table[sample.labels], sample.name)

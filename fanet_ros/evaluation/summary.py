@@ -19,7 +19,7 @@ from fanet_ros.evaluation.run import Evaluation
 from fanet_ros.evaluation.truth import CoarseTruth
 from fanet_ros.files import write_whole
 from fanet_ros.model.weights import load_weights
-from fanet_ros.resources import package_version
+from fanet_ros.resources import loaded_versions
 
 _LIBRARIES = ("torch", "numpy", "cv2", "openvino", "tensorrt", "tensorrt_rtx")
 
@@ -59,7 +59,7 @@ def summarise(
     return {
         "command": shlex.join(["fanet", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": _versions(),
+        "versions": {"python": platform.python_version(), **loaded_versions(*_LIBRARIES)},
         "weights": weights,
         "backend": info._asdict(),
         "dataset": {
@@ -103,12 +103,6 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
         SettingError: it cannot be written.
     """
     write_whole(path, (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
-
-
-def _versions() -> dict[str, str]:
-    loaded = {name: sys.modules[name] for name in _LIBRARIES if sys.modules.get(name) is not None}
-    versions = {name: str(module.__version__) for name, module in loaded.items()}
-    return {"fanet_ros": package_version(), "python": platform.python_version(), **versions}
 
 
 def _number(value: float) -> float | None:
