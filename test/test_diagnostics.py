@@ -11,7 +11,7 @@ from fanet_ros.backends import BackendInfo
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
 from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics, StageTimes
-from fanet_ros.ros.segmentation.input_scale import InputScale
+from fanet_ros.scheduling.latency_budget import LatencyBudget
 
 pytestmark = pytest.mark.ros
 INFO = BackendInfo("torch", "cpu", "fp32", "a reason")
@@ -115,34 +115,24 @@ def test_each_camera_has_statuses_of_its_own() -> None:
     assert values(status["n: node"])["batching"] == "batches of 2"
 
 
-class FixedScale(InputScale):
-    """As if the budget had come to this."""
-
-    def __init__(self, value: float, p95_ms: float) -> None:
-        super().__init__(30.0)
-        self._known = (value, p95_ms)
-
-    @property
-    def value(self) -> float:
-        return self._known[0]
-
-    @property
-    def p95_ms(self) -> float:
-        return self._known[1]
-
-
-@pytest.mark.parametrize(("scale", "p95_ms", "level"), [(0.5, 48.0, WARN), (0.5, 29.0, OK), (0.64, 48.0, OK)])
-def test_a_budget_that_no_size_keeps_is_a_warning(scale: float, p95_ms: float, level: bytes) -> None:
-    now = Activity("active", False, INFO, (camera(FrameStatistics()),), input_scale=FixedScale(scale, p95_ms))
+@pytest.mark.parametrize(
+    ("ages", "scale", "level"), [((48.0, 48.0), 0.5, WARN), ((48.0, 29.0), 0.5, OK), ((29.0, 29.0), 1.0, OK)]
+)
+def test_a_budget_that_no_size_keeps_is_a_warning(ages: tuple[float, float], scale: float, level: bytes) -> None:
+    budget = LatencyBudget(30.0)
+    for age in ages:
+        for _ in range(300):
+            budget.add("", age, 0.0)
+    now = Activity("active", False, INFO, (camera(FrameStatistics()),), budget=budget)
     status = report(Diagnostics("n", CLOCK), 1, now)["n: node"]
     assert status.level == level
     assert ("p95 of the age is 48 ms, above latency_budget_ms (30)" in status.message) == (level == WARN)
     assert values(status)["input scale"] == f"{scale:g}"
-    assert values(status)["age p95 of the worst camera (ms)"] == f"{p95_ms:.1f}"
+    assert values(status)["age p95 of the worst camera (ms)"] == f"{ages[-1]:.1f}"
 
 
 def test_without_a_budget_there_is_no_word_of_it() -> None:
-    now = Activity("active", False, INFO, (camera(FrameStatistics()),), input_scale=InputScale(0.0))
+    now = Activity("active", False, INFO, (camera(FrameStatistics()),), budget=LatencyBudget(0.0))
     assert "latency budget (ms)" not in values(report(Diagnostics("n", CLOCK), 1, now)["n: node"])
 
 

@@ -14,7 +14,7 @@ from rclpy.time import Time
 from fanet_ros.backends import BackendInfo
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.frame_statistics import STAGE_NAMES, FrameCounts, FrameStatistics, StageTimes
-from fanet_ros.ros.segmentation.input_scale import InputScale
+from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.video.camera_video import CameraVideo
 
 _FUTURE_MS = -100.0  # clocks of several hosts differ a little
@@ -54,7 +54,7 @@ class Activity:
         cameras: of the running activation; none while inactive.
         building: what is being built before the network can run, and for how long; empty while nothing is.
         batching: how frames that wait together are run; empty where there is one camera.
-        input_scale: of the running activation; None while inactive.
+        budget: of latency, in the running activation; None while inactive.
     """
 
     state: str
@@ -63,7 +63,7 @@ class Activity:
     cameras: tuple[CameraActivity, ...] = ()
     building: str = ""
     batching: str = ""
-    input_scale: InputScale | None = None
+    budget: LatencyBudget | None = None
 
 
 class _Period(NamedTuple):
@@ -130,12 +130,12 @@ class Diagnostics:
             }
         if activity.batching:
             values["batching"] = activity.batching
-        scale = activity.input_scale
-        if scale is not None and scale.budget_ms:
+        budget = activity.budget
+        if budget is not None and budget.budget_ms:
             values |= {
-                "latency budget (ms)": f"{scale.budget_ms:g}",
-                "age p95 of the worst camera (ms)": f"{scale.p95_ms:.1f}",
-                "input scale": f"{scale.value:g}",
+                "latency budget (ms)": f"{budget.budget_ms:g}",
+                "age p95 of the worst camera (ms)": f"{budget.p95_ms:.1f}",
+                "input scale": f"{budget.scale:g}",
             }
         level, message = DiagnosticStatus.OK, activity.state
         if faults:
@@ -145,11 +145,11 @@ class Diagnostics:
             message = f"{activity.state}, but use_sim_time is set and nothing publishes /clock"
         elif activity.building:
             level, message = DiagnosticStatus.WARN, f"{activity.state}, {activity.building}"
-        elif scale is not None and scale.too_slow:
+        elif budget is not None and budget.is_missed:
             level = DiagnosticStatus.WARN
             message = (
                 f"{activity.state}, but the latency budget is missed at the smallest input size: p95 of the age is "
-                f"{scale.p95_ms:.0f} ms, above latency_budget_ms ({scale.budget_ms:g})"
+                f"{budget.p95_ms:.0f} ms, above latency_budget_ms ({budget.budget_ms:g})"
             )
         return self._status("node", level, message, values)
 

@@ -18,11 +18,11 @@ from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node, stop_requested
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
-from fanet_ros.ros.segmentation.input_scale import InputScale
 from fanet_ros.ros.segmentation.outputs import LabelInfoOutput
 from fanet_ros.ros.segmentation.pipeline import FramePipeline
 from fanet_ros.ros.segmentation.worker import NewestItemsWorker
 from fanet_ros.ros.watchdog import Watchdog
+from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.segmenter import Segmenter
 
 _REPORT_INTERVAL_S = 1.0
@@ -124,7 +124,7 @@ class SegmentationNode(CorrectableNode):
             input_size=settings.input_size,
             threads=settings.threads,
             progress=self._on_progress,
-            scales=InputScale.scales(settings.latency_budget_ms),
+            scales=LatencyBudget(settings.latency_budget_ms).scales,
             kept_sizes=len(cameras),  # they may differ in shape
             temporal_frames=settings.temporal_frames,
         )
@@ -205,7 +205,7 @@ class SegmentationNode(CorrectableNode):
             cameras=cameras,
             building=self._building,
             batching=str(self._segmenter.batching) if self._segmenter is not None and len(cameras) > 1 else "",
-            input_scale=self._pipeline.input_scale if self._pipeline is not None and running else None,
+            budget=self._pipeline.budget if self._pipeline is not None and running else None,
         )
         faults = self._parameter_server.faults or ((self.fault,) if self.fault else ())
         self._diagnostics_publisher.publish(self._diagnostics.report(now, faults, activity, self._settings))

@@ -20,7 +20,7 @@ from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.conversions import frame_from_compressed_image, frame_from_image
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.frame_statistics import StageTimes
-from fanet_ros.ros.segmentation.input_scale import InputScale
+from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.segmenter import Segmentation, Segmenter
 from fanet_ros.settings import Size, read_size
 from fanet_ros.video.camera_video import Shot
@@ -54,7 +54,7 @@ class FramePipeline:
     """Works on the frames of one run at a time, on the worker's thread.
 
     Attributes:
-        input_scale: of the frames since `reset`.
+        budget: of latency, which chooses the input scale since `reset`.
     """
 
     def __init__(
@@ -76,19 +76,18 @@ class FramePipeline:
         self._segmenter = segmenter
         self._clock = clock
         self._is_stopping = is_stopping
-        self._budget_ms = settings.latency_budget_ms
-        self.input_scale = InputScale(self._budget_ms)
+        self.budget = LatencyBudget(settings.latency_budget_ms)
 
     def reset(self) -> None:
         """Go back to the full input size: a new activation begins."""
-        self.input_scale = InputScale(self._budget_ms)
+        self.budget = LatencyBudget(self.budget.budget_ms)
 
     def frames_of_next_run(self, waiting: int) -> int:
         """Return how many of the waiting frames to take: one, unless as many wait as are faster together.
 
         The first of several frames that run one after the other would only wait for the last.
         """
-        batch = self._segmenter.batching.batch_at(self.input_scale.value)
+        batch = self._segmenter.batching.batch_at(self.budget.scale)
         return batch if waiting >= batch else 1
 
     def process(self, frames: Sequence[ReceivedFrame], settings: SegmentationParameters) -> None:
@@ -106,7 +105,7 @@ class FramePipeline:
                 self._lose(received.channel, error)
         if not jobs:
             return
-        scale = self.input_scale.value
+        scale = self.budget.scale
         started = perf_counter()
         results = self._segment(jobs, settings, scale)
         run = _Run(len(jobs), scale, (perf_counter() - started) * 1e3)
@@ -163,7 +162,7 @@ class FramePipeline:
             age=self._age_ms(job.message),
         )
         channel.statistics.count_processed(times)
-        self.input_scale.add(channel.name, times.age)
+        self.budget.add(channel.name, times.age, times.wait + times.inference)
         if "stats" in job.wanted:
             channel.outputs.publish_stats(self._stats_message(job, result, run, times))
 
