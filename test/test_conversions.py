@@ -15,7 +15,6 @@ from fanet_ros.ros.conversions import (
     ImageMessageWriter,
     UnusableImageError,
     _without_padding,
-    frame_from_compressed_image,
     frame_from_image,
     label_info_message,
 )
@@ -111,7 +110,7 @@ def test_sixteen_bit_samples_are_swapped_and_packed() -> None:
 def test_compressed_images(suffix: str, tolerance: int) -> None:
     picture = cv2.GaussianBlur(RNG.integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 4)
     data = array.array("B", cv2.imencode(suffix, picture)[1].tobytes())
-    frame, encoding = frame_from_compressed_image(CompressedImage(format=suffix[1:], data=data))
+    frame, encoding = frame_from_image(CompressedImage(format=suffix[1:], data=data))
     assert encoding == "bgr8"
     assert np.abs(frame.astype(int) - picture).max() <= tolerance
 
@@ -124,7 +123,7 @@ def test_a_rotation_in_the_file_is_ignored() -> None:
     assert cv2.imdecode(np.frombuffer(rotated, np.uint8), cv2.IMREAD_COLOR).shape == (60, 40, 3), (
         "the EXIF data is valid"
     )
-    frame, _ = frame_from_compressed_image(CompressedImage(format="jpeg", data=array.array("B", rotated)))
+    frame, _ = frame_from_image(CompressedImage(format="jpeg", data=array.array("B", rotated)))
     assert frame.shape == (40, 60, 3)
 
 
@@ -132,14 +131,14 @@ def test_a_rotation_in_the_file_is_ignored() -> None:
 def test_huge_compressed_images_are_refused_before_they_are_decoded(suffix: str) -> None:
     data = cv2.imencode(suffix, np.zeros((2, 9000), np.uint8))[1]
     with pytest.raises(UnusableImageError, match="size 9000x2") as error:
-        frame_from_compressed_image(CompressedImage(format=suffix[1:], data=array.array("B", data.tobytes())))
+        frame_from_image(CompressedImage(format=suffix[1:], data=array.array("B", data.tobytes())))
     assert error.value.kind == "size"
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff\xe0 no jpeg", b"hello"])
 def test_broken_compressed_images(data: bytes) -> None:
     with pytest.raises(UnusableImageError, match="format 'jpeg'"):
-        frame_from_compressed_image(CompressedImage(format="jpeg", data=array.array("B", data)))
+        frame_from_image(CompressedImage(format="jpeg", data=array.array("B", data)))
 
 
 def test_writer_fills_one_message_and_keeps_the_header() -> None:

@@ -14,7 +14,7 @@ from ground_truth import CAR, PAVEMENT, ROAD, Box, TruthCamera, angle_of
 
 from fanet_ros.errors import FrameError
 from fanet_ros.ground.camera_model import Calibration, CameraModel, RegionOfInterest
-from fanet_ros.ground.classes import kinds_of
+from fanet_ros.ground.classes import drivable_mask, kinds_of
 from fanet_ros.ground.errors import CalibrationError, NoGroundError
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
@@ -300,7 +300,7 @@ def test_drivable_mask_is_of_the_class_alone_and_goes_where_it_is_told() -> None
     mask[:20] = ROAD  # above the horizon
     mask[280:300] = PAVEMENT
     out = np.empty((360, 640), np.uint8)
-    assert view_of(mask).drivable_mask(out) is out
+    assert drivable_mask(mask, KINDS, out) is out
     np.testing.assert_array_equal(out, np.where(mask == ROAD, 255, 0))
 
 
@@ -350,11 +350,15 @@ def test_a_camera_behind_the_base_leaves_no_gaps_in_a_wall() -> None:
     np.testing.assert_allclose(scan.ranges[hits] * np.cos(angles), 0.4, atol=0.03)
 
 
-def test_results_share_their_work_and_the_next_view_starts_anew() -> None:
+def test_results_share_their_work_and_the_next_view_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     camera = TruthCamera(pitch=0.15)
     projector = projector_for(camera)
+    looked_up = []
+    lookup = cv2.remap
+    monkeypatch.setattr(cv2, "remap", lambda *args, **more: looked_up.append(args) or lookup(*args, **more))
     with_box = projector.view(camera.mask(BOXES), KINDS)
-    assert with_box.scan() is with_box.scan()
+    with_box.scan(), with_box.obstacle_points(), with_box.occupancy()
+    assert len(looked_up) == 2, "the bearings and the cells"
     hits = int(np.isfinite(with_box.scan().ranges).sum())
     occupied = int((with_box.occupancy() == 100).sum())
     without = projector.view(plain(), KINDS)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import LabelSetError, SettingError
-from fanet_ros.ground.arcs import Arc
 from fanet_ros.ground.classes import Kind, kinds_of
+from fanet_ros.ground.polar import Arc
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.model.labels import UNLABELLED, LabelSet, load_label_set, shipped_label_sets
 

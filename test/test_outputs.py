@@ -11,7 +11,8 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.model.labels import load_label_set
-from fanet_ros.ros.segmentation.outputs import LabelInfoOutput, Outputs
+from fanet_ros.ros.segmentation.outputs import CameraOutputs
+from fanet_ros.ros.topics import Outputs, latched
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
 
@@ -33,7 +34,7 @@ def node(probe: Probe) -> Iterator[LifecycleNode]:
 def test_only_what_is_subscribed_to_is_computed_and_published(
     probe: Probe, node: LifecycleNode, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outputs = Outputs(node, load_label_set("camvid11"))
+    outputs = CameraOutputs(node, load_label_set("camvid11"))
     node.trigger_configure()
     node.trigger_activate()
     assert outputs.wanted() == frozenset()
@@ -60,7 +61,7 @@ def test_only_what_is_subscribed_to_is_computed_and_published(
 
 
 def test_each_camera_has_topics_of_its_own(probe: Probe, node: LifecycleNode) -> None:
-    front, left = (Outputs(node, load_label_set("camvid11"), camera) for camera in ("front", "left"))
+    front, left = (CameraOutputs(node, load_label_set("camvid11"), camera) for camera in ("front", "left"))
     node.trigger_configure()
     node.trigger_activate()
     probe.listen(Image, "/outputs/left/mask")
@@ -73,20 +74,20 @@ def test_each_camera_has_topics_of_its_own(probe: Probe, node: LifecycleNode) ->
     assert probe.wait_for("/outputs/left/mask")[0].width == 6
 
 
-def test_label_info_is_one_topic_for_late_subscribers(probe: Probe, node: LifecycleNode) -> None:
-    label_info = LabelInfoOutput(node, load_label_set("camvid11"))
+def test_what_is_latched_reaches_late_subscribers(probe: Probe, node: LifecycleNode) -> None:
+    label_info = Outputs(node, {"label_info": (LabelInfo, latched())})
     node.trigger_configure()
     node.trigger_activate()
-    label_info.publish(0.25)
+    label_info.publish("label_info", LabelInfo(threshold=0.25))
     probe.listen(LabelInfo, "/outputs/label_info", LATCHED)
-    message = probe.wait_for("/outputs/label_info")[0]
-    assert message.threshold == 0.25 and len(message.class_map) == 11
+    assert probe.wait_for("/outputs/label_info")[0].threshold == 0.25
+    assert label_info.subscribers("label_info") == 1
     label_info.destroy()
     probe.wait(lambda: probe.node.count_publishers("/outputs/label_info") == 0, "the topic to go")
 
 
 def test_destroyed_outputs_leave_the_graph(probe: Probe, node: LifecycleNode) -> None:
-    outputs = Outputs(node, load_label_set("camvid11"))
+    outputs = CameraOutputs(node, load_label_set("camvid11"))
     assert probe.node.count_publishers("/outputs/stats") == 1
     outputs.destroy()
     probe.wait(lambda: probe.node.count_publishers("/outputs/stats") == 0, "the topic to go")

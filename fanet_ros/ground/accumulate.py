@@ -12,11 +12,12 @@ from fanet_ros.errors import FrameError, SettingError
 from fanet_ros.ground.grid import FREE, OCCUPIED, UNSEEN
 from fanet_ros.ground.settings import GroundSettings
 
-_KNOWN = 0.2
-"""Cells whose log odds are nearer to zero than this are unknown."""
+_HIT, _MISS = 0.85, -0.4  # log odds that an occupied and a free cell gain with an observation
+_LIMIT = 3.5  # of the log odds on either side; the smaller, the sooner a cell changes its mind
+_KNOWN = 0.2  # cells whose log odds are nearer to zero are unknown
 
 MAX_WINDOW_CELLS = 25_000_000
-"""Of the window, which holds 14 bytes a cell."""
+"""Of the window, which holds 9 bytes a cell."""
 
 _MOST_METRES = 1e7
 
@@ -32,35 +33,14 @@ class OccupancyAccumulator:
     them they fade with a time constant, so that what moved away is forgotten where nobody looks any more.
     """
 
-    def __init__(self, *, hit: float = 0.85, miss: float = 0.4, limit: float = 3.5, memory_s: float = 5.0) -> None:
-        """Begin with nothing known.
-
-        Args:
-            hit: log odds that an occupied cell gains with an observation, more than 0.
-            miss: log odds that a free cell loses with one, more than 0.
-            limit: bound of the log odds on either side; the smaller, the sooner a cell changes its mind.
-            memory_s: time constant of forgetting, seconds, more than 0.
-
-        Raises:
-            SettingError: one of them is out of range.
-        """
-        for name, value in (("hit", hit), ("miss", miss), ("limit", limit), ("memory_s", memory_s)):
-            if not 0 < value < math.inf:
-                raise SettingError(f"{name}: received {value}, expected a finite number above 0")
-        if limit <= _KNOWN:
-            raise SettingError(f"limit: received {limit}, expected more than {_KNOWN}, below which cells are unknown")
+    def __init__(self, memory_s: float = 5.0) -> None:
+        """Begin with nothing known; `memory_s` is the time constant of forgetting, seconds, more than 0."""
         self._memory_s = memory_s
-        self._limit = limit
         self._evidence_of = np.zeros(256, np.float32)
-        self._evidence_of[OCCUPIED] = hit
-        self._evidence_of[FREE] = -miss
+        self._evidence_of[OCCUPIED], self._evidence_of[FREE] = _HIT, _MISS
         self._settings: GroundSettings | None = None
         self._corner = (0, 0)  # cells from the odometry frame's origin
         self._stamp_s = -math.inf
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._settings = None
 
     def update(
         self, occupancy: NDArray[np.int8], settings: GroundSettings, base_in_odom: BasePose, stamp_s: float
@@ -97,11 +77,12 @@ class OccupancyAccumulator:
             )
         self._move_to(settings, base_in_odom, stamp_s)
         self._add(occupancy, settings, base_in_odom)
-        self._cells.fill(UNSEEN)
-        self._cells[self._log_odds > _KNOWN] = OCCUPIED
-        self._cells[self._log_odds < -_KNOWN] = FREE
+        cells = self._cells.view(np.int8)
+        cells.fill(UNSEEN)
+        cells[self._log_odds > _KNOWN] = OCCUPIED
+        cells[self._log_odds < -_KNOWN] = FREE
         resolution = settings.grid_resolution
-        return self._cells, self._corner[0] * resolution, self._corner[1] * resolution
+        return cells, self._corner[0] * resolution, self._corner[1] * resolution
 
     def _move_to(self, settings: GroundSettings, base_in_odom: BasePose, stamp_s: float) -> None:
         """Bring the window around the robot, and fade what is in it."""
@@ -120,10 +101,8 @@ class OccupancyAccumulator:
         self._settings = settings
         shape = (2 * half, 2 * half)
         self._log_odds = np.zeros(shape, np.float32)
-        self._spare = np.zeros(shape, np.float32)
-        self._cells = np.empty(shape, np.int8)
-        self._seen = np.empty(shape, np.uint8)
-        self._evidence = np.empty(shape, np.float32)
+        self._spare = np.empty(shape, np.float32)  # a window to move into, and the evidence of one observation
+        self._cells = np.empty(shape, np.uint8)  # what an observation shows, and the result
 
     def _shift(self, columns: int, rows: int) -> None:
         """Move the window by whole cells; what leaves it is forgotten."""
@@ -148,12 +127,11 @@ class OccupancyAccumulator:
                 [sine, cosine, (y + sine * left + cosine * bottom) / resolution - 0.5 - self._corner[1]],
             ]
         )
-        size = self._seen.shape
         cv2.warpAffine(
             occupancy.view(np.uint8),
             to_window,
-            size,
-            dst=self._seen,
+            self._cells.shape,
+            dst=self._cells,
             flags=cv2.INTER_NEAREST,
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=UNSEEN & 0xFF,
@@ -161,10 +139,9 @@ class OccupancyAccumulator:
         # a turned grid of the same resolution skips some cells: an obstacle of one cell must not be among them
         rows, columns = np.nonzero(occupancy == OCCUPIED)
         at = np.floor(to_window[:, :2] @ np.stack([columns, rows]) + to_window[:, 2:] + 0.5).astype(np.intp)
-        self._seen[at[1], at[0]] = OCCUPIED
-        cv2.LUT(self._seen, self._evidence_of, dst=self._evidence)
-        self._log_odds += self._evidence
-        np.clip(self._log_odds, -self._limit, self._limit, out=self._log_odds)
+        self._cells[at[1], at[0]] = OCCUPIED
+        self._log_odds += cv2.LUT(self._cells, self._evidence_of, dst=self._spare)
+        np.clip(self._log_odds, -_LIMIT, _LIMIT, out=self._log_odds)
 
 
 def _half_window(settings: GroundSettings) -> int:

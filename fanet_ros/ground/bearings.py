@@ -8,43 +8,21 @@ distortion, so they are found by projecting points of the ground into it.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.ground.arcs import Arc
-from fanet_ros.ground.camera_model import CameraModel
 from fanet_ros.ground.errors import NoGroundError
-from fanet_ros.ground.pose import CameraPose
-from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.settings import Size
+from fanet_ros.ground.overlook import OUTSIDE, Overlook, rounded
+from fanet_ros.ground.polar import Arc, angles_of, ranges_of
 
 Floats = NDArray[np.float64]
-
-OUTSIDE = -1
-"""Both coordinates of a pixel that is none."""
 
 _STEP = 0.5  # of a pixel along a bearing while pixels are sought: none that a bearing crosses for longer is missed
 _MOST = 32_000  # bearings, or samples of one; cv2.remap takes images of less than 32767
 _MOST_SAMPLES = 4_000_000  # of all bearings; they take 100 MB and a second or two, which grows with them
 _SAMPLES_AT_ONCE = 200_000  # projecting takes some 150 bytes a sample
 _COARSE_BEARINGS, _COARSE_LEVELS = 193, 65  # where the density of pixels is measured
-
-
-def is_inside(pixels: Floats, mask_size: Size) -> NDArray[np.bool_]:
-    """Whether pixels (N, 2), not rounded, are those of a mask, bool (N,); NaN is not."""
-    u, v = pixels[:, 0], pixels[:, 1]
-    with np.errstate(invalid="ignore"):
-        return (u >= -0.5) & (u < mask_size.width - 0.5) & (v >= -0.5) & (v < mask_size.height - 0.5)
-
-
-class _Crossed(NamedTuple):
-    """What BearingTable has as attributes, of some of the bearings."""
-
-    pixels: NDArray[np.int16]
-    foot_ranges: NDArray[np.float32]
-    reach: NDArray[np.float32]
 
 
 class BearingTable:
@@ -58,9 +36,11 @@ class BearingTable:
     Attributes:
         pixels: int16 (bearings, samples, 2), column and row of the pixels a bearing crosses, no pixel twice in a row;
             OUTSIDE where it leaves the image or the range, and after its end.
-        points: float32 (bearings, samples, 2), x and y in the base frame where the bearing enters that pixel, metres.
-        foot_ranges: float32 (bearings, samples), its distance from the foot point, inf after the end.
+        foot_ranges: float32 (bearings, samples), how far from the foot point the bearing enters that pixel, metres; inf
+            after the end.
         is_seen: bool (bearings, samples), whether there is a pixel.
+        first: int64 (bearings,), index of the first pixel that is seen; 0 where there is none.
+        last: int64 (bearings,), index of the last one.
         directions: float32 (bearings, 2), unit vectors from the foot point in the base frame.
         foot: float32 (2,), the foot point in the base frame, metres.
         neighbours: how many bearings on either side pass through the same pixel, or the one next to it.
@@ -68,54 +48,46 @@ class BearingTable:
             nothing but the range ends it, 0 where nothing of it is.
     """
 
-    def __init__(
-        self,
-        model: CameraModel,
-        pose: CameraPose,
-        mask_size: Size,
-        settings: GroundSettings,
-        ground_points: NDArray[np.float32],
-        is_in_range: NDArray[np.bool_],
-    ) -> None:
+    def __init__(self, overlook: Overlook, ground_points: NDArray[np.float32], is_in_range: NDArray[np.bool_]) -> None:
         """Find them.
 
         Args:
-            model: of the camera.
-            pose: with the camera above the ground.
-            mask_size: of the masks.
-            settings: ranges, and how dense scan and grid are.
+            overlook: says how dense scan and grid are, too.
             ground_points: float32 (H, W, 3), where the middles of the pixels see the ground, NaN where they do not.
             is_in_range: bool (H, W), whether that is within range; somewhere it is.
 
         Raises:
             NoGroundError: so little ground is in sight that it lies between all bearings.
         """
-        self._model, self._pose, self._mask_size, self._settings = model, pose, mask_size, settings
-        self._height = pose.translation[2] - settings.ground_z
-        self._foot = pose.position[:2]
+        self._overlook = overlook
+        self.foot = overlook.foot.astype(np.float32)
         self._place(ground_points[is_in_range][:, :2])
         self._walk()
 
-    def nearest(self, points: NDArray[np.float32]) -> NDArray[np.int32]:
+    def points(
+        self, which: NDArray[np.intp] | NDArray[np.bool_] | slice, foot_ranges: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the ground on bearings at distances (N,) from the foot point, float32 (N, 2) in the base frame."""
+        return self.foot + self.directions[which] * foot_ranges[:, None]
+
+    def nearest(self, points: NDArray[np.floating]) -> NDArray[np.int32]:
         """Return the bearing nearest to each point (N, 2) of the base frame, int32 (N,)."""
-        offset = points - self.foot
-        angles = self._arc.unroll(np.arctan2(offset[:, 1], offset[:, 0]))
         middles = (self._bearings[1:] + self._bearings[:-1]) / 2
-        return np.searchsorted(middles, angles).astype(np.int32)
+        return np.searchsorted(middles, self._arc.unroll(angles_of(points - self.foot))).astype(np.int32)
 
     # -- where bearings and samples lie --------------------------------------------------------------------------------
 
     def _place(self, seen_points: NDArray[np.float32]) -> None:
         """Choose the bearings and the depression angles at which they are sampled, as dense as the pixels demand."""
-        settings, height = self._settings, self._height
-        offset = seen_points - self._foot.astype(np.float32)
-        distance = np.hypot(offset[:, 0], offset[:, 1])
+        overlook, settings, height = self._overlook, self._overlook.settings, self._overlook.height
+        offset = seen_points - self.foot
+        distance = ranges_of(offset)
         # what the middle of a pixel does not reach, its border may
-        margin = 3.0 / self._model.focal_length(self._mask_size)
-        farthest = settings.range_max + float(np.linalg.norm(self._foot))
+        margin = 3.0 / overlook.model.focal_length(overlook.mask_size)
+        farthest = settings.range_max + float(np.linalg.norm(overlook.foot))
         highest = max(math.atan2(height, farthest), math.atan2(height, float(distance.max())) - margin)
         lowest = min(math.pi / 2, math.atan2(height, float(distance.min())) + margin)
-        self._arc = Arc.around(np.arctan2(offset[:, 1], offset[:, 0])).widened(margin)
+        self._arc = Arc.around(angles_of(offset)).widened(margin)
         bearings = np.linspace(self._arc.start, self._arc.end, _COARSE_BEARINGS)
         levels = np.linspace(lowest, highest, _COARSE_LEVELS)
         pixels = self._project(bearings, levels)[0]
@@ -131,63 +103,46 @@ class BearingTable:
         self._bearings = _spread(bearings, wanted, 1.0, min(_MOST, _MOST_SAMPLES // len(self._levels)))
         per_pixel = len(self._bearings) / max(1.0, float((across * np.diff(bearings)).sum()))
         self.neighbours = math.ceil(per_pixel + 0.5)
-        self.directions = np.stack([np.cos(self._bearings), np.sin(self._bearings)], axis=-1).astype(np.float32)
-        self.foot = self._foot.astype(np.float32)
+        self.directions = _unit_vectors(self._bearings).astype(np.float32)
 
     def _project(self, bearings: Floats, levels: Floats) -> tuple[Floats, Floats, Floats]:
         """Points of the ground at bearings and depression angles.
 
         Returns:
             Pixels (bearings, levels, 2), not rounded, NaN outside the mask or out of range; ranges from the foot point
-            (levels,); and points (bearings, levels, 2) in the base frame.
+            (levels,); and ranges from the base frame's origin (bearings, levels).
         """
-        ranges = self._height / np.tan(levels)
-        directions = np.stack([np.cos(bearings), np.sin(bearings)], axis=-1)
-        points = self._foot + directions[:, None] * ranges[None, :, None]
-        turn = self._pose.base_from_optical
-        optical = (directions @ turn[:2])[:, None] * ranges[None, :, None] - self._height * turn[2]
-        pixels = self._model.project(optical.reshape(-1, 3), self._mask_size)
-        pixels[~is_inside(pixels, self._mask_size)] = np.nan
-        pixels = pixels.reshape(points.shape)
-        base_ranges = np.hypot(points[..., 0], points[..., 1])
-        is_in_range = (base_ranges >= self._settings.range_min) & (base_ranges <= self._settings.range_max)
-        pixels[~is_in_range] = np.nan
-        return pixels, ranges, points
+        ranges = self._overlook.height / np.tan(levels)
+        points = self._overlook.foot + _unit_vectors(bearings)[:, None] * ranges[None, :, None]
+        pixels = self._overlook.pixels(points.reshape(-1, 2)).reshape(points.shape)
+        return pixels, ranges, ranges_of(points)
 
     # -- which pixels they cross ---------------------------------------------------------------------------------------
 
     def _walk(self) -> None:
         at_once = max(1, _SAMPLES_AT_ONCE // len(self._levels))
         chunks = [slice(first, first + at_once) for first in range(0, len(self._bearings), at_once)]
-        crossed = [self._cross(chunk) for chunk in chunks]
-        count = max(found.pixels.shape[1] for found in crossed)
-        shape = (len(self._bearings), count)
+        crossed = [self._cross(self._bearings[chunk]) for chunk in chunks]
+        shape = len(self._bearings), max(pixels.shape[1] for pixels, _, _ in crossed)
         self.pixels = np.full((*shape, 2), OUTSIDE, np.int16)
         self.foot_ranges = np.full(shape, np.inf, np.float32)
-        self.points = np.full((*shape, 2), np.nan, np.float32)
-        for chunk, found in zip(chunks, crossed, strict=True):
-            width = found.pixels.shape[1]
-            self.pixels[chunk, :width] = found.pixels
-            self.foot_ranges[chunk, :width] = found.foot_ranges
-            outward = (
-                self.directions[chunk, None]
-                * np.where(np.isinf(found.foot_ranges), np.float32(np.nan), found.foot_ranges)[..., None]
-            )
-            self.points[chunk, :width] = self.foot + outward
+        for chunk, (pixels, foot_ranges, _) in zip(chunks, crossed, strict=True):
+            self.pixels[chunk, : pixels.shape[1]] = pixels
+            self.foot_ranges[chunk, : pixels.shape[1]] = foot_ranges
         self.is_seen = self.pixels[..., 0] != OUTSIDE
         if not self.is_seen.any():
             raise NoGroundError(
                 "the camera sees too little ground within range for one pixel of a bearing: correct its pose or "
                 "calibration, range_min or range_max"
             )
-        self.reach = np.concatenate([found.reach for found in crossed])
+        self.first, self.last = self.is_seen.argmax(axis=1), _last_of_each(self.is_seen)
+        self.reach = np.concatenate([reach for _, _, reach in crossed])
 
-    def _cross(self, chunk: slice) -> _Crossed:
-        """Find the pixels that some of the bearings cross."""
-        bearings = self._bearings[chunk]
-        exact, ranges, points = self._project(bearings, self._levels)
-        is_seen = ~np.isnan(exact[..., 0])
-        pixels = np.where(is_seen[..., None], np.floor(exact + 0.5), OUTSIDE).astype(np.int16)
+    def _cross(self, bearings: Floats) -> tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]]:
+        """Find `pixels`, `foot_ranges` and `reach` of some bearings, with as many samples as these need."""
+        exact, ranges, base_ranges = self._project(bearings, self._levels)
+        pixels = rounded(exact)
+        is_seen = pixels[..., 0] != OUTSIDE
         joined = pixels.view(np.int32)[..., 0]  # both coordinates as one number, to compare them at once
         is_new = np.empty(is_seen.shape, bool)
         is_new[:, 0] = is_seen[:, 0]
@@ -202,23 +157,29 @@ class BearingTable:
         middles = np.concatenate([ranges[:1], (ranges[1:] + ranges[:-1]) / 2])
         foot_ranges = np.full(shape, np.inf, np.float32)
         foot_ranges[to] = middles[columns]
-        base_ranges = np.hypot(points[..., 0], points[..., 1])
-        return _Crossed(crossed, foot_ranges, self._reaches(is_seen, base_ranges))
+        return crossed, foot_ranges, self._reaches(is_seen, base_ranges)
 
     def _reaches(self, is_seen: NDArray[np.bool_], base_ranges: Floats) -> NDArray[np.float32]:
         """How far each bearing sees (bearings,): range_max where the image would have shown more; 0 for nothing."""
-        end = is_seen.shape[1] - 1
-        last = end - is_seen[:, ::-1].argmax(axis=1)
-        rows = np.arange(len(last))
-        is_cut = base_ranges[rows, np.minimum(last + 1, end)] >= self._settings.range_max
-        reaches = np.where(is_cut, self._settings.range_max, base_ranges[rows, last])
+        range_max = self._overlook.settings.range_max
+        last, rows = _last_of_each(is_seen), np.arange(len(is_seen))
+        is_cut = base_ranges[rows, np.minimum(last + 1, is_seen.shape[1] - 1)] >= range_max
+        reaches = np.where(is_cut, range_max, base_ranges[rows, last])
         return np.where(is_seen.any(axis=1), reaches, 0.0).astype(np.float32)
+
+
+def _unit_vectors(angles: Floats) -> Floats:
+    return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def _last_of_each(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Index of the last flag in each row (rows,); that of the last column where there is none."""
+    return flags.shape[1] - 1 - flags[:, ::-1].argmax(axis=1)
 
 
 def _largest_step(differences: Floats, axis: int) -> Floats:
     """The largest length among differences (..., 2) along an axis, in pixels; 0 where there is none."""
-    lengths = np.hypot(differences[..., 0], differences[..., 1])
-    largest: Floats = np.nan_to_num(lengths, nan=0.0).max(axis=axis)
+    largest: Floats = np.nan_to_num(ranges_of(differences), nan=0.0).max(axis=axis)
     return largest
 
 

@@ -104,7 +104,6 @@ class CameraModel:
         """
         _check(calibration, rectified)
         self.calibration = calibration
-        self.is_rectified = rectified
         k, p = calibration.k, calibration.p
         fx, fy, cx, cy, skew = (p[0], p[5], p[2], p[6], p[1]) if rectified else (k[0], k[4], k[2], k[5], k[1])
         (bin_x, bin_y), (offset_x, offset_y, _, _) = calibration.binning, calibration.region
@@ -129,10 +128,12 @@ class CameraModel:
         """
         scale = self._scale(mask_size)
         if mask_size not in self._rays:
-            columns = np.arange(mask_size.width) * scale[0]
-            rows = np.arange(mask_size.height) * scale[1]
-            pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-            rays = self._directions(pixels)
+            places = np.meshgrid(np.arange(mask_size.width), np.arange(mask_size.height))
+            normalised = (np.stack(places, axis=-1).reshape(-1, 2) * scale - self._centre) / self._focal
+            normalised[:, 0] -= self._skew / self._focal[0] * normalised[:, 1]
+            rays = self._lens.directions(normalised, _MAX_ERROR / float(self._focal.max()))
+            if self._rectification is not None:
+                rays = rays @ self._rectification  # R^T of each
             rays /= np.sqrt(np.einsum("ij,ij->i", rays, rays))[:, None]
             table = rays.astype(np.float32).reshape(mask_size.height, mask_size.width, 3)
             table.flags.writeable = False
@@ -153,26 +154,14 @@ class CameraModel:
         Raises:
             CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
         """
-        return self._pixels(np.asarray(points, np.float64)) / self._scale(mask_size)
+        normalised = self._lens.distort(points if self._rectification is None else points @ self._rectification.T)
+        pixels = normalised * self._focal + self._centre
+        pixels[:, 0] += self._skew * normalised[:, 1]
+        return pixels / self._scale(mask_size)
 
     def focal_length(self, mask_size: Size) -> float:
         """Return the smaller focal length in pixels of a mask: a pixel in its middle is 1 / f radians wide, or less."""
         return float((self._focal / self._scale(mask_size)).min())
-
-    def _directions(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Pixels of the image (N, 2) -> directions (N, 3) in the optical frame, of any length; NaN for none."""
-        normalised = (pixels - self._centre) / self._focal
-        normalised[:, 0] -= self._skew / self._focal[0] * normalised[:, 1]
-        directions = self._lens.directions(normalised, _MAX_ERROR / float(self._focal.max()))
-        return directions if self._rectification is None else directions @ self._rectification  # = R^T direction
-
-    def _pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points of the optical frame (N, 3) -> pixels of the image (N, 2), NaN where they are not seen."""
-        seen = points if self._rectification is None else points @ self._rectification.T
-        normalised = self._lens.distort(seen)
-        pixels = normalised * self._focal + self._centre
-        pixels[:, 0] += self._skew * normalised[:, 1]
-        return pixels
 
     def _scale(self, mask_size: Size) -> NDArray[np.float64]:
         """Pixels of the image for one of the mask, along x and y."""

@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.ground.bearings import OUTSIDE, BearingTable, is_inside
-from fanet_ros.ground.camera_model import CameraModel
+from fanet_ros.ground.bearings import BearingTable
 from fanet_ros.ground.classes import Kind
-from fanet_ros.ground.pose import CameraPose
+from fanet_ros.ground.overlook import Overlook, rounded
+from fanet_ros.ground.polar import ranges_of
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.settings import Size
 
 FREE, OCCUPIED, UNSEEN = 0, 100, -1
 """As nav_msgs/OccupancyGrid has them."""
@@ -27,9 +26,8 @@ _OCCUPANCY_OF[Kind.FLAT] = OCCUPIED
 class GridTable:
     """Looks up cells in a mask; its buffer is valid until the next call."""
 
-    def __init__(
-        self, model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings, bearings: BearingTable
-    ) -> None:
+    def __init__(self, overlook: Overlook, bearings: BearingTable) -> None:
+        settings = overlook.settings
         self._shape = (settings.grid_height, settings.grid_width)
         self._pixels = np.empty((*self._shape, 2), np.int16)
         self._bearings = np.empty(self._shape, np.intp)
@@ -39,10 +37,9 @@ class GridTable:
             rows = slice(first, first + at_once)
             centres = _centres(settings, rows)
             shape = self._bearings[rows].shape
-            self._pixels[rows] = _pixels_of(centres, model, pose, mask_size, settings).reshape(*shape, 2)
-            flat = centres[:, :2].astype(np.float32)
-            self._bearings[rows] = bearings.nearest(flat).reshape(shape)
-            self._foot_ranges[rows] = np.hypot(*(flat - bearings.foot).T).reshape(shape)
+            self._pixels[rows] = rounded(overlook.pixels(centres)).reshape(*shape, 2)
+            self._bearings[rows] = bearings.nearest(centres).reshape(shape)
+            self._foot_ranges[rows] = ranges_of(centres - overlook.foot).reshape(shape)
         self._corner = np.array([settings.grid_x_min, settings.grid_y_min], np.float32)
         self._resolution = np.float32(settings.grid_resolution)
         self._grid = np.empty(self._shape, np.int8)
@@ -84,19 +81,7 @@ class GridTable:
 
 
 def _centres(settings: GroundSettings, rows: slice) -> NDArray[np.float64]:
-    """Middles of the cells of some rows in the base frame, float64 (N, 3), metres."""
+    """Middles of the cells of some rows in the base frame, float64 (N, 2), metres."""
     x = settings.grid_x_min + (np.arange(settings.grid_width) + 0.5) * settings.grid_resolution
     y = settings.grid_y_min + (np.arange(settings.grid_height)[rows] + 0.5) * settings.grid_resolution
-    columns, lines = np.meshgrid(x, y)
-    return np.column_stack([columns.ravel(), lines.ravel(), np.full(columns.size, settings.ground_z)])
-
-
-def _pixels_of(
-    centres: NDArray[np.float64], model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings
-) -> NDArray[np.int16]:
-    """The pixel at which each point of the ground (N, 3) is seen, int16 (N, 2); OUTSIDE if not, or out of range."""
-    pixels = model.project((centres - pose.position) @ pose.base_from_optical, mask_size)
-    base_ranges = np.hypot(centres[:, 0], centres[:, 1])
-    is_seen = is_inside(pixels, mask_size)
-    is_seen &= (base_ranges >= settings.range_min) & (base_ranges <= settings.range_max)
-    return np.where(is_seen[:, None], np.floor(pixels + 0.5), OUTSIDE).astype(np.int16)
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

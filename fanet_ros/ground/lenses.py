@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 _EYE = np.eye(3)
 _ITERATIONS = (6, 24, 120)  # one after the other for those pixels that the last number was not enough for
 _NOTHING = 1e-30  # a leading coefficient below it changes no root that matters, but overflows on the way there
-_PINHOLE_LENGTHS = (4, 5, 8, 12, 14)
+_LENGTHS = {"plumb_bob": (4, 5, 8, 12, 14), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+"""How many coefficients each distortion model of CameraInfo may have."""
 
 
 class Lens(ABC):
@@ -138,26 +139,19 @@ def lens_for(model: str, coefficients: tuple[float, ...]) -> Lens:
     """
     if not any(coefficients) and model in ("", "plumb_bob", "rational_polynomial"):
         return PinholeLens(())
-    if model == "equidistant":
-        if len(coefficients) != 4:
-            raise CalibrationError(_wrong_length(model, coefficients, "4"))
-        return EquidistantLens(coefficients)
-    if model == "plumb_bob":
-        if len(coefficients) not in _PINHOLE_LENGTHS:
-            raise CalibrationError(_wrong_length(model, coefficients, "4, 5, 8, 12 or 14"))
-        return PinholeLens(coefficients)
-    if model == "rational_polynomial":
-        if len(coefficients) not in _PINHOLE_LENGTHS[2:]:
-            raise CalibrationError(_wrong_length(model, coefficients, "8, 12 or 14"))
-        return PinholeLens(coefficients)
-    raise CalibrationError(
-        f"camera calibration: received distortion model {model!r} with {len(coefficients)} coefficients, expected "
-        "plumb_bob, rational_polynomial or equidistant; calibrate the camera for one of them, or use rectified images"
-    )
-
-
-def _wrong_length(model: str, coefficients: tuple[float, ...], expected: str) -> str:
-    return f"camera calibration: distortion model {model} has {len(coefficients)} coefficients, expected {expected}"
+    if model not in _LENGTHS:
+        raise CalibrationError(
+            f"camera calibration: received distortion model {model!r} with {len(coefficients)} coefficients, expected "
+            "plumb_bob, rational_polynomial or equidistant; calibrate the camera for one of them, or use rectified "
+            "images"
+        )
+    if len(coefficients) not in _LENGTHS[model]:
+        *others, last = map(str, _LENGTHS[model])
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise CalibrationError(
+            f"camera calibration: distortion model {model} has {len(coefficients)} coefficients, expected {expected}"
+        )
+    return EquidistantLens(coefficients) if model == "equidistant" else PinholeLens(coefficients)
 
 
 def _largest_monotonic_r2(coefficients: Array) -> float:

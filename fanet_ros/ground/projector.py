@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,17 +13,13 @@ from fanet_ros.ground.bearings import BearingTable
 from fanet_ros.ground.camera_model import CameraModel
 from fanet_ros.ground.errors import NoGroundError
 from fanet_ros.ground.grid import GridTable
+from fanet_ros.ground.overlook import Overlook
+from fanet_ros.ground.polar import ranges_of
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.scan import ScanTable
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.ground.view import GroundTables, GroundView
 from fanet_ros.settings import Size
-
-_LOWEST = 0.001
-"""A camera nearer to the ground than this lies on it, metres."""
-
-_FARTHEST = 10_000.0
-"""Ground points farther away than this are none, metres: there a thousandth of a pixel is many metres."""
 
 
 class GroundProjector:
@@ -55,25 +52,17 @@ class GroundProjector:
             CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
         """
         self.mask_size, self.pose, self.settings = mask_size, pose, settings
-        height = pose.translation[2] - settings.ground_z
-        if height < _LOWEST:
-            where = f"{-height:.2f} m below the ground" if height <= -_LOWEST else "on the ground"
-            raise NoGroundError(
-                f"the camera is {where} (its height is {pose.translation[2]:.2f} m in the "
-                f"base frame, ground_z {settings.ground_z:.2f} m): correct the camera's pose or ground_z"
-            )
-        self.points = _ground_points(model.rays(mask_size), pose, height, settings.ground_z)
-        with np.errstate(invalid="ignore"):
-            distances = np.hypot(self.points[..., 0], self.points[..., 1])
-            is_in_range = (distances >= settings.range_min) & (distances <= settings.range_max)
+        overlook = Overlook(model, pose, mask_size, settings)
+        self.points = overlook.points()
+        is_in_range = settings.are_in_range(self.points)
         if not is_in_range.any():
-            raise NoGroundError(_why_no_ground(pose, height, distances, settings))
+            raise NoGroundError(_why_no_ground(overlook, self.points))
         self.points_in_range = np.where(is_in_range[..., None], self.points, np.float32(np.nan))
-        bearings = BearingTable(model, pose, mask_size, settings, self.points, is_in_range)
-        grid = GridTable(model, pose, mask_size, settings, bearings)
+        self._is_in_range = is_in_range.view(np.uint8)
+        bearings = BearingTable(overlook, self.points, is_in_range)
         scan = ScanTable(settings, bearings)
         self.blind_range = scan.blind_range
-        self._tables = GroundTables(bearings, grid, scan, mask_size, settings)
+        self._tables = GroundTables(bearings, GridTable(overlook, bearings), scan, mask_size, settings)
 
     def view(self, mask: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> GroundView:
         """Return one frame's results, which share their work and are computed when they are asked for.
@@ -95,25 +84,21 @@ class GroundProjector:
             )
         return GroundView(self._tables, mask, kinds)
 
-
-def _ground_points(rays: NDArray[np.float32], pose: CameraPose, height: float, ground_z: float) -> NDArray[np.float32]:
-    """Where rays (H, W, 3) meet the ground, float32 (H, W, 3), NaN where they do not."""
-    directions = rays @ pose.base_from_optical.T.astype(np.float32)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lengths = np.float32(height) / -directions[..., 2]
-        lengths[~((lengths > 0) & (lengths < _FARTHEST))] = np.nan
-    points = directions * lengths[..., None] + pose.position.astype(np.float32)
-    points[..., 2] = np.where(np.isnan(lengths), np.float32(np.nan), np.float32(ground_z))
-    return points
+    def share_in_range(self, mask: NDArray[np.uint8], are_counted: NDArray[np.bool_]) -> float:
+        """Return the share of the pixels that see ground in range whose class is among the counted, bool (256,)."""
+        counted = cv2.bitwise_and(cv2.LUT(mask, are_counted.view(np.uint8)), self._is_in_range)
+        return cv2.countNonZero(counted) / cv2.countNonZero(self._is_in_range)
 
 
-def _why_no_ground(pose: CameraPose, height: float, distances: NDArray[np.float32], settings: GroundSettings) -> str:
+def _why_no_ground(overlook: Overlook, points: NDArray[np.float32]) -> str:
+    distances = ranges_of(points)
     seen = distances[~np.isnan(distances)]
-    pitch = math.degrees(pose.pitch)
+    pitch = math.degrees(overlook.pose.pitch)
     looks = f"{abs(pitch):.1f} degrees {'down' if pitch >= 0 else 'up'}"
-    stands = f"the camera, {height:.2f} m above the ground and looking {looks},"
+    stands = f"the camera, {overlook.height:.2f} m above the ground and looking {looks},"
     if not seen.size:
         return f"{stands} has all pixels above the horizon: correct its pose (positive pitch looks down)"
+    settings = overlook.settings
     return (
         f"{stands} sees no ground from {settings.range_min:g} to {settings.range_max:g} m: the {seen.size} "
         f"pixels below its horizon see it from {seen.min():.1f} to {seen.max():.1f} m; correct its pose, range_min or "

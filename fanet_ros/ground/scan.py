@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.ground.arcs import TURN, Arc
 from fanet_ros.ground.bearings import BearingTable
+from fanet_ros.ground.polar import Arc, angles_of, ranges_of, wrapped
 from fanet_ros.ground.runs import Starts
 from fanet_ros.ground.settings import GroundSettings
 
@@ -72,31 +72,31 @@ class ScanTable:
         Its range_max is chosen so that as much ground as possible can be told to be free: as far as most bearings see.
         Those at the sides of the image that leave it earlier are never free, but NaN.
         """
-        is_seen = bearings.is_seen
-        points = bearings.points[is_seen]
-        self._arc = Arc.around(np.arctan2(points[:, 1], points[:, 0]))
+        self._bearings = bearings
+        rows, samples = np.nonzero(bearings.is_seen)
+        self._arc = Arc.around(angles_of(bearings.points(rows, bearings.foot_ranges[rows, samples])))
         self._increment = settings.scan_angle_increment
         count = int((self._arc.end - self._arc.start) / self._increment + 0.5) + 1
         self._range_min = settings.range_min
         self._range_limit = _range_limit(bearings.reach)
         self._length = settings.min_obstacle_pixels
-        self._foot, self._directions = bearings.foot, bearings.directions
-        last = is_seen.shape[1] - 1 - is_seen[:, ::-1].argmax(axis=1)
-        self._end_points = np.nan_to_num(bearings.points[np.arange(len(last)), last])
+        self._is_seen = bearings.is_seen.any(axis=1)
+        rows = np.arange(len(self._is_seen))
+        self._first_ranges = bearings.foot_ranges[rows, bearings.first]
+        self._end_ranges = np.where(self._is_seen, bearings.foot_ranges[rows, bearings.last], 0)
         self._reaches_limit = bearings.reach >= (1 - _SHORT) * self._range_limit
-        self._is_seen = is_seen.any(axis=1)
         self._widest = max(2, int(_WIDEST_GAP / self._increment))
         self._ranges = np.empty(count, np.float32)
-        begins, ends = self._seen_part(bearings)
+        begins, ends = self._seen_part()
         self.blind_range = max(settings.range_min, _blind_range(begins, ends))
         self._is_never_free = (begins > self.blind_range) | (ends < ends.max())
         # where each bearing leaves the range: |foot + t direction| = range limit
-        along = self._directions @ self._foot
-        inside = np.maximum(0.0, along**2 + self._range_limit**2 - self._foot @ self._foot)
-        leaves = self._foot + self._directions * (np.sqrt(inside) - along)[:, None]
-        self._leave_angles = np.arctan2(leaves[:, 1], leaves[:, 0])
-        first_points = bearings.points[np.arange(len(last)), is_seen.argmax(axis=1)][self._is_seen]
-        swept = _wrapped(self._leave_angles[self._is_seen] - np.arctan2(first_points[:, 1], first_points[:, 0]))
+        foot = bearings.foot
+        along = bearings.directions @ foot
+        inside = np.maximum(0.0, along**2 + self._range_limit**2 - foot @ foot)
+        self._leave_angles = angles_of(bearings.points(rows, np.sqrt(inside) - along))
+        seen = rows[self._is_seen]
+        swept = wrapped(self._leave_angles[seen] - angles_of(bearings.points(seen, self._first_ranges[seen])))
         self.needs_contacts = bool(np.abs(swept).max() > self._increment / 2)
 
     def fill(self, not_free: Starts, hit: Starts, contacts: Starts | None) -> ScanResult:
@@ -108,16 +108,14 @@ class ScanTable:
             contacts: starts of runs of OBSTACLE pixels; may be None unless `needs_contacts`.
         """
         # where each bearing ends: at what is not free, or at its end
-        ends = self._end_points.copy()
-        is_there = not_free.is_there
-        ends[is_there] = self._foot + self._directions[is_there] * not_free.ranges[is_there, None]
-        begins = np.hypot(ends[:, 0], ends[:, 1])
-        is_blocked = is_there & (begins <= self._range_limit)
+        ends = self._bearings.points(slice(None), np.where(not_free.is_there, not_free.ranges, self._end_ranges))
+        begins = ranges_of(ends)
+        is_blocked = not_free.is_there & (begins <= self._range_limit)
         is_hit = is_blocked & hit.is_there
         behind = np.flatnonzero(is_hit & (hit.sample - not_free.sample > self._length))
         if behind.size:
-            found = self._foot + self._directions[behind] * hit.ranges[behind, None]
-            distance = np.hypot(found[:, 0], found[:, 1])
+            found = self._bearings.points(behind, hit.ranges[behind])
+            distance = ranges_of(found)
             is_near = distance <= self._range_limit
             is_hit[behind] = is_near
             ends[behind[is_near]], begins[behind[is_near]] = found[is_near], distance[is_near]
@@ -138,8 +136,9 @@ class ScanTable:
         angle_max = self._arc.start + (count - 1) * self._increment
         return ScanResult(ranges, self._arc.start, angle_max, self._increment, self._range_min, self._range_limit)
 
-    def _seen_part(self, bearings: BearingTable) -> tuple[Floats, Floats]:
+    def _seen_part(self) -> tuple[Floats, Floats]:
         """From which range to which one all ground is seen on each ray, both (rays,); 0 and 0 where none is."""
+        bearings = self._bearings
         count = len(self._ranges)
         samples = min(_MOST_ON_A_RAY, max(64, _SAMPLES // count))
         # close together near the robot, where it matters; after each of them ground may be unseen up to the next
@@ -148,13 +147,12 @@ class ScanTable:
         directions = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
         points = (directions[:, None] * ranges[:, None]).astype(np.float32).reshape(-1, 2)
         nearest = bearings.nearest(points)
-        offset = points - self._foot
-        foot_ranges = np.hypot(offset[:, 0], offset[:, 1])
-        outward = self._directions[nearest]
+        offset = points - bearings.foot
+        foot_ranges = ranges_of(offset)
+        outward = bearings.directions[nearest]
         aside = np.abs(outward[:, 0] * offset[:, 1] - outward[:, 1] * offset[:, 0])
-        first = bearings.foot_ranges[np.arange(len(bearings.is_seen)), bearings.is_seen.argmax(axis=1)]
         is_seen = self._is_seen[nearest] & (aside <= foot_ranges * self._increment)
-        is_seen &= (foot_ranges >= first[nearest]) | (foot_ranges == 0)
+        is_seen &= (foot_ranges >= self._first_ranges[nearest]) | (foot_ranges == 0)
         is_seen &= np.tile(ranges, count) <= bearings.reach[nearest] * (1 + 1e-6)
         is_seen = is_seen.reshape(count, samples)
         last = samples - 1 - is_seen[:, ::-1].argmax(axis=1)
@@ -165,7 +163,7 @@ class ScanTable:
 
     def _rays_of(self, points: NDArray[np.float32]) -> NDArray[np.intp]:
         """The ray in which each point of the base frame (N, 2) lies, of those that are at the ends beyond them."""
-        return np.clip(self._rays_at(np.arctan2(points[:, 1], points[:, 0])), 0, len(self._ranges) - 1)
+        return np.clip(self._rays_at(angles_of(points)), 0, len(self._ranges) - 1)
 
     def _rays_at(self, angles: NDArray[np.float32], swept: NDArray[np.float32] | float = 0.0) -> NDArray[np.intp]:
         """The ray at each angle, less than 0 or beyond the last one outside; turned on by an angle, without a jump."""
@@ -175,11 +173,10 @@ class ScanTable:
     def _hide_behind(self, contacts: Starts) -> None:
         """Make free rays unknown that cross a bearing between its obstacle and the end of the range."""
         at = np.flatnonzero(contacts.is_there)
-        feet = self._foot + self._directions[at] * contacts.ranges[at, None]
-        is_near = np.hypot(feet[:, 0], feet[:, 1]) <= self._range_limit
-        at, feet = at[is_near], feet[is_near]
-        angles = np.arctan2(feet[:, 1], feet[:, 0])
-        ends = np.stack([self._rays_at(angles), self._rays_at(angles, _wrapped(self._leave_angles[at] - angles))])
+        feet = self._bearings.points(at, contacts.ranges[at])
+        is_near = ranges_of(feet) <= self._range_limit
+        at, angles = at[is_near], angles_of(feet[is_near])
+        ends = np.stack([self._rays_at(angles), self._rays_at(angles, wrapped(self._leave_angles[at] - angles))])
         count = len(self._ranges)
         begins = np.bincount(np.clip(ends.min(axis=0), 0, count), minlength=count + 1)
         closes = np.bincount(np.clip(ends.max(axis=0) + 1, 0, count), minlength=count + 1)
@@ -196,11 +193,6 @@ class ScanTable:
                 first, last = sorted((int(ray[index]), int(ray[index + 1])))
                 between = self._ranges[first + 1 : last]
                 np.fmin(between, nearer, out=between)
-
-
-def _wrapped(angles: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Angles within half a turn of 0."""
-    return angles - TURN * np.round(angles / TURN)
 
 
 def _blind_range(begins: Floats, ends: Floats) -> float:

@@ -6,7 +6,11 @@ import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fanet_ros.errors import SettingError
+from fanet_ros.ground.polar import ranges_of
 
 MAX_CELLS, MAX_CELLS_A_SIDE = 4_000_000, 32_000
 """Of the occupancy grid, whose tables hold about 25 bytes a cell; cv2.remap makes no longer sides."""
@@ -86,6 +90,11 @@ class GroundSettings:
     def grid_height(self) -> int:
         """Cells along y."""
         return _cells(self.grid_y_max - self.grid_y_min, self.grid_resolution)
+
+    def are_in_range(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Whether points of the ground (..., 2 or more) are to be reported, bool (...); NaN is not."""
+        ranges = ranges_of(points)
+        return (ranges >= self.range_min) & (ranges <= self.range_max)
 
     def _check(self, name: str, is_allowed: bool, allowed: str) -> None:
         if not is_allowed:

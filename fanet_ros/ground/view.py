@@ -1,4 +1,4 @@
-"""What one mask says about the ground: every result is computed when it is asked for, once."""
+"""What one mask says about the ground: every result is computed when it is asked for, from what they share."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ class GroundTables:
         self, bearings: BearingTable, grid: GridTable, scan: ScanTable, mask_size: Size, settings: GroundSettings
     ) -> None:
         self.bearings, self.grid, self.scan = bearings, grid, scan
-        self.settings = settings
-        shape = bearings.is_seen.shape
+        self.ground_z = settings.ground_z
         self.runs = RunFinder(bearings, settings.min_obstacle_pixels)
         self.kinds = np.empty((mask_size.height, mask_size.width), np.uint8)
-        self.drivable = np.empty((mask_size.height, mask_size.width), np.uint8)
-        self.along = np.empty(shape, np.uint8)
-        self.flags = np.empty(shape, bool)
+        self.along = np.empty(bearings.is_seen.shape, np.uint8)
+        self.flags = np.empty(bearings.is_seen.shape, bool)
 
 
 class GroundView:
@@ -42,13 +40,9 @@ class GroundView:
         self._mask = mask
         self._kind_of = kinds
 
-    def drivable_mask(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Return what may be driven on, uint8 (H, W): 255 where the class is FREE, else 0; ground or not.
-
-        Args:
-            out: uint8 (H, W) to write into.
-        """
-        return drivable_mask(self._mask, self._kind_of, self._tables.drivable if out is None else out)
+    def drivable_mask(self) -> NDArray[np.uint8]:
+        """Return what may be driven on, uint8 (H, W): 255 where the class is FREE, else 0; ground or not."""
+        return drivable_mask(self._mask, self._kind_of)
 
     def occupancy(self) -> NDArray[np.int8]:
         """Return the occupancy grid, int8 (cells along y, cells along x), as nav_msgs/OccupancyGrid has it row by row.
@@ -59,18 +53,21 @@ class GroundView:
             0 where the cell's middle is seen and FREE; 100 where it is FLAT, or where an obstacle stands; -1 where it
             is not seen, UNKNOWN, or behind the first obstacle on its bearing.
         """
-        return self._occupancy
+        return self._tables.grid.fill(self._kinds, self._contacts.ranges, self._feet)
 
     def scan(self) -> ScanResult:
         """Return the nearest border of free ground all around (see ScanTable)."""
-        return self._scan
+        tables = self._tables
+        not_free = tables.runs.first(np.not_equal(self._along, Kind.FREE, out=tables.flags))
+        hit = tables.runs.first(np.greater_equal(self._along, Kind.FLAT, out=tables.flags))
+        return tables.scan.fill(not_free, hit, self._contacts if tables.scan.needs_contacts else None)
 
     def obstacle_points(self) -> NDArray[np.float32]:
         """Return where obstacles stand, float32 (N, 3) in the base frame: the first one of each bearing, or none.
 
         An obstacle that reaches out of the image at its lower border stands no farther than its point.
         """
-        return self._obstacle_points
+        return np.insert(self._feet, 2, np.float32(self._tables.ground_z), axis=1)
 
     @cached_property
     def _kinds(self) -> NDArray[np.uint8]:
@@ -98,23 +95,5 @@ class GroundView:
     @cached_property
     def _feet(self) -> NDArray[np.float32]:
         """The same in the base frame, float32 (N, 2), of those bearings that have one."""
-        bearings, is_there = self._tables.bearings, self._contacts.is_there
-        return bearings.foot + bearings.directions[is_there] * self._contacts.ranges[is_there, None]
-
-    @cached_property
-    def _occupancy(self) -> NDArray[np.int8]:
-        return self._tables.grid.fill(self._kinds, self._contacts.ranges, self._feet)
-
-    @cached_property
-    def _scan(self) -> ScanResult:
-        tables = self._tables
-        not_free = tables.runs.first(np.not_equal(self._along, Kind.FREE, out=tables.flags))
-        hit = tables.runs.first(np.greater_equal(self._along, Kind.FLAT, out=tables.flags))
-        return tables.scan.fill(not_free, hit, self._contacts if tables.scan.needs_contacts else None)
-
-    @cached_property
-    def _obstacle_points(self) -> NDArray[np.float32]:
-        points = np.empty((len(self._feet), 3), np.float32)
-        points[:, :2] = self._feet
-        points[:, 2] = self._tables.settings.ground_z
-        return points
+        is_there = self._contacts.is_there
+        return self._tables.bearings.points(is_there, self._contacts.ranges[is_there])

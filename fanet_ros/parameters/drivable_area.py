@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from fanet_ros.errors import SettingError
 from fanet_ros.ground.settings import GroundSettings
@@ -148,15 +148,4 @@ class DrivableAreaParameters(Parameters):
         Raises:
             SettingError: values that contradict each other.
         """
-        return GroundSettings(
-            ground_z=self.ground_z,
-            range_min=self.range_min,
-            range_max=self.range_max,
-            grid_x_min=self.grid_x_min,
-            grid_x_max=self.grid_x_max,
-            grid_y_min=self.grid_y_min,
-            grid_y_max=self.grid_y_max,
-            grid_resolution=self.grid_resolution,
-            scan_angle_increment=self.scan_angle_increment,
-            min_obstacle_pixels=self.min_obstacle_pixels,
-        )
+        return GroundSettings(**{field.name: getattr(self, field.name) for field in fields(GroundSettings)})

@@ -20,34 +20,23 @@ from fanet_ros.frames.image_messages import UnusableImageError, check_size, deco
 from fanet_ros.model.labels import LabelSet
 
 
-def frame_from_image(message: Image) -> tuple[NDArray[np.uint8], str]:
-    """Read a raw image.
+def frame_from_image(message: Image | CompressedImage) -> tuple[NDArray[np.uint8], str]:
+    """Read a raw image, or decode a JPEG or PNG image.
 
     Returns:
-        The frame, uint8 (H, W, C), and its encoding. For rgb8, bgr8, rgba8, bgra8 and mono8 the frame is a view of
-        the message's own buffer, whatever its `step`; every other encoding is converted to bgr8 by cv_bridge.
+        The frame, uint8 (H, W, C), and its encoding. For raw rgb8, bgr8, rgba8, bgra8 and mono8 the frame is a view of
+        the message's own buffer, whatever its `step`; all else becomes bgr8, other raw encodings by cv_bridge.
 
     Raises:
-        UnusableImageError: size, step, length of the data or encoding make no image.
+        UnusableImageError: size, step, length of the data or encoding make no image, or OpenCV cannot decode it.
     """
-    encoding = message.encoding
+    if isinstance(message, CompressedImage):
+        return decode_compressed(message), "bgr8"
     check_size(message.width, message.height)
-    channels = CHANNELS.get(encoding)
+    channels = CHANNELS.get(message.encoding)
     if channels is None:
         return _convert_with_cv_bridge(message), "bgr8"
-    return pixels_of(message, channels), encoding
-
-
-def frame_from_compressed_image(message: CompressedImage) -> tuple[NDArray[np.uint8], str]:
-    """Decode a JPEG or PNG image.
-
-    Returns:
-        The frame, uint8 (H, W, 3), and its encoding, bgr8.
-
-    Raises:
-        UnusableImageError: the data is no image OpenCV can decode.
-    """
-    return decode_compressed(message), "bgr8"
+    return pixels_of(message, channels), message.encoding
 
 
 class ImageMessageWriter:

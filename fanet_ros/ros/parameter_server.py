@@ -61,6 +61,11 @@ class ParameterServer(Generic[ParametersType]):
         """What is wrong with values given at start and not corrected since."""
         return tuple(self._faults.values())
 
+    def check(self) -> None:
+        """Raise a SettingError with all faults, if there are any."""
+        if self._faults:
+            raise SettingError("; ".join(self.faults))
+
     def _declare(self, spec: ParameterSpec) -> ParameterValue:
         given = self._node.declare_parameter(spec.name, _ros_value(spec.default), _descriptor(spec)).value
         if given is None and isinstance(spec.default, tuple):

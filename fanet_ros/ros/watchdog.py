@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage
 
@@ -50,7 +52,7 @@ class Watchdog:
 
     def _explain(self, channel: CameraChannel, used_topics: Collection[str]) -> str:
         wanted_type = _TYPES[_transport(channel)]
-        reason = explain_silence(self._node, channel.topic, wanted_type, channel.profile)
+        reason = explain_silence(self._node, channel.subscription)
         publishers = self._node.get_publishers_info_by_topic(channel.topic)
         is_published = any(info.topic_type == wanted_type for info in publishers)
         hint = "" if is_published else self._hint(channel, used_topics)
@@ -88,15 +90,11 @@ class Watchdog:
         )
 
 
-def explain_silence(node: Node, topic: str, wanted_type: str, profile: QoSProfile) -> str:
-    """Return what can be seen of the reason why a subscription gets nothing.
-
-    Args:
-        node: that subscribes.
-        topic: full name.
-        wanted_type: of the messages, for example `sensor_msgs/msg/Image`.
-        profile: of the subscription.
-    """
+def explain_silence(node: Node, subscription: Subscription) -> str:
+    """Return what can be seen of the reason why a subscription of a node gets nothing."""
+    topic, profile = subscription.topic_name, subscription.qos_profile
+    message_type: Any = subscription.msg_type
+    wanted_type = f"{message_type.__module__.partition('.')[0]}/msg/{message_type.__name__}"
     publishers = node.get_publishers_info_by_topic(topic)
     of_type = [info for info in publishers if info.topic_type == wanted_type]
     strange = [f"{_name(info)} publishes {info.topic_type}" for info in publishers if info not in of_type]

@@ -27,8 +27,8 @@ from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import PEAK
 from fanet_ros.benchmark.process import Answer, ProcessError, serve
 from fanet_ros.reports.statistics import quantile
-from fanet_ros.ros import qos
 from fanet_ros.ros.segmentation.frame_statistics import WINDOW
+from fanet_ros.ros.topics import sensor_data
 from fanet_ros.ros.transport import prepare_process
 
 _START_RATE_HZ = 10.0  # of the images while the node starts
@@ -77,8 +77,8 @@ class BenchmarkClient:
         self._node = rclpy.create_node("benchmark_client", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        self._camera = _Camera(self._node.create_publisher(Image, "image", qos.sensor_data()), Path(frames))
-        self._node.create_subscription(Image, "segmentation/mask", self._on_mask, qos.sensor_data())
+        self._camera = _Camera(self._node.create_publisher(Image, "image", sensor_data()), Path(frames))
+        self._node.create_subscription(Image, "segmentation/mask", self._on_mask, sensor_data())
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._status_prefix = f"{namespace}/segmentation: ".lstrip("/")
         self._statuses: dict[str, DiagnosticStatus] = {}

@@ -8,12 +8,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from fanet_ros.errors import SettingError, SourceError
+from fanet_ros.errors import SourceError
 from fanet_ros.parameters.camera import CameraParameters
-from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import run_node
+from fanet_ros.ros.topics import Outputs, sensor_data
 from fanet_ros.sources import Intrinsics, SourceFrame, open_source
 
 _DEFAULT_RATE_HZ = 30.0
@@ -29,24 +29,26 @@ class CameraNode(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("camera", **kwargs)
         server = ParameterServer(self, CameraParameters)
-        if server.faults:
-            raise SettingError("; ".join(server.faults))
+        server.check()
         self._settings = settings = server.values
         self._source = open_source(
             settings.source, width=settings.width or None, height=settings.height or None, seed=settings.seed
         )
-        self._images = self._create(Image, "image_raw")
-        self._infos = self._create(CameraInfo, "camera_info")
-        self._labels = self._create(Image, "labels") if self._source.label_set else None
+        topics = {
+            "image_raw": Image,
+            "camera_info": CameraInfo,
+            **({"labels": Image} if self._source.label_set else {}),
+        }
+        self._outputs = Outputs(self, {name: (kind, sensor_data()) for name, kind in topics.items()})
         self._image_writer, self._labels_writer = ImageMessageWriter(), ImageMessageWriter()
         self._started = False
         self._sent = 0
         rate_hz = settings.rate_hz or self._source.rate_hz or _DEFAULT_RATE_HZ
         self._timer = self.create_timer(1.0 / rate_hz, self._tick)
-        self.get_logger().info(f"plays {settings.source} at {rate_hz:g} Hz on {self._images.topic_name}")
+        self.get_logger().info(f"plays {settings.source} at {rate_hz:g} Hz on {self.resolve_topic_name('~/image_raw')}")
 
     def _tick(self) -> None:
-        if not self._started and self._images.get_subscription_count() < self._settings.wait_for_subscribers:
+        if not self._started and self._outputs.subscribers("image_raw") < self._settings.wait_for_subscribers:
             return
         self._started = True
         try:
@@ -68,10 +70,10 @@ class CameraNode(Node):
 
     def _publish(self, frame: SourceFrame) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._settings.frame_id)
-        self._images.publish(self._image_writer.write(header, frame.image, frame.encoding))
-        self._infos.publish(camera_info_message(header, self._source.intrinsics))
-        if self._labels is not None and frame.labels is not None and self._labels.get_subscription_count():
-            self._labels.publish(self._labels_writer.write(header, frame.labels, "mono8"))
+        self._outputs.publish("image_raw", self._image_writer.write(header, frame.image, frame.encoding))
+        self._outputs.publish("camera_info", camera_info_message(header, self._source.intrinsics))
+        if frame.labels is not None and "labels" in self._outputs.wanted():
+            self._outputs.publish("labels", self._labels_writer.write(header, frame.labels, "mono8"))
 
     def _end(self, reason: str) -> None:
         """End the process, but only after receivers had time to take the last frame out of shared memory."""
@@ -82,12 +84,6 @@ class CameraNode(Node):
     def _shut_down(self) -> None:
         self._source.close()
         self.context.shutdown()
-
-    def _create(self, message_type: type, name: str) -> Any:
-        with qos.explained(f"~/{name}"):
-            return self.create_publisher(
-                message_type, f"~/{name}", qos.sensor_data(), qos_overriding_options=qos.overridable()
-            )
 
 
 def camera_info_message(header: Header, intrinsics: Intrinsics) -> CameraInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
 from typing import Any
 
 import cv2
@@ -11,35 +11,28 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.msg import SegmentationStats
 from fanet_ros.reports.report import RunReport
-from fanet_ros.ros import qos
 from fanet_ros.ros.conversions import frame_from_image
 from fanet_ros.ros.demo.navigation_recorder import NavigationRecorder
+from fanet_ros.ros.demo.stamps import ByStamp, Stamp, stamp_of
+from fanet_ros.ros.topics import latched, sensor_data
 
-Stamp = tuple[int, int]
-
-_QUEUE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-_PATIENCE = 30  # frames that may be incomplete at once; what is older has lost a part for good
-
-
-@dataclass
-class _Parts:
-    """The messages of one stamp as they arrive."""
-
-    camera: Image | None = None
-    truth: Image | None = None
-    mask: Image | None = None
-    overlay: Image | None = None
-    stats: SegmentationStats | None = None
+_QUEUE = 50
 
 
 class Recorder(Node):
-    """Subscribes to both nodes of a demo and pairs their messages by stamp."""
+    """Subscribes to all nodes of a demo and pairs their messages by stamp.
+
+    Attributes:
+        seen: how many messages came, by what they are: camera, truth, mask, overlay, stats.
+        node_fault: what the segmentation node reports as an error now; else empty.
+        first_mask_time: when it came, seconds since the epoch.
+        navigation: of the drivable-area node; None where none runs.
+    """
 
     def __init__(self, namespace: str, report: RunReport, *, rate_hz: float, drivable_area: bool) -> None:
         """Subscribe.
@@ -53,36 +46,22 @@ class Recorder(Node):
         super().__init__("recorder", namespace=namespace)
         self._report = report
         self._rate_hz = rate_hz
-        self._parts: dict[Stamp, _Parts] = {}
-        self._last_recorded_s: float | None = None
-        self._last_stats: SegmentationStats | None = None
-        self._first_stamp_s: float | None = None
-        self._has_truth = False
-        self.images_seen = 0
-        self.masks_seen = 0
+        self._frames = ByStamp(("camera", "mask", "overlay", "stats"))
+        self._first_s: float | None = None
+        self._last_s = 0.0
+        self._last_stats = SegmentationStats()
+        self._listens_to_camera = False
+        self.seen: Counter[str] = Counter()
         self.node_fault = ""
         self.first_mask_time: float | None = None
         self.navigation = NavigationRecorder(self, "drivable_area") if drivable_area else None
-        self._listen(Image, "camera/labels", self._on_truth)
-        self._listen(Image, "segmentation/mask", self._on_mask)
-        self._listen(Image, "segmentation/overlay", self._on_overlay)
-        self._listen(SegmentationStats, "segmentation/stats", self._on_stats)
+        self._listen("truth", Image, "camera/labels")
+        self._listen("mask", Image, "segmentation/mask")
+        self._listen("overlay", Image, "segmentation/overlay")
+        self._listen("stats", SegmentationStats, "segmentation/stats")
         self._status_name = f"{namespace}/segmentation: node".lstrip("/")
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self._listens_to_camera = False
-        self.create_subscription(LabelInfo, "segmentation/label_info", self._on_label_info, qos.latched())
-
-    def record_complete_frames(self) -> None:
-        """Hand frames whose parts have all arrived to the report, oldest first, and forget hopeless ones."""
-        for stamp in sorted(self._parts):
-            parts = self._parts[stamp]
-            complete = parts.camera and parts.mask and parts.overlay and parts.stats
-            if complete and (parts.truth or not self._has_truth):
-                self._record(stamp, parts)
-                for older in [s for s in self._parts if s <= stamp]:
-                    del self._parts[older]  # dropped by the node: the newest frame wins
-        while len(self._parts) > _PATIENCE:
-            del self._parts[min(self._parts)]
+        self.create_subscription(LabelInfo, "segmentation/label_info", self._on_label_info, latched())
 
     def counts(self, sent: int | None) -> dict[str, int | None]:
         """Return what became of the frames, as the node itself counted them.
@@ -90,7 +69,7 @@ class Recorder(Node):
         Args:
             sent: by the camera; None where it was stopped before its end, so that nobody knows.
         """
-        stats = self._last_stats or SegmentationStats()
+        stats = self._last_stats
         return {
             "frames_sent": sent,
             "frames_received": stats.frames_received,
@@ -103,11 +82,10 @@ class Recorder(Node):
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what ran, at which size, and how many frames a second it made."""
-        stats = self._last_stats
-        if stats is None or self._first_stamp_s is None or self._last_recorded_s is None:
+        """Return what ran, at which size, and how many frames a second it made; nothing where no frame came."""
+        if self._first_s is None:
             return {}
-        seconds = self._last_recorded_s - self._first_stamp_s + 1 / self._rate_hz
+        stats = self._last_stats
         return {
             "backend": stats.backend,
             "device": stats.device,
@@ -115,74 +93,60 @@ class Recorder(Node):
             "input_size": f"{stats.input_width}x{stats.input_height}",
             "frames_in_memory": stats.temporal_frames - 1,
             "camera_rate_hz": self._rate_hz,
-            "fps": round(self._report.frames / seconds, 2),
+            "fps": round(self._report.frames / (self._last_s - self._first_s + 1 / self._rate_hz), 2),
         }
 
-    def _record(self, stamp: Stamp, parts: _Parts) -> None:
-        assert parts.camera and parts.mask and parts.overlay and parts.stats
-        seconds = stamp[0] + stamp[1] / 1e9
-        if self._first_stamp_s is None:
-            self._first_stamp_s = seconds
-        previous = self._last_recorded_s if self._last_recorded_s is not None else seconds - 1 / self._rate_hz
-        # a picture stays until the next one came, so that the video runs at the camera's own pace
-        hold = max(1, round((seconds - previous) * self._rate_hz))
-        self._last_recorded_s = seconds
+    def _listen(self, name: str, message_type: type, topic: str) -> None:
+        self.create_subscription(message_type, topic, lambda message: self._take(name, message), sensor_data(_QUEUE))
 
-        labels, overlay = _as_array(parts.mask), _as_rgb(parts.overlay)
-        self._report.add_frame(_as_rgb(parts.camera), overlay, labels, hold=hold)
+    def _take(self, name: str, message: Any) -> None:
+        self.seen[name] += 1
+        stamp = stamp_of(message)
+        if name == "truth":
+            self._frames.names.add("truth")  # from now on it is waited for
+        if name == "mask":
+            self.first_mask_time = self.first_mask_time or time.time()
+            age_ms = (self.get_clock().now().nanoseconds - stamp[0] * 10**9 - stamp[1]) / 1e6
+            self._report.add_latency("end_to_end", age_ms)
+        parts = self._frames.add(stamp, name, message)
+        if parts is not None:
+            self._record(stamp, **parts)
+
+    def _record(
+        self,
+        stamp: Stamp,
+        camera: Image,
+        mask: Image,
+        overlay: Image,
+        stats: SegmentationStats,
+        truth: Image | None = None,
+    ) -> None:
+        seconds = stamp[0] + stamp[1] / 1e9
+        if self._first_s is None:
+            self._first_s, self._last_s = seconds, seconds - 1 / self._rate_hz
+        # a picture stays until the next one came, so that the video runs at the camera's own pace
+        hold = max(1, round((seconds - self._last_s) * self._rate_hz))
+        self._last_s, self._last_stats = seconds, stats
+
+        labels, blended = frame_from_image(mask)[0][..., 0], _as_rgb(overlay)
+        self._report.add_frame(_as_rgb(camera), blended, labels, hold=hold)
         if self.navigation is not None:
-            self.navigation.add_overlay(stamp, overlay)
-        if parts.truth is not None:
-            self._report.add_truth(labels, _as_array(parts.truth))
-        self._last_stats = parts.stats
+            self.navigation.add_overlay(stamp, blended)
+        if truth is not None:
+            self._report.add_truth(labels, frame_from_image(truth)[0][..., 0])
         for stage in ("wait", "decode", "inference", "publish"):
-            self._report.add_latency(stage, getattr(parts.stats, f"{stage}_ms"))
+            self._report.add_latency(stage, getattr(stats, f"{stage}_ms"))
 
     def _on_label_info(self, _: LabelInfo) -> None:
         """Subscribe to the camera, which waits for that: the node is active and knows of this recorder."""
         if not self._listens_to_camera:
             self._listens_to_camera = True
-            self._listen(Image, "camera/image_raw", self._on_camera)
+            self._listen("camera", Image, "camera/image_raw")
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == self._status_name:
                 self.node_fault = status.message if status.level == DiagnosticStatus.ERROR else ""
-
-    def _on_camera(self, message: Image) -> None:
-        self.images_seen += 1
-        self._of(message).camera = message
-
-    def _on_truth(self, message: Image) -> None:
-        self._has_truth = True
-        self._of(message).truth = message
-
-    def _on_mask(self, message: Image) -> None:
-        now = self.get_clock().now().nanoseconds
-        stamp = message.header.stamp
-        if self.first_mask_time is None:
-            self.first_mask_time = time.time()
-        self.masks_seen += 1
-        self._report.add_latency("end_to_end", (now - stamp.sec * 10**9 - stamp.nanosec) / 1e6)
-        self._of(message).mask = message
-
-    def _on_overlay(self, message: Image) -> None:
-        self._of(message).overlay = message
-
-    def _on_stats(self, message: SegmentationStats) -> None:
-        self._of(message).stats = message
-
-    def _of(self, message: Image | SegmentationStats) -> _Parts:
-        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
-        return self._parts.setdefault(stamp, _Parts())
-
-    def _listen(self, message_type: type, topic: str, callback: Any) -> None:
-        self.create_subscription(message_type, topic, callback, _QUEUE)
-
-
-def _as_array(message: Image) -> NDArray[np.uint8]:
-    frame, _ = frame_from_image(message)
-    return frame[..., 0]
 
 
 def _as_rgb(message: Image) -> NDArray[np.uint8]:

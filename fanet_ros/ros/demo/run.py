@@ -10,8 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,10 +20,12 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fanet_ros.benchmark.process import end
 from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.processes import child_environment
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.demo.recorder import Recorder
@@ -84,9 +85,10 @@ def run_demo(
         _console.print(f"[red]error:[/] {error}", soft_wrap=True)
         raise typer.Exit(2) from None
 
-    drivable_area: dict[str, object] | None
-    drivable_area = None if video else {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
-    recorded = _run_nodes(report, camera, parameters, drivable_area, output)
+    nodes: dict[str, dict[str, Any]] = {"segmentation": parameters, "camera": camera}
+    if not video:  # where the camera is, is known of the street alone
+        nodes["ground"] = {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
+    recorded = _run_nodes(nodes, report, output)
     first_mask_time = recorded.pop("first_mask_time")
     first_mask_after_s = None if first_mask_time is None else round(first_mask_time - began, 1)
     summary = report.finish({"source": source, "first_mask_after_s": first_mask_after_s, **recorded})
@@ -108,55 +110,46 @@ def _label_set() -> LabelSet:
     return load_label_set(name)
 
 
-def _run_nodes(
-    report: RunReport,
-    camera: dict[str, Any],
-    segmentation: dict[str, object],
-    drivable_area: dict[str, object] | None,
-    output: Path,
-) -> dict[str, Any]:
-    """Run the nodes with these parameters, record what they publish, and return what is known of the run.
+def _run_nodes(nodes: dict[str, dict[str, Any]], report: RunReport, output: Path) -> dict[str, Any]:
+    """Run nodes, record what they publish, and return what is known of the run.
 
     Args:
+        nodes: parameters by node: segmentation, camera, and ground where the drivable-area node is to run, too.
         report: that is told of every frame.
-        camera: parameters of the camera node.
-        segmentation: of the segmentation node.
-        drivable_area: of the drivable-area node; None where the camera's pose is unknown, so that it does not run.
         output: folder for navigation.png.
     """
     for note in prepare_process():
         _console.print(f"[yellow]note:[/] {note}")
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    frames, rate_hz = nodes["camera"]["frames"], nodes["camera"]["rate_hz"]
     with ExitStack() as stack:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
         stack.callback(rclpy.try_shutdown)
-        recorder = Recorder(NAMESPACE, report, rate_hz=camera["rate_hz"], drivable_area=drivable_area is not None)
+        recorder = Recorder(NAMESPACE, report, rate_hz=rate_hz, drivable_area="ground" in nodes)
         stack.callback(recorder.destroy_node)
-        if drivable_area is not None:
-            stack.enter_context(_node_process("ground.node", drivable_area))
-        segmentation_process = stack.enter_context(_node_process("segmentation.node", segmentation))
-        camera_process = stack.enter_context(_node_process("camera.node", camera))
+        processes = {}
+        for name, parameters in nodes.items():
+            processes[name] = _start(f"{name}.node", parameters)
+            stack.callback(end, processes[name])
+        camera = processes["camera"]
         try:
-            _record(recorder, camera_process, segmentation_process, camera["frames"])
+            _record(recorder, camera, processes["segmentation"], frames)
         except KeyboardInterrupt:
             _console.print("interrupted; what was recorded so far is written")
-        sent = camera["frames"] if camera_process.poll() == 0 else None
-        return {
+        facts = {
             "first_mask_time": recorder.first_mask_time,
-            **recorder.counts(sent),
+            **recorder.counts(frames if camera.poll() == 0 else None),
             **recorder.facts(),
-            **_write_navigation(recorder, output),
         }
+        if recorder.navigation is not None:
+            recorder.navigation.write(output / _NAVIGATION)
+            facts["grids_recorded"] = recorder.navigation.grids_seen
+        return facts
 
 
-def _write_navigation(recorder: Recorder, output: Path) -> dict[str, int]:
-    if recorder.navigation is None:
-        return {}
-    recorder.navigation.write(output / _NAVIGATION)
-    return {"grids_recorded": recorder.navigation.grids_seen}
-
-
-def _record(recorder: Recorder, camera: subprocess.Popen, segmentation: subprocess.Popen, frames: int) -> None:
+def _record(
+    recorder: Recorder, camera: subprocess.Popen[bytes], segmentation: subprocess.Popen[bytes], frames: int
+) -> None:
     """Spin the recorder until the camera has sent all frames and the last mask is in, or a node has failed."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     started = last_change = time.monotonic()
@@ -166,12 +159,12 @@ def _record(recorder: Recorder, camera: subprocess.Popen, segmentation: subproce
         done = progress.add_task("masks", total=frames)
         while True:
             rclpy.spin_once(recorder, timeout_sec=0.05)
-            recorder.record_complete_frames()
-            progress.update(sent, completed=recorder.images_seen)
-            progress.update(done, completed=recorder.masks_seen)
+            images, masks = recorder.seen["camera"], recorder.seen["mask"]
+            progress.update(sent, completed=images)
+            progress.update(done, completed=masks)
             now = time.monotonic()
-            if recorder.masks_seen != last_mask or not recorder.images_seen:
-                last_mask, last_change = recorder.masks_seen, now
+            if masks != last_mask or not images:
+                last_mask, last_change = masks, now
             problem = _problem(recorder, camera, segmentation, now - started)
             if problem:
                 _console.print(f"[red]error:[/] {problem}", soft_wrap=True)
@@ -180,7 +173,9 @@ def _record(recorder: Recorder, camera: subprocess.Popen, segmentation: subproce
                 return
 
 
-def _problem(recorder: Recorder, camera: subprocess.Popen, segmentation: subprocess.Popen, seconds: float) -> str:
+def _problem(
+    recorder: Recorder, camera: subprocess.Popen[bytes], segmentation: subprocess.Popen[bytes], seconds: float
+) -> str:
     """Return why there is nothing more to wait for; empty while all is well."""
     if segmentation.poll() is not None:
         return f"the segmentation node ended with code {segmentation.returncode}"
@@ -188,30 +183,19 @@ def _problem(recorder: Recorder, camera: subprocess.Popen, segmentation: subproc
         return f"the camera node ended with code {camera.returncode}"
     if recorder.node_fault:
         return recorder.node_fault
-    if not recorder.images_seen and seconds > _START_TIMEOUT_S:
+    if not recorder.seen["camera"] and seconds > _START_TIMEOUT_S:
         return f"nothing to see within {_START_TIMEOUT_S:.0f} s: the segmentation node did not start, or no image came"
     return ""
 
 
-@contextmanager
-def _node_process(module: str, parameters: dict[str, Any]) -> Iterator[subprocess.Popen]:
-    """Run one of our nodes in the demo's namespace, and end it at the end."""
+def _start(module: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start one of our nodes in the demo's namespace."""
     command = [sys.executable, "-m", f"fanet_ros.ros.{module}", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
     for name, topic in _REMAPPINGS.items():
         command += ["-r", f"{name}:={NAMESPACE}/{topic}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
-    process = subprocess.Popen(command)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    return subprocess.Popen(command, env=child_environment())
 
 
 def main() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
@@ -45,48 +44,31 @@ class NotReadyError(FanetError):
         self.topic = topic
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """What a projector was made of, its pose left out."""
-
-    calibration: Calibration
-    rectified: bool
-    mask_size: Size
-    settings: object
-
-
 class GroundModel:
     """Makes the projector and the classes' kinds that fit a mask, and makes them anew only when they must be."""
 
     def __init__(self, transforms: Transforms) -> None:
         self._transforms = transforms
-        self._camera_info: CameraInfo | None = None
+        self._calibration: Calibration | None = None
+        self._camera_frame = ""  # of the last calibration
         self._label_info: LabelInfo | None = None
+        self._camera = lru_cache(maxsize=1)(CameraModel)
         self._label_set: LabelSet | None = None
-        self._kinds: NDArray[np.uint8] | None = None
+        self._kinds = np.empty(0, np.uint8)
         self._kinds_of: tuple[str, ...] = ()
-        self._camera: CameraModel | None = None
-        self._camera_of: tuple[Calibration, bool] | None = None
         self._projector: GroundProjector | None = None
-        self._projector_of: _Inputs | None = None
-        self._pose: CameraPose | None = None
+        self._projector_of: tuple[object, ...] = ()
         self._cloud: SemanticCloudMessage | None = None
-        self._on_ground: NDArray[np.uint8] | None = None  # 255 where a pixel shows ground in range
-        self.tables_built = 0
+        self._tables_built = 0
 
     def set_camera_info(self, message: CameraInfo) -> None:
         """Take over a calibration; what was computed from an equal one stays."""
-        self._camera_info = message
+        self._calibration, self._camera_frame = calibration_from(message), message.header.frame_id
 
     def set_label_info(self, message: LabelInfo) -> None:
         """Take over which class ids there are."""
         self._label_info = message
         self._label_set = None
-
-    @property
-    def camera_frame(self) -> str:
-        """The frame of the last calibration; empty before it."""
-        return self._camera_info.header.frame_id if self._camera_info is not None else ""
 
     def kinds(self, settings: DrivableAreaParameters) -> NDArray[np.uint8]:
         """Return what each label means for driving, uint8 (256,), see ground.classes.
@@ -95,16 +77,12 @@ class GroundModel:
             NotReadyError: no label_info yet.
             LabelSetError: no label set fits, or it lacks a group.
         """
-        wanted = (settings.labels, settings.drivable_group, settings.flat_group, settings.obstacle_group)
-        if self._kinds is None or self._label_set is None or self._kinds_of != wanted:
-            self._label_set = _find_label_set(settings.labels, self._label_info)
-            self._kinds = kinds_of(
-                self._label_set,
-                drivable=settings.drivable_group,
-                flat=settings.flat_group,
-                obstacle=settings.obstacle_group,
-            )
-            self._kinds_of = wanted
+        groups = settings.drivable_group, settings.flat_group, settings.obstacle_group
+        if self._label_set is None or self._kinds_of != (settings.labels, *groups):
+            label_set = _find_label_set(settings.labels, self._label_info)
+            drivable, flat, obstacle = groups
+            self._kinds = kinds_of(label_set, drivable=drivable, flat=flat, obstacle=obstacle)
+            self._label_set, self._kinds_of = label_set, (settings.labels, *groups)
             self._cloud = None  # its colours
         return self._kinds
 
@@ -118,42 +96,46 @@ class GroundModel:
             NoGroundError: the camera sees no ground.
             SettingError: parameters contradict each other.
         """
-        if self._camera_info is None:
+        if self._calibration is None:
             raise NotReadyError("camera_info", "the camera's calibration")
-        calibration = self._calibration()
         ground = settings.ground_settings()
         pose = self._find_pose(header, settings)
-        inputs = _Inputs(calibration, settings.rectified, mask_size, ground)
-        unmoved = self._pose is not None and self._pose.is_close(pose, _POSE_TOLERANCE_RAD, _POSE_TOLERANCE_M)
-        if self._projector is None or self._projector_of != inputs or not unmoved:
-            self._projector = self._cloud = None
-            if self._camera is None or self._camera_of != (calibration, settings.rectified):
-                self._camera = CameraModel(calibration, rectified=settings.rectified)
-                self._camera_of = (calibration, settings.rectified)
+        needed = (self._calibration, settings.rectified, mask_size, ground)
+        known = self._projector if self._projector_of == needed else None
+        if known is None or not known.pose.is_close(pose, _POSE_TOLERANCE_RAD, _POSE_TOLERANCE_M):
+            self._projector = self._cloud = known = None  # frees memory before it takes some
+            camera = self._camera(self._calibration, rectified=settings.rectified)
             try:
-                self._projector = GroundProjector(self._camera, pose, mask_size, ground)
+                self._projector = known = GroundProjector(camera, pose, mask_size, ground)
             except NoGroundError as error:
                 if settings.camera_height > 0:
                     raise
-                frame = header.frame_id or self.camera_frame
+                frame = header.frame_id or self._camera_frame
                 raise NoGroundError(f"{error}; or is '{frame}' no optical frame (z forward, REP 103)?") from None
-            self._projector_of, self._pose = inputs, pose
-            self._on_ground = np.isfinite(self._projector.points_in_range[..., 2]) * np.uint8(255)
-            self.tables_built += 1
-        return self._projector
+            self._projector_of = needed
+            self._tables_built += 1
+        return known
+
+    def cloud(self) -> SemanticCloudMessage:
+        """Return the cloud message for the last `projector` and `kinds`."""
+        if self._cloud is None:
+            assert self._projector is not None and self._label_set is not None
+            self._cloud = SemanticCloudMessage(self._projector.points_in_range, self._label_set.palette)
+        return self._cloud
 
     def facts(self) -> dict[str, str]:
         """Return what camera and ground were last found to be, for people who calibrate; empty before that."""
-        if self._projector is None or self._pose is None:
+        if self._projector is None or self._calibration is None:
             return {}
-        x, y, z = self._pose.translation
+        pose = self._projector.pose
+        x, y, z = pose.translation
         return {
             "camera position (m)": f"{x:.3f} {y:.3f} {z:.3f}",
-            "camera pitch (deg)": f"{math.degrees(self._pose.pitch):.2f}",
+            "camera pitch (deg)": f"{math.degrees(pose.pitch):.2f}",
             "ground seen from (m)": f"{self._projector.blind_range:.2f}",
             "mask size": str(self._projector.mask_size),
-            "image size by calibration": str(self._calibration().image_size),
-            "tables built": str(self.tables_built),
+            "image size by calibration": str(self._calibration.image_size),
+            "tables built": str(self._tables_built),
         }
 
     def notes(self, mask_header: Header, mask: NDArray[np.uint8]) -> list[str]:
@@ -164,31 +146,19 @@ class GroundModel:
             mask: uint8 (H, W), class ids.
         """
         notes = []
-        if self.camera_frame and mask_header.frame_id and self.camera_frame != mask_header.frame_id:
+        if self._camera_frame and mask_header.frame_id and self._camera_frame != mask_header.frame_id:
             notes.append(
-                f"camera_info is of frame '{self.camera_frame}', but the masks are of '{mask_header.frame_id}': is it "
+                f"camera_info is of frame '{self._camera_frame}', but the masks are of '{mask_header.frame_id}': is it "
                 "another camera's?"
             )
-        assert self._on_ground is not None and self._kinds is not None
-        unknown = cv2.LUT(mask, (self._kinds == Kind.UNKNOWN) * np.uint8(255))
-        share = cv2.countNonZero(cv2.bitwise_and(unknown, self._on_ground)) / cv2.countNonZero(self._on_ground)
+        assert self._projector is not None
+        share = self._projector.share_in_range(mask, self._kinds == Kind.UNKNOWN)
         if share > _BLIND_SHARE:
             notes.append(
                 f"{share:.0%} of the ground in sight is unlabelled: scan and grid say next to nothing (is "
                 "confidence_threshold too high, or the camera blind?)"
             )
         return notes
-
-    def cloud(self, projector: GroundProjector) -> SemanticCloudMessage:
-        """Return the cloud message of the projector that was asked for last, after `kinds`."""
-        if self._cloud is None:
-            assert self._label_set is not None
-            self._cloud = SemanticCloudMessage(projector.points_in_range, self._label_set.palette)
-        return self._cloud
-
-    def _calibration(self) -> Calibration:
-        assert self._camera_info is not None
-        return calibration_from(self._camera_info)
 
     def _find_pose(self, header: Header, settings: DrivableAreaParameters) -> CameraPose:
         if settings.camera_height > 0:
@@ -200,7 +170,7 @@ class GroundModel:
                 pitch=settings.camera_pitch,
                 yaw=settings.camera_yaw,
             )
-        frame = header.frame_id or self.camera_frame
+        frame = header.frame_id or self._camera_frame
         if not frame:
             raise TransformError(
                 "masks and camera_info carry no frame_id, so TF cannot be asked where the camera is; set the camera "

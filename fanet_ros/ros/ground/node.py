@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError
 from fanet_ros.frames.image_messages import UnusableImageError
+from fanet_ros.ground.classes import drivable_mask
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
-from fanet_ros.ros import qos
-from fanet_ros.ros.ground.diagnostics import GroundDiagnostics, GroundState, GroundStatistics
+from fanet_ros.ros.conversions import ImageMessageWriter
+from fanet_ros.ros.diagnostics import Reporter, Status, every_steady
+from fanet_ros.ros.ground.diagnostics import GroundDiagnostics, GroundState, GroundStatistics, ground_status
 from fanet_ros.ros.ground.free_space import FreeSpace
-from fanet_ros.ros.ground.messages import ids_from_image
+from fanet_ros.ros.ground.messages import grid_message, ids_from_image, points_message, scan_message
 from fanet_ros.ros.ground.model import GroundModel, NotReadyError
-from fanet_ros.ros.ground.outputs import SEMANTIC_POINTS, GroundOutputs
 from fanet_ros.ros.ground.semantic_points import SemanticPairs, WaitingMask
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node
+from fanet_ros.ros.topics import Outputs, latched, sensor_data, subscribe
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
 
-_GEOMETRIC = frozenset({"free_space", "obstacle_scan", "obstacle_points", SEMANTIC_POINTS})
-_IMAGE_TYPE = "sensor_msgs/msg/Image"
+_GEOMETRIC = frozenset({"free_space", "obstacle_scan", "obstacle_points", "semantic_points"})
 _FOLLOW_INTERVAL_S = 0.2
-_REPORT_INTERVAL_S = 1.0
 
 
 class DrivableAreaNode(Node):
@@ -53,25 +54,29 @@ class DrivableAreaNode(Node):
         self._listen_to_tf()
         self._model = GroundModel(self._transforms)
         self._free_space = FreeSpace(self._transforms)
-        self._outputs = GroundOutputs(self)
+        self._mask_writer = ImageMessageWriter()
+        self._outputs = Outputs(
+            self,
+            {
+                "drivable_mask": (Image, sensor_data()),
+                "free_space": (OccupancyGrid, latched()),
+                "obstacle_scan": (LaserScan, sensor_data()),
+                "obstacle_points": (PointCloud2, sensor_data()),
+                "semantic_points": (PointCloud2, sensor_data()),
+            },
+        )
         self._statistics = GroundStatistics()
         self._state = GroundState("waiting for the first mask")
         self._logged_fault = ""
-        self._mask_subscription: Any = None
-        self._confidence_subscription: Any = None
         self._pairs = SemanticPairs(lambda: bool(self.count_publishers(self.resolve_topic_name("confidence"))))
-        full_name = f"{self.get_namespace()}/{self.get_name()}".lstrip("/")
-        self._diagnostics = GroundDiagnostics(full_name)
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        infos = self._listen(CameraInfo, "camera_info", self._model.set_camera_info, qos.sensor_data())
-        labels = self._listen(LabelInfo, "label_info", self._model.set_label_info, qos.latched())
+        self._inputs: dict[str, Subscription] = {}  # while somebody wants what is made of them
         self._beside_masks = {
-            "camera_info": (infos, "sensor_msgs/msg/CameraInfo"),
-            "label_info": (labels, "vision_msgs/msg/LabelInfo"),
+            "camera_info": subscribe(self, CameraInfo, "camera_info", self._model.set_camera_info, sensor_data()),
+            "label_info": subscribe(self, LabelInfo, "label_info", self._model.set_label_info, latched()),
         }
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulation that stands still must not stop these
-        self.create_timer(_FOLLOW_INTERVAL_S, self._follow_listeners, clock=steady)
-        self.create_timer(_REPORT_INTERVAL_S, self._publish_diagnostics, clock=steady)
+        self._diagnostics = GroundDiagnostics()
+        Reporter(self, self._statuses)
+        every_steady(self, _FOLLOW_INTERVAL_S, self._follow_listeners)
 
     # masks ---------------------------------------------------------------------------------------------------------
 
@@ -91,27 +96,30 @@ class DrivableAreaNode(Node):
             self._fail(FanetError(f"{type(error).__name__}: {error}"))
 
     def _work(self, header: Header, mask: NDArray[np.uint8], wanted: frozenset[str], started: float) -> None:
-        if self._parameter_server.faults:
-            raise FanetError("; ".join(self._parameter_server.faults))  # defaults in their place would be wrong data
+        self._parameter_server.check()  # defaults in the place of faulty values would be wrong data
         settings = self._parameter_server.values
         kinds = self._model.kinds(settings)
-        if "drivable_mask" in wanted:
-            self._outputs.publish_drivable_mask(mask, kinds, header)
+        if "drivable_mask" in wanted:  # it needs no ground, so it goes out without one
+            pixels = drivable_mask(mask, kinds, self._mask_writer.pixels(mask.shape))
+            self._outputs.publish("drivable_mask", self._mask_writer.write(header, pixels, "mono8"))
         notes: list[str] = []
         waiting = None
         if wanted & _GEOMETRIC:
             projector = self._model.projector(header, Size(mask.shape[1], mask.shape[0]), settings)
             view = projector.view(mask, kinds)
             ground_header = Header(stamp=header.stamp, frame_id=settings.base_frame)
-            self._outputs.publish_obstacles(wanted, view, ground_header)
+            if "obstacle_scan" in wanted:
+                self._outputs.publish("obstacle_scan", scan_message(ground_header, view.scan()))
+            if "obstacle_points" in wanted:
+                self._outputs.publish("obstacle_points", points_message(ground_header, view.obstacle_points()))
             if "free_space" in wanted:
                 grid = self._free_space.observe(view.occupancy(), ground_header, settings)
                 if grid is not None:
-                    self._outputs.publish_free_space(grid)
+                    self._outputs.publish("free_space", grid_message(grid))
                 notes += [self._free_space.note] if self._free_space.note else []
             notes += self._model.notes(header, mask)
-            if SEMANTIC_POINTS in wanted:
-                waiting = WaitingMask(header, ground_header, mask, self._model.cloud(projector), _since(started))
+            if "semantic_points" in wanted:
+                waiting = WaitingMask(header, ground_header, mask, self._model.cloud(), _since(started))
         self._succeed(notes)
         if waiting is None:
             self._statistics.count_processed(_since(started))
@@ -132,7 +140,7 @@ class DrivableAreaNode(Node):
             return
         if pair is not None:
             waiting, points = pair
-            self._outputs.publish_semantic_points(points)
+            self._outputs.publish("semantic_points", points)
             self._statistics.count_processed(waiting.spent_ms + _since(started))
 
     def _refuse(self, what: str, error: UnusableImageError) -> None:
@@ -149,10 +157,9 @@ class DrivableAreaNode(Node):
         fault = str(error)
         self._state = GroundState(fault, isinstance(error, NotReadyError) or getattr(error, "is_early", False))
         if isinstance(error, NotReadyError):
-            subscription, message_type = self._beside_masks[error.topic]
-            topic = subscription.topic_name
-            why = explain_silence(self, topic, message_type, subscription.qos_profile)
-            self._state.fault = f"{fault}, on {topic}: {why}"
+            subscription = self._beside_masks[error.topic]
+            why = explain_silence(self, subscription)
+            self._state.fault = f"{fault}, on {subscription.topic_name}: {why}"
         self._forget_free_space()
         without_numbers = re.sub(r"[\d.]+", "", fault)  # times in it differ from mask to mask
         if without_numbers != self._logged_fault:
@@ -167,27 +174,27 @@ class DrivableAreaNode(Node):
         """Take back the last grid, which the topic would keep for all that subscribe later."""
         grid = self._free_space.forget()
         if grid is not None:
-            self._outputs.publish_free_space(grid)
+            self._outputs.publish("free_space", grid_message(grid))
 
     # the rest --------------------------------------------------------------------------------------------------------
 
     def _follow_listeners(self) -> None:
         """Subscribe to what is needed now: whoever is not subscribed to computes nothing either."""
         wanted = self._outputs.wanted()
-        if wanted and self._mask_subscription is None:
+        self._follow("mask", self._on_mask, is_wanted=bool(wanted))
+        self._follow("confidence", self._on_confidence, is_wanted="semantic_points" in wanted)
+        if not wanted:
             self._statistics.begin()
-            self._mask_subscription = self._listen(Image, "mask", self._on_mask, qos.newest())
-        elif not wanted and self._mask_subscription is not None:
-            self.destroy_subscription(self._mask_subscription)
-            self._mask_subscription = None
         if "free_space" not in wanted:
             self._forget_free_space()
-        if SEMANTIC_POINTS in wanted and self._confidence_subscription is None:
-            self._confidence_subscription = self._listen(Image, "confidence", self._on_confidence, qos.newest())
-        elif SEMANTIC_POINTS not in wanted and self._confidence_subscription is not None:
-            self.destroy_subscription(self._confidence_subscription)
-            self._confidence_subscription = None
+        if "semantic_points" not in wanted:
             self._pairs.forget()
+
+    def _follow(self, topic: str, take: Callable[[Image], None], *, is_wanted: bool) -> None:
+        if is_wanted and topic not in self._inputs:
+            self._inputs[topic] = subscribe(self, Image, topic, take, sensor_data(depth=1))
+        elif not is_wanted and topic in self._inputs:
+            self.destroy_subscription(self._inputs.pop(topic))
 
     def _listen_to_tf(self) -> None:
         """Begin early, where TF will be needed: what it has told before it was listened to comes a moment later."""
@@ -198,35 +205,21 @@ class DrivableAreaNode(Node):
             except TransformError:
                 return  # told with the first mask
 
-    def _publish_diagnostics(self) -> None:
-        silence = self._silence()
+    def _statuses(self) -> list[Status]:
+        silence, wanted = self._silence(), self._outputs.wanted()
         if silence:
             self._forget_free_space()
         self._state.facts = self._model.facts()
-        report = self._diagnostics.report(
-            self.get_clock().now(),
-            self._state,
-            self._statistics,
-            self._pairs,
-            wanted=self._outputs.wanted(),
-            silence=silence,
-            parameter_faults=self._parameter_server.faults,
-        )
-        self._diagnostics_publisher.publish(report)
+        return [
+            self._diagnostics.input_status(self._statistics, self._pairs, wanted, silence),
+            ground_status(self._state, wanted, self._parameter_server.faults),
+        ]
 
     def _silence(self) -> str:
-        seconds = self._statistics.silence_s()
-        if self._mask_subscription is None or seconds <= self._parameter_server.values.input_timeout:
+        seconds, masks = self._statistics.silence_s(), self._inputs.get("mask")
+        if masks is None or seconds <= self._parameter_server.values.input_timeout:
             return ""
-        topic = self.resolve_topic_name("mask")
-        profile = self._mask_subscription.qos_profile
-        return f"no mask on {topic} for {seconds:.1f} s: {explain_silence(self, topic, _IMAGE_TYPE, profile)}"
-
-    def _listen(self, message_type: type, topic: str, callback: Any, profile: Any) -> Any:
-        with qos.explained(topic):
-            return self.create_subscription(
-                message_type, topic, callback, profile, qos_overriding_options=qos.overridable()
-            )
+        return f"no mask on {masks.topic_name} for {seconds:.1f} s: {explain_silence(self, masks)}"
 
 
 def _since(started: float) -> float:

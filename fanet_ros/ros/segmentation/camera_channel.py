@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic, perf_counter
-from typing import Any
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.ros import qos
 from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics
-from fanet_ros.ros.segmentation.outputs import Outputs
+from fanet_ros.ros.segmentation.outputs import CameraOutputs
+from fanet_ros.ros.topics import sensor_data, subscribe
 from fanet_ros.video.camera_video import CameraVideo
 from fanet_ros.video.video_memory import VideoMemory
 
@@ -67,9 +66,7 @@ class CameraChannel:
             SettingError: an override of a topic's QoS cannot be used.
         """
         self._node = node
-        self._subscription: Any = None
-        self._info_subscription: Any = None
-        self._profile = qos.sensor_data()
+        self._subscriptions: list[Subscription] = []
         self._activated_at = 0.0
         self._last_logged: dict[str, float] = {}
         self.name = name
@@ -83,12 +80,12 @@ class CameraChannel:
         self.statistics = FrameStatistics()
         self.video = CameraVideo(memory)
         self._remembers = settings.temporal_frames > 1
-        self.outputs = Outputs(node, label_set, name)
+        self.outputs = CameraOutputs(node, label_set, name)
 
     @property
-    def profile(self) -> QoSProfile:
-        """The quality of service of the subscription, with the user's overrides."""
-        return self._profile
+    def subscription(self) -> Subscription:
+        """To the images, of an active node."""
+        return self._subscriptions[0]
 
     def reset(self) -> None:
         """Count from zero: a new activation begins."""
@@ -113,22 +110,17 @@ class CameraChannel:
             elif submit(ReceivedFrame(self, message, perf_counter(), self._calibration_of(message.header.frame_id))):
                 self.statistics.count_dropped()
 
-        self._profile = qos.sensor_data()
-        with qos.explained(self.topic):
-            self._subscription = self._node.create_subscription(
-                self.message_type, self.topic, on_image, self._profile, qos_overriding_options=qos.overridable()
-            )
+        self._subscriptions = [subscribe(self._node, self.message_type, self.topic, on_image, sensor_data())]
         if self._remembers:  # a lens that zooms or a sensor that crops shows the same scene elsewhere
-            self._info_subscription = self._node.create_subscription(
-                CameraInfo, self._info_topic(), self._on_camera_info, qos.newest()
+            self._subscriptions.append(
+                subscribe(self._node, CameraInfo, self._info_topic(), self._on_camera_info, sensor_data(depth=1))
             )
 
     def unsubscribe(self) -> None:
         """Take no more images in."""
-        for subscription in (self._subscription, self._info_subscription):
-            if subscription is not None:
-                self._node.destroy_subscription(subscription)
-        self._subscription = self._info_subscription = None
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
 
     def _info_topic(self) -> str:
         """Return the topic of the camera's calibration: remapped, or beside the image, where drivers publish it."""

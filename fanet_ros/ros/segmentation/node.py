@@ -6,26 +6,25 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.ros.conversions import label_info_message
+from fanet_ros.ros.diagnostics import Reporter, Status
 from fanet_ros.ros.lifecycle import CorrectableNode
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node, stop_requested
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
-from fanet_ros.ros.segmentation.outputs import LabelInfoOutput
 from fanet_ros.ros.segmentation.pipeline import FramePipeline
 from fanet_ros.ros.segmentation.worker import NewestItemsWorker
+from fanet_ros.ros.topics import Outputs, latched
 from fanet_ros.ros.watchdog import Watchdog
 from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.segmenter import Segmenter
-
-_REPORT_INTERVAL_S = 1.0
 
 
 class SegmentationNode(CorrectableNode):
@@ -42,7 +41,7 @@ class SegmentationNode(CorrectableNode):
         super().__init__("segmentation", **kwargs)
         RosLogHandler.install(self.get_logger())
         self._segmenter: Segmenter | None = None
-        self._label_info: LabelInfoOutput | None = None
+        self._label_info: Outputs | None = None
         self._channels: list[CameraChannel] = []
         self._pipeline: FramePipeline | None = None
         self._worker: NewestItemsWorker[ReceivedFrame] | None = None
@@ -55,12 +54,9 @@ class SegmentationNode(CorrectableNode):
             on_change=self._on_parameters_changed,
         )
         self._settings = self._parameter_server.values
-        full_name = f"{self.get_namespace()}/{self.get_name()}".lstrip("/")
-        self._diagnostics = Diagnostics(full_name)
+        self._diagnostics = Diagnostics()
         self._watchdog = Watchdog(self)
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # on a clock that always runs: a simulation that stands still must not silence the diagnostics
-        self.create_timer(_REPORT_INTERVAL_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._reporter = Reporter(self, self._statuses)
 
     def autostart(self) -> None:
         """Configure and activate, if the parameter `autostart` says so."""
@@ -110,8 +106,7 @@ class SegmentationNode(CorrectableNode):
         super().destroy_node()
 
     def _configure(self) -> None:
-        if self._parameter_server.faults:
-            raise FanetError("; ".join(self._parameter_server.faults))
+        self._parameter_server.check()
         settings = self._settings
         cameras = settings.cameras or ("",)
         started = perf_counter()
@@ -134,7 +129,7 @@ class SegmentationNode(CorrectableNode):
         for name in cameras:
             memory = self._segmenter.new_memory()
             self._channels.append(CameraChannel(self, name, settings, label_set, memory))
-        self._label_info = LabelInfoOutput(self, label_set)
+        self._label_info = Outputs(self, {"label_info": (LabelInfo, latched())})
         self._pipeline = FramePipeline(
             self._segmenter,
             self.get_clock(),
@@ -146,9 +141,9 @@ class SegmentationNode(CorrectableNode):
             self.get_logger().info(str(self._segmenter.batching))
 
     def _activate(self) -> None:
-        assert self._pipeline is not None and self._label_info is not None
+        assert self._pipeline is not None
         self._pipeline.reset()
-        self._label_info.publish(self._settings.confidence_threshold)
+        self._publish_label_info()
         worker = self._worker = NewestItemsWorker("fanet_inference", self._work, self._pipeline.frames_of_next_run)
         for channel in self._channels:
             channel.reset()
@@ -171,18 +166,24 @@ class SegmentationNode(CorrectableNode):
         self._building = text
         self.get_logger().info(text)
         if self._worker is None:  # the timer cannot fire meanwhile
-            self._publish_diagnostics()
+            self._reporter.report()
 
     # the rest --------------------------------------------------------------------------------------------------
 
     def _on_parameters_changed(self) -> None:
         threshold = self._settings.confidence_threshold
         self._settings = self._parameter_server.values
-        is_active = self._worker is not None
-        if is_active and self._label_info is not None and self._settings.confidence_threshold != threshold:
-            self._label_info.publish(self._settings.confidence_threshold)
+        if self._worker is not None and self._settings.confidence_threshold != threshold:
+            self._publish_label_info()
 
-    def _publish_diagnostics(self) -> None:
+    def _publish_label_info(self) -> None:
+        """Tell all present and future subscribers the class names and the masks' confidence threshold."""
+        assert self._segmenter is not None and self._label_info is not None
+        threshold, stamp = self._settings.confidence_threshold, self.get_clock().now().to_msg()
+        message = label_info_message(self._segmenter.label_set, threshold, stamp)
+        self._label_info.publish("label_info", message)
+
+    def _statuses(self) -> list[Status]:
         running = self._channels if self._worker is not None else []
         silences = self._watchdog.check(running, self._settings.input_timeout)
         cameras = tuple(
@@ -197,10 +198,9 @@ class SegmentationNode(CorrectableNode):
             )
             for channel in running
         )
-        now = self.get_clock().now()
         activity = Activity(
             state=self._state_machine.current_state[1],
-            clock_stands_still=now.nanoseconds == 0,
+            clock_stands_still=self.get_clock().now().nanoseconds == 0,
             backend=self._segmenter.backend_info if self._segmenter is not None else None,
             cameras=cameras,
             building=self._building,
@@ -208,7 +208,7 @@ class SegmentationNode(CorrectableNode):
             budget=self._pipeline.budget if self._pipeline is not None and running else None,
         )
         faults = self._parameter_server.faults or ((self.fault,) if self.fault else ())
-        self._diagnostics_publisher.publish(self._diagnostics.report(now, faults, activity, self._settings))
+        return self._diagnostics.report(faults, activity, self._settings)
 
     def _stop(self) -> None:
         for channel in self._channels:

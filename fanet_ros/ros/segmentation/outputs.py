@@ -1,4 +1,4 @@
-"""The output topics of one camera: who listens, and how a segmentation becomes messages."""
+"""The output topics of one camera: how a segmentation becomes messages."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import QoSProfile
+from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from vision_msgs.msg import LabelInfo
 
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.msg import SegmentationStats
 from fanet_ros.reports.render import Painter
-from fanet_ros.ros import qos
-from fanet_ros.ros.conversions import ImageMessageWriter, label_info_message
+from fanet_ros.ros.conversions import ImageMessageWriter
+from fanet_ros.ros.topics import Outputs, sensor_data
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
 
 _IMAGES = ("mask", "overlay", "color_mask", "confidence")
 
 
-class Outputs:
-    """Publishers for one camera of a configured node; images go out only where somebody subscribes."""
+class CameraOutputs(Outputs):
+    """Images and statistics of one camera of a configured node."""
 
     def __init__(self, node: LifecycleNode, label_set: LabelSet, camera: str = "") -> None:
         """Create the topics.
@@ -38,22 +36,11 @@ class Outputs:
         Raises:
             SettingError: an override of a topic's QoS cannot be used.
         """
-        self._node = node
-        self._prefix = f"~/{camera}/" if camera else "~/"
         self._painter = Painter(label_set)
         self._writers = {name: ImageMessageWriter() for name in _IMAGES}
-        self._publishers: dict[str, LifecyclePublisher] = {}
-        try:
-            for name in _IMAGES:
-                self._create(Image, name)
-            self._create(SegmentationStats, "stats")
-        except Exception:
-            self.destroy()
-            raise
-
-    def wanted(self) -> frozenset[str]:
-        """Return the names of the topics that somebody subscribes to now."""
-        return frozenset(name for name, publisher in self._publishers.items() if publisher.get_subscription_count())
+        topics = {**dict.fromkeys(_IMAGES, Image), "stats": SegmentationStats}
+        profiles = {name: (message_type, sensor_data()) for name, message_type in topics.items()}
+        super().__init__(node, profiles, f"~/{camera}/" if camera else "~/")
 
     def label_buffers(self, wanted: frozenset[str], size: Size) -> LabelBuffers:
         """Return the memory of the next mask and, where it is in `wanted`, confidence message, to segment into."""
@@ -97,44 +84,4 @@ class Outputs:
             if name in wanted:
                 pixels, pixel_encoding = make()
                 if pixels is not None:
-                    self._publishers[name].publish(self._writers[name].write(header, pixels, pixel_encoding))
-
-    def publish_stats(self, stats: SegmentationStats) -> None:
-        """Publish what the frame cost."""
-        self._publishers["stats"].publish(stats)
-
-    def destroy(self) -> None:
-        """Take the topics off the graph."""
-        for publisher in self._publishers.values():
-            self._node.destroy_lifecycle_publisher(publisher)
-
-    def _create(self, message_type: type, name: str) -> None:
-        self._publishers[name] = create_publisher(self._node, message_type, self._prefix + name, qos.sensor_data())
-
-
-class LabelInfoOutput:
-    """The latched topic with the class names, one for all cameras."""
-
-    def __init__(self, node: LifecycleNode, label_set: LabelSet) -> None:
-        self._node = node
-        self._label_set = label_set
-        self._publisher = create_publisher(node, LabelInfo, "~/label_info", qos.latched())
-
-    def publish(self, threshold: float) -> None:
-        """Publish the class names, and the masks' confidence threshold, for all present and future subscribers."""
-        stamp = self._node.get_clock().now().to_msg()
-        self._publisher.publish(label_info_message(self._label_set, threshold, stamp))
-
-    def destroy(self) -> None:
-        """Take the topic off the graph."""
-        self._node.destroy_lifecycle_publisher(self._publisher)
-
-
-def create_publisher(node: LifecycleNode, message_type: type, topic: str, profile: QoSProfile) -> LifecyclePublisher:
-    """Create a publisher whose QoS users may override.
-
-    Raises:
-        SettingError: the override cannot be used.
-    """
-    with qos.explained(topic):
-        return node.create_lifecycle_publisher(message_type, topic, profile, qos_overriding_options=qos.overridable())
+                    self.publish(name, self._writers[name].write(header, pixels, pixel_encoding))

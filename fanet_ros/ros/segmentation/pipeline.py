@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from time import perf_counter
 
 import numpy as np
@@ -17,7 +18,7 @@ from fanet_ros.errors import FrameError
 from fanet_ros.frames.image_messages import UnusableImageError
 from fanet_ros.msg import SegmentationStats
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.ros.conversions import frame_from_compressed_image, frame_from_image
+from fanet_ros.ros.conversions import frame_from_image
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.frame_statistics import StageTimes
 from fanet_ros.scheduling.latency_budget import LatencyBudget
@@ -96,45 +97,32 @@ class FramePipeline:
         A frame that cannot be used, or is lost to a fault of the backend (out of memory, device lost), is counted and
         logged by its camera's channel, and takes no other with it.
         """
-        jobs = []
-        for received in frames:
-            try:
-                if (job := self._decode(received, settings)) is not None:
-                    jobs.append(job)
-            except Exception as error:  # as below: the other cameras' frames, and the next of this one, may work
-                self._lose(received.channel, error)
-        if not jobs:
-            return
-        scale = self.budget.scale
-        started = perf_counter()
-        results = self._segment(jobs, settings, scale)
-        run = _Run(len(jobs), scale, (perf_counter() - started) * 1e3)
-        for job, result in zip(jobs, results, strict=True):
-            try:
-                if isinstance(result, Exception):
-                    raise result
-                job.channel.video.remember()
+        jobs = [job for received in frames if (job := self._decode(received, settings)) is not None]
+        if jobs:
+            scale, started = self.budget.scale, perf_counter()
+            results = self._segment(jobs, settings, scale)
+            run = _Run(len(jobs), scale, _since(started))
+            for job, result in zip(jobs, results, strict=True):
                 self._publish(job, result, run, settings)
-            except Exception as error:
-                self._lose(job.channel, error)
+
+    # the steps -------------------------------------------------------------------------------------------------------
 
     def _decode(self, received: ReceivedFrame, settings: SegmentationParameters) -> _Job | None:
-        """Return the frame to segment; None if nobody wants to see it any more."""
+        """Return the frame to segment; None if it cannot be used, or nobody wants to see it any more."""
         started = perf_counter()
         channel, message = received.channel, received.message
-        wanted = channel.outputs.wanted()
-        if not wanted:
-            channel.statistics.count_skipped()
-            return None
-        if isinstance(message, CompressedImage):
-            frame, encoding = frame_from_compressed_image(message)
-        else:
+        with self._losing_at_most(channel):
+            wanted = channel.outputs.wanted()
+            if not wanted:
+                channel.statistics.count_skipped()
+                return None
             frame, encoding = frame_from_image(message)
-        stamp, size = message.header.stamp, Size(frame.shape[1], frame.shape[0])
-        shot = Shot(stamp.sec * 10**9 + stamp.nanosec, size, received.calibration)
-        memory = channel.video.begin(shot, settings.temporal_max_gap)
-        wait_ms, decode_ms = (started - received.arrival) * 1e3, (perf_counter() - started) * 1e3
-        return _Job(channel, message, frame, encoding, wanted, memory, wait_ms, decode_ms)
+            stamp, size = message.header.stamp, Size(frame.shape[1], frame.shape[0])
+            shot = Shot(stamp.sec * 10**9 + stamp.nanosec, size, received.calibration)
+            memory = channel.video.begin(shot, settings.temporal_max_gap)
+            wait_ms = (started - received.arrival) * 1e3
+            return _Job(channel, message, frame, encoding, wanted, memory, wait_ms, _since(started))
+        return None
 
     def _segment(
         self, jobs: Sequence[_Job], settings: SegmentationParameters, scale: float
@@ -150,32 +138,39 @@ class FramePipeline:
             # together they may be too much for the memory
             return [result for job in jobs for result in self._segment([job], settings, scale)]
 
-    def _publish(self, job: _Job, result: Segmentation, run: _Run, settings: SegmentationParameters) -> None:
+    def _publish(
+        self, job: _Job, result: Segmentation | Exception, run: _Run, settings: SegmentationParameters
+    ) -> None:
+        """Send out what is wanted of a result, and count the frame."""
         started = perf_counter()
         channel, header = job.channel, job.message.header
-        channel.outputs.publish_images(job.wanted, header, job.frame, job.encoding, result, settings.overlay_alpha)
-        times = StageTimes(
-            wait=job.wait_ms,
-            decode=job.decode_ms,
-            inference=run.inference_ms,
-            publish=(perf_counter() - started) * 1e3,
-            age=self._age_ms(job.message),
-        )
-        channel.statistics.count_processed(times)
-        self.budget.add(channel.name, times.age, times.wait + times.inference)
-        if "stats" in job.wanted:
-            channel.outputs.publish_stats(self._stats_message(job, result, run, times))
+        with self._losing_at_most(channel):
+            if isinstance(result, Exception):
+                raise result
+            channel.video.remember()
+            channel.outputs.publish_images(job.wanted, header, job.frame, job.encoding, result, settings.overlay_alpha)
+            times = StageTimes(job.wait_ms, job.decode_ms, run.inference_ms, _since(started), self._age_ms(job.message))
+            channel.statistics.count_processed(times)
+            self.budget.add(channel.name, times.age, times.wait + times.inference)
+            if "stats" in job.wanted:
+                channel.outputs.publish("stats", self._stats_message(job, result, run, times))
 
-    def _lose(self, channel: CameraChannel, error: Exception) -> None:
-        """Count a frame that has no result, and tell why; the next one may work."""
-        if isinstance(error, UnusableImageError):
+    @contextmanager
+    def _losing_at_most(self, channel: CameraChannel) -> Iterator[None]:
+        """Count a frame that ends in an exception, and tell why: the other cameras' and the next one may work."""
+        try:
+            yield
+        except UnusableImageError as error:
             channel.reject(error.kind, f"image refused: {error}")
-        elif isinstance(error, FrameError):
+        except FrameError as error:
             channel.reject("size", f"image refused: {error}")
-        elif self._is_stopping():
-            channel.statistics.count_dropped()  # no fault: its build was given up, or the topics are gone
-        else:
-            channel.reject("inference", f"frame lost: {type(error).__name__}: {error}")
+        except Exception as error:
+            if self._is_stopping():
+                channel.statistics.count_dropped()  # no fault: its build was given up, or the topics are gone
+            else:
+                channel.reject("inference", f"frame lost: {type(error).__name__}: {error}")
+
+    # what goes along -------------------------------------------------------------------------------------------------
 
     def _age_ms(self, message: Image | CompressedImage) -> float:
         stamp = message.header.stamp
@@ -185,8 +180,7 @@ class FramePipeline:
         return (self._clock.now().nanoseconds - stamp.sec * 10**9 - stamp.nanosec) / 1e6
 
     def _stats_message(self, job: _Job, result: Segmentation, run: _Run, times: StageTimes) -> SegmentationStats:
-        counts = job.channel.statistics.counts
-        info = self._segmenter.backend_info
+        statistics, info = job.channel.statistics, self._segmenter.backend_info
         return SegmentationStats(
             header=job.message.header,
             camera=job.channel.name,
@@ -199,27 +193,20 @@ class FramePipeline:
             input_scale=run.scale,
             temporal_frames=job.memory.looked_back + 1,
             batch=run.frames,
-            wait_ms=times.wait,
-            decode_ms=times.decode,
-            inference_ms=times.inference,
-            publish_ms=times.publish,
-            age_ms=times.age,
-            age_p95_ms=job.channel.statistics.age_p95(),
-            frames_received=counts.received,
-            frames_processed=counts.processed,
-            frames_dropped=counts.dropped,
-            frames_skipped=counts.skipped,
-            frames_rejected=counts.rejected,
+            age_p95_ms=statistics.age_p95(),
             class_shares=result.class_shares(len(self._segmenter.label_set)).tolist(),
+            **{f"{stage}_ms": milliseconds for stage, milliseconds in asdict(times).items()},
+            **{f"frames_{end}": count for end, count in asdict(statistics.counts).items()},
         )
 
 
-def output_size(settings: SegmentationParameters) -> Size | None:
-    """Return the size asked for the masks; None for the camera image's own."""
-    return None if settings.output_size == "camera" else read_size(settings.output_size)
-
-
 def _request(job: _Job, settings: SegmentationParameters) -> FrameRequest:
-    size = output_size(settings) or Size(job.frame.shape[1], job.frame.shape[0])
+    wanted, own = settings.output_size, Size(job.frame.shape[1], job.frame.shape[0])
+    size = own if wanted == "camera" else read_size(wanted)
     buffers = job.channel.outputs.label_buffers(job.wanted, size)
     return FrameRequest(job.frame, job.encoding, size, "confidence" in job.wanted, buffers, job.memory)
+
+
+def _since(started: float) -> float:
+    """Return the milliseconds since a `perf_counter`."""
+    return (perf_counter() - started) * 1e3

@@ -1,14 +1,32 @@
-"""The smallest arc of the circle that holds a set of angles."""
+"""Angles, ranges and arcs in the ground plane."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-TURN = 2.0 * math.pi
+_TURN = 2.0 * math.pi
+
+Floats = NDArray[Any]
+
+
+def angles_of(points: Floats) -> Floats:
+    """Return the angles of points (..., 2 or more) about the origin, radians in [-pi, pi]."""
+    return np.arctan2(points[..., 1], points[..., 0])
+
+
+def ranges_of(points: Floats) -> Floats:
+    """Return the distances of points (..., 2 or more) from the origin in the plane; NaN stays NaN."""
+    return np.hypot(points[..., 0], points[..., 1])
+
+
+def wrapped(angles: Floats) -> Floats:
+    """Return each angle plus as many turns as bring it within half a turn of 0."""
+    return angles - _TURN * np.round(angles / _TURN)
 
 
 @dataclass(frozen=True)
@@ -24,23 +42,23 @@ class Arc:
     end: float
 
     @classmethod
-    def around(cls, angles: NDArray[np.floating]) -> Arc:
+    def around(cls, angles: Floats) -> Arc:
         """Return the smallest arc with all of the angles (N,), in [-pi, pi]; N at least 1."""
         ordered = np.sort(angles)
-        gaps = np.diff(ordered, append=ordered[0] + TURN)
+        gaps = np.diff(ordered, append=ordered[0] + _TURN)
         last = int(gaps.argmax())
         start = float(ordered[(last + 1) % len(ordered)])
-        return cls(start, start + max(0.0, TURN - float(gaps[last])))
+        return cls(start, start + max(0.0, _TURN - float(gaps[last])))
 
     def widened(self, margin: float) -> Arc:
         """Return this arc with so many radians more at both ends; a whole turn where they would meet."""
-        if self.end - self.start + 2 * margin >= TURN:
+        if self.end - self.start + 2 * margin >= _TURN:
             return Arc(-math.pi, math.pi)
         start = self.start - margin
-        shift = TURN if start < -math.pi else 0.0
+        shift = _TURN if start < -math.pi else 0.0
         return Arc(start + shift, self.end + margin + shift)
 
-    def unroll(self, angles: NDArray[np.floating]) -> NDArray[np.floating]:
+    def unroll(self, angles: Floats) -> Floats:
         """Return each angle plus as many turns as bring it into the arc, or else within half a turn of its middle."""
         middle = (self.start + self.end) / 2
-        return angles - TURN * np.round((angles - middle) / TURN)
+        return middle + wrapped(angles - middle)

@@ -1,0 +1,83 @@
+"""A camera at its place above the ground: which ground a pixel sees, and which pixel sees a point of the ground."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.ground.camera_model import CameraModel
+from fanet_ros.ground.errors import NoGroundError
+from fanet_ros.ground.pose import CameraPose
+from fanet_ros.ground.settings import GroundSettings
+from fanet_ros.settings import Size
+
+_LOWEST = 0.001
+"""A camera nearer to the ground than this lies on it, metres."""
+
+_FARTHEST = 10_000.0
+"""Ground points farther away than this are none, metres: there a thousandth of a pixel is many metres."""
+
+OUTSIDE = -1
+"""Both coordinates of a pixel that is none."""
+
+
+class Overlook:
+    """What masks of one size show of the ground.
+
+    Attributes:
+        model: of the camera.
+        pose: of its optical frame in the base frame.
+        mask_size: of the masks.
+        settings: of the results.
+        height: of the camera above the ground, metres.
+        foot: float64 (2,), its vertical projection on the ground in the base frame, metres.
+    """
+
+    def __init__(self, model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings) -> None:
+        """Take over the attributes of these names.
+
+        Raises:
+            NoGroundError: the camera is not above the ground.
+        """
+        self.model, self.pose, self.mask_size, self.settings = model, pose, mask_size, settings
+        self.foot = pose.position[:2]
+        self.height = pose.translation[2] - settings.ground_z
+        if self.height < _LOWEST:
+            where = f"{-self.height:.2f} m below the ground" if self.height <= -_LOWEST else "on the ground"
+            raise NoGroundError(
+                f"the camera is {where} (its height is {pose.translation[2]:.2f} m in the "
+                f"base frame, ground_z {settings.ground_z:.2f} m): correct the camera's pose or ground_z"
+            )
+
+    def points(self) -> NDArray[np.float32]:
+        """Return the ground in the middle of every pixel, float32 (H, W, 3) in the base frame, metres; NaN for none.
+
+        Raises:
+            CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
+        """
+        pose = self.pose
+        directions = self.model.rays(self.mask_size) @ pose.base_from_optical.T.astype(np.float32)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            lengths = np.float32(self.height) / -directions[..., 2]
+            lengths[~((lengths > 0) & (lengths < _FARTHEST))] = np.nan
+        points = directions * lengths[..., None] + pose.position.astype(np.float32)
+        points[..., 2] = np.where(np.isnan(lengths), np.float32(np.nan), np.float32(self.settings.ground_z))
+        return points
+
+    def pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where points of the ground, (N, 2) in the base frame, are seen, float64 (N, 2), column and row.
+
+        Not rounded, see `rounded`; NaN for points that are out of range, or not seen in the mask.
+        """
+        turn = self.pose.base_from_optical
+        pixels = self.model.project((points - self.foot) @ turn[:2] - self.height * turn[2], self.mask_size)
+        width, height = self.mask_size
+        with np.errstate(invalid="ignore"):
+            is_inside = ((pixels >= -0.5) & (pixels < (width - 0.5, height - 0.5))).all(axis=1)
+        pixels[~(is_inside & self.settings.are_in_range(points))] = np.nan
+        return pixels
+
+
+def rounded(pixels: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Return the pixels (..., 2) in which places of a mask lie, int16; OUTSIDE for NaN."""
+    return np.where(np.isnan(pixels), OUTSIDE, np.floor(pixels + 0.5)).astype(np.int16)

@@ -1,0 +1,108 @@
+"""Topics whose quality of service users may override, by `qos_overrides.<topic>.<publisher|subscription>.*`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from rclpy.subscription import Subscription
+
+from fanet_ros.errors import SettingError
+
+
+def sensor_data(depth: int = 5) -> QoSProfile:
+    """Return ROS 2's sensor-data profile (REP 2003): best effort, the last 5 messages; 1 for who needs the newest only.
+
+    A new one each time, as rclpy writes overrides into the profile that it is given.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.VOLATILE,
+    )
+
+
+def latched() -> QoSProfile:
+    """Return a profile whose last message reaches subscribers that come later: reliable, transient local, depth 1."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Outputs:
+    """What a node publishes, by name; who asks `wanted` first computes nothing for nobody."""
+
+    def __init__(self, node: Node, topics: Mapping[str, tuple[type, QoSProfile]], prefix: str = "~/") -> None:
+        """Create all topics, or none.
+
+        Args:
+            node: that publishes; of a lifecycle node nothing goes out while it is inactive.
+            topics: message type and profile by name.
+            prefix: of the topics' names.
+
+        Raises:
+            SettingError: an override of a topic's QoS cannot be used.
+        """
+        create: Callable[..., Publisher] = node.create_publisher
+        self._destroy: Callable[[Any], object] = node.destroy_publisher
+        if isinstance(node, LifecycleNode):
+            create, self._destroy = node.create_lifecycle_publisher, node.destroy_lifecycle_publisher
+        self._publishers: dict[str, Publisher] = {}
+        try:
+            for name, (message_type, profile) in topics.items():
+                topic = prefix + name
+                with _explained(topic):
+                    self._publishers[name] = create(message_type, topic, profile, qos_overriding_options=_overridable())
+        except Exception:
+            self.destroy()
+            raise
+
+    def wanted(self) -> frozenset[str]:
+        """Return the names of the topics that somebody subscribes to now."""
+        return frozenset(filter(self.subscribers, self._publishers))
+
+    def subscribers(self, name: str) -> int:
+        """Return how many subscriptions a topic reaches now."""
+        return self._publishers[name].get_subscription_count()
+
+    def publish(self, name: str, message: Any) -> None:
+        """Publish a message."""
+        self._publishers[name].publish(message)
+
+    def destroy(self) -> None:
+        """Take the topics off the graph."""
+        for publisher in self._publishers.values():
+            self._destroy(publisher)
+
+
+def subscribe(
+    node: Node, message_type: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile
+) -> Subscription:
+    """Subscribe to a topic.
+
+    Raises:
+        SettingError: the override of its QoS cannot be used.
+    """
+    with _explained(topic):
+        return node.create_subscription(message_type, topic, callback, profile, qos_overriding_options=_overridable())
+
+
+def _overridable() -> QoSOverridingOptions:
+    return QoSOverridingOptions.with_default_policies()  # history, depth and reliability
+
+
+@contextmanager
+def _explained(topic: str) -> Iterator[None]:
+    """Turn rclpy's refusal of an override into an error that says what to do."""
+    try:
+        yield
+    except (ParameterException, InvalidQosOverridesError, RuntimeError) as error:
+        raise SettingError(
+            f"QoS override of {topic}: {error}; QoS is fixed when the process starts, restart it with a valid override"
+        ) from None
