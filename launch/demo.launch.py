@@ -25,7 +25,7 @@ from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.ros.transport import shipped_dds_environment
 from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
-# Parameters of the camera node that are arguments as well; fanet_ros/parameters.py describes them.
+# Parameters of the camera node that are arguments as well; fanet_ros/parameters/ describes them.
 CAMERA_PARAMETERS = ("source", "rate_hz", "width", "height", "frame_id", "loop", "seed")
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""

@@ -24,7 +24,7 @@ from fanet_ros.parameters.specs import ParameterSpec
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import shipped_dds_environment
 
-# Parameters of the nodes that are arguments as well; fanet_ros/parameters.py and ground/parameters.py describe them.
+# Parameters of the nodes that are arguments as well; fanet_ros/parameters/ describes them.
 NODE_PARAMETERS = (
     "image_transport",
     "backend",

@@ -50,20 +50,7 @@ def install_packages(name: str, title: str) -> None:
     constraints, log = VENV / "constraints.txt", VENV / "pip.log"
     constraints.write_text("\n".join(pins) + "\n", encoding="utf-8")
     log.unlink(missing_ok=True)  # pip would append
-    pip: Command = [
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "--no-input",
-        "--prefer-binary",
-        "--log",
-        log,
-        "-c",
-        constraints,
-        *names,
-    ]
-    if subprocess.run(pip, env=_build_environment(), check=False).returncode:
+    if not _pip_install("--prefer-binary", "--log", log, "-c", constraints, *names):
         raise pip_failure(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "", title)
     if name == "ros":
         _repair_include_paths()
@@ -96,19 +83,7 @@ def build_workspace() -> None:
 
 def install_command() -> None:
     """Install this folder in editable mode, for the command `fanet` and the package's version."""
-    pip: Command = [
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-input",
-        "--no-deps",
-        "--no-build-isolation",
-        "-e",
-        ROOT,
-    ]
-    if subprocess.run(pip, env=_build_environment(), check=False).returncode:
+    if not _pip_install("--quiet", "--no-deps", "--no-build-isolation", "-e", ROOT):
         raise SetupError("the command fanet could not be installed: pip's message is above")
 
 
@@ -122,6 +97,12 @@ def read_lines(path: Path) -> list[str]:
     """Return the lines of a requirements file without comments and blank lines."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _pip_install(*arguments: str | Path) -> bool:
+    """Return whether pip could install that into .venv; it has printed why not."""
+    command: Command = [PYTHON, "-m", "pip", "install", "--no-input", *arguments]
+    return subprocess.run(command, env=_build_environment(), check=False).returncode == 0
 
 
 def _leave_system_packages(names: list[str], pins: list[str]) -> tuple[list[str], list[str]]:

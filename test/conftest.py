@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,21 +39,47 @@ def _core_logs_reach_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("fanet_ros"), "propagate", True)
 
 
-@pytest.fixture
-def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Give the test a ROS domain of its own, also against other test runs on this machine."""
+@contextmanager
+def _own_domain() -> Iterator[int]:
     domain_coordinator = pytest.importorskip("domain_coordinator", reason="ROS 2 is not installed")
-    with domain_coordinator.domain_id(_DOMAINS.__next__) as number:
-        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+    with domain_coordinator.domain_id(_DOMAINS.__next__) as number, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(number))
         yield number
         gc.collect()  # nodes in reference cycles would stay in the domain
 
 
-@pytest.fixture
-def probe(domain_id: int) -> Iterator[Probe]:
-    """Give the test the other side of the wire, in its own domain."""
+@contextmanager
+def _probing(domain_id: int) -> Iterator[Probe]:
     from ros_harness import Probe
 
     probe = Probe(domain_id)
     yield probe
     probe.close()
+
+
+@pytest.fixture
+def domain_id() -> Iterator[int]:
+    """Give the test a ROS domain of its own, also against other test runs on this machine."""
+    with _own_domain() as number:
+        yield number
+
+
+@pytest.fixture
+def probe(domain_id: int) -> Iterator[Probe]:
+    """Give the test the other side of the wire, in its own domain."""
+    with _probing(domain_id) as probe:
+        yield probe
+
+
+@pytest.fixture(scope="module")
+def shared_domain_id() -> Iterator[int]:
+    """Give a module a ROS domain, for a node that several tests only look at."""
+    with _own_domain() as number:
+        yield number
+
+
+@pytest.fixture
+def shared_probe(shared_domain_id: int) -> Iterator[Probe]:
+    """Give the test the other side of the wire, in its module's domain."""
+    with _probing(shared_domain_id) as probe:
+        yield probe

@@ -19,7 +19,7 @@ def video() -> CameraVideo:
     video = CameraVideo(VideoMemory(MAKER, room=7))
     for stamp in (10 * S, 10 * S + S // 10, 10 * S + S // 5):
         show(video, stamp)
-    assert (video.frames, video.resets) == (3, 0)
+    assert (video.memory.frames, video.memory.resets) == (3, 0)
     return video
 
 
@@ -36,7 +36,7 @@ def show(
 
 def test_a_frame_that_is_not_too_late_goes_on(video: CameraVideo) -> None:
     show(video, 11 * S)
-    assert (video.frames, video.resets) == (4, 0)
+    assert (video.memory.frames, video.memory.resets) == (4, 0)
 
 
 @pytest.mark.parametrize(
@@ -50,51 +50,51 @@ def test_a_frame_that_is_not_too_late_goes_on(video: CameraVideo) -> None:
 )
 def test_what_ends_a_video(video: CameraVideo, stamp_ns: int, size: Size, reason: str) -> None:
     show(video, stamp_ns, size)
-    assert (video.frames, video.resets) == (1, 1), "the frame itself begins anew"
-    assert reason in video.last_reset
+    assert (video.memory.frames, video.memory.resets) == (1, 1), "the frame itself begins anew"
+    assert reason in video.memory.last_reset
 
 
 def test_another_calibration_ends_it_and_the_same_does_not(video: CameraVideo) -> None:
     show(video, 10 * S + S // 4)
-    assert video.frames == 4
+    assert video.memory.frames == 4
     show(video, 10 * S + S // 3, calibration=b"lens 2")
-    assert (video.frames, video.last_reset) == (1, "the camera's calibration changed")
+    assert (video.memory.frames, video.memory.last_reset) == (1, "the camera's calibration changed")
 
 
 def test_an_unknown_calibration_ends_nothing(video: CameraVideo) -> None:
     show(video, 10 * S + S // 4, calibration=None)
     show(video, 10 * S + S // 3)
-    assert (video.frames, video.resets) == (5, 0)
+    assert (video.memory.frames, video.memory.resets) == (5, 0)
 
 
 def test_without_stamps_gaps_cannot_be_seen(video: CameraVideo) -> None:
     show(video, 0)
     show(video, 0)
-    assert video.frames == 5
+    assert video.memory.frames == 5
     show(video, 50 * S)
-    assert video.frames == 6, "how long ago the last frame was is not known"
+    assert video.memory.frames == 6, "how long ago the last frame was is not known"
 
 
 def test_lost_frames_do_not_bridge_a_gap(video: CameraVideo) -> None:
     for tenth in range(3, 20):
         show(video, 10 * S + tenth * S // 10, is_lost=True)
-    assert (video.frames, video.resets) == (0, 1), "what is 1.1 s old is forgotten, whatever came since"
+    assert (video.memory.frames, video.memory.resets) == (0, 1), "what is 1.1 s old is forgotten, whatever came since"
     show(video, 12 * S)
-    assert video.frames == 1
+    assert video.memory.frames == 1
 
 
 def test_what_the_backend_forgets_is_told_too(video: CameraVideo) -> None:
     memory = video.begin(Shot(10 * S + S // 4, SIZE), 1.0)
     memory.enter(MAKER, Size(16, 16))
-    assert (video.frames, video.resets) == (0, 1)
-    assert video.last_reset == "the network's input size changed from 32x32 to 16x16"
+    assert (video.memory.frames, video.memory.resets) == (0, 1)
+    assert video.memory.last_reset == "the network's input size changed from 32x32 to 16x16"
     memory.remember(is_finite=True)
     memory.remember(is_finite=False)
-    assert (video.frames, video.resets) == (0, 2)
+    assert (video.memory.frames, video.memory.resets) == (0, 2)
 
 
 def test_the_end_of_an_activation_ends_it(video: CameraVideo) -> None:
     video.end()
-    assert video.frames == 0
+    assert video.memory.frames == 0
     show(video, S)
-    assert (video.frames, video.resets) == (1, 0), "a new activation is no reset"
+    assert (video.memory.frames, video.memory.resets) == (1, 0), "a new activation is no reset"

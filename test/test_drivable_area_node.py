@@ -45,7 +45,7 @@ class Rig:
 
     def __init__(self, probe: Probe, node: NodeProcess) -> None:
         self.probe, self.node = probe, node
-        self.info = camera_info_message(probe.header(), STREET.intrinsics)
+        self.info: CameraInfo | None = camera_info_message(probe.header(), STREET.intrinsics)
         self.info_frame = ""  # of the calibration; empty: that of the masks
         self._last_published = 0.0
         self.masks = probe.node.create_publisher(Image, "/mask", RELIABLE)
@@ -72,8 +72,9 @@ class Rig:
         now = time.monotonic()
         if now - self._last_published > 0.1:
             self._last_published = now
-            self.info.header.frame_id = self.info_frame or (masks[0].header.frame_id if masks else "")
-            self.infos.publish(self.info)
+            if self.info is not None:
+                self.info.header.frame_id = self.info_frame or (masks[0].header.frame_id if masks else "")
+                self.infos.publish(self.info)
             for mask in masks:
                 self.masks.publish(mask)
 
@@ -116,6 +117,18 @@ def rig(probe: Probe, request: pytest.FixtureRequest) -> Iterator[Rig]:
         yield Rig(probe, node)
 
 
+@pytest.fixture(scope="module")
+def shared_node(shared_domain_id: int) -> Iterator[NodeProcess]:
+    with running("drivable_area_node", **TRUE_POSE) as node:
+        yield node
+
+
+@pytest.fixture
+def shared_rig(shared_probe: Probe, shared_node: NodeProcess) -> Rig:
+    """A rig on a node that other tests use, too: they only look at what it makes of their masks."""
+    return Rig(shared_probe, shared_node)
+
+
 def street_mask(probe: Probe, index: int = 0) -> Image:
     return probe.image(truth(index), "mono8")
 
@@ -139,11 +152,11 @@ def cloud_of(message: PointCloud2) -> NDArray[Any]:
     return np.frombuffer(message.data, np.dtype(layout)).reshape(message.height, message.width)
 
 
-def test_all_outputs_are_true_on_the_street(rig: Rig) -> None:
-    rig.listen(*OUTPUTS)
-    rig.introduce()
-    mask = street_mask(rig.probe)
-    found = rig.process(mask, *OUTPUTS)
+def test_all_outputs_are_true_on_the_street(shared_rig: Rig) -> None:
+    shared_rig.listen(*OUTPUTS)
+    shared_rig.introduce()
+    mask = street_mask(shared_rig.probe)
+    found = shared_rig.process(mask, *OUTPUTS)
 
     drivable = pixels_of(found["drivable_mask"])
     assert found["drivable_mask"].header == mask.header, "an image of the camera"
@@ -156,7 +169,7 @@ def test_all_outputs_are_true_on_the_street(rig: Rig) -> None:
     check_scan(found["obstacle_scan"])
     check_obstacle_points(found["obstacle_points"])
     check_semantic_points(found["semantic_points"])
-    status = rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known")
+    status = shared_rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known")
     assert diagnostics_values(status)["tables built"] == "1", "once for a calibration, not for every frame"
     assert diagnostics_values(status)["camera pitch (deg)"] == f"{math.degrees(POSE.pitch):.2f}"
 
@@ -231,57 +244,59 @@ def check_semantic_points(message: PointCloud2) -> None:
     )
 
 
-def test_confidence_is_taken_from_the_image_of_the_same_stamp(rig: Rig) -> None:
-    confidences = rig.probe.node.create_publisher(Image, "/confidence", RELIABLE)
-    rig.listen("semantic_points")
-    rig.introduce()
-    rig.probe.wait(lambda: confidences.get_subscription_count() > 0, "the node to want confidences")
-    first, second = street_mask(rig.probe), street_mask(rig.probe)
+def test_confidence_is_taken_from_the_image_of_the_same_stamp(shared_rig: Rig) -> None:
+    confidences = shared_rig.probe.node.create_publisher(Image, "/confidence", RELIABLE)
+    shared_rig.listen("semantic_points")
+    shared_rig.introduce()
+    shared_rig.probe.wait(lambda: confidences.get_subscription_count() > 0, "the node to want confidences")
+    first, second = street_mask(shared_rig.probe), street_mask(shared_rig.probe)
     levels = {id(first): 10, id(second): 200}
 
     def publish_both() -> bool:
-        rig.publish()
+        shared_rig.publish()
         for mask in (first, second):
-            rig.masks.publish(mask)
-            confidence = rig.probe.image(np.full(truth().shape, levels[id(mask)], np.uint8), "mono8")
+            shared_rig.masks.publish(mask)
+            confidence = shared_rig.probe.image(np.full(truth().shape, levels[id(mask)], np.uint8), "mono8")
             confidence.header = mask.header
             confidences.publish(confidence)
-        stamps = [m.header.stamp for m in rig.probe.received["/drivable_area/semantic_points"]]
+        stamps = [m.header.stamp for m in shared_rig.probe.received["/drivable_area/semantic_points"]]
         return first.header.stamp in stamps and second.header.stamp in stamps
 
-    rig.probe.wait(publish_both, "the points of both masks")
-    for message in rig.probe.received["/drivable_area/semantic_points"]:
+    shared_rig.probe.wait(publish_both, "the points of both masks")
+    for message in shared_rig.probe.received["/drivable_area/semantic_points"]:
         expected = 10 if message.header.stamp == first.header.stamp else 200
         assert (cloud_of(message)["confidence"] == expected).all()
 
 
-def test_confidences_that_never_match_are_told(rig: Rig) -> None:
-    publisher = rig.probe.node.create_publisher(Image, "/confidence", RELIABLE)  # and nothing ever comes from it
-    rig.listen("semantic_points")
-    rig.introduce()
-    rig.probe.wait(lambda: publisher.get_subscription_count() > 0, "the node to want confidences")
+def test_confidences_that_never_match_are_told(shared_rig: Rig) -> None:
+    publisher = shared_rig.probe.node.create_publisher(Image, "/confidence", RELIABLE)  # and nothing ever comes from it
+    shared_rig.listen("semantic_points")
+    shared_rig.introduce()
+    shared_rig.probe.wait(lambda: publisher.get_subscription_count() > 0, "the node to want confidences")
 
     def says() -> bool:
-        rig.publish(street_mask(rig.probe))
-        status = rig.status("input")
+        shared_rig.publish(street_mask(shared_rig.probe))
+        status = shared_rig.status("input")
         return status is not None and status.level == DiagnosticStatus.WARN and "no confidence" in status.message
 
-    rig.probe.wait(says, f"a warning, where it said {rig.status('input')}")
+    shared_rig.probe.wait(says, f"a warning, where it said {shared_rig.status('input')}")
 
 
-def test_masks_that_say_nothing_are_told(rig: Rig) -> None:
-    rig.listen("obstacle_scan")
-    rig.introduce()
-    blind = rig.probe.image(np.full((180, 320), 255, np.uint8), "mono8")
-    rig.wait_for_status("ground", DiagnosticStatus.WARN, "100% of the ground in sight is unlabelled", blind)
-    assert np.isnan(rig.process(blind, "obstacle_scan")["obstacle_scan"].ranges).all(), "unknown, not free"
+def test_masks_that_say_nothing_are_told(shared_rig: Rig) -> None:
+    shared_rig.listen("obstacle_scan")
+    shared_rig.introduce()
+    blind = shared_rig.probe.image(np.full((180, 320), 255, np.uint8), "mono8")
+    shared_rig.wait_for_status("ground", DiagnosticStatus.WARN, "100% of the ground in sight is unlabelled", blind)
+    assert np.isnan(shared_rig.process(blind, "obstacle_scan")["obstacle_scan"].ranges).all(), "unknown, not free"
 
 
-def test_a_calibration_of_another_camera_is_told(rig: Rig) -> None:
-    rig.listen("obstacle_scan")
-    rig.introduce()
-    rig.info_frame = "rear"
-    rig.wait_for_status("ground", DiagnosticStatus.WARN, "camera_info is of frame 'rear'", street_mask(rig.probe))
+def test_a_calibration_of_another_camera_is_told(shared_rig: Rig) -> None:
+    shared_rig.listen("obstacle_scan")
+    shared_rig.introduce()
+    shared_rig.info_frame = "rear"
+    shared_rig.wait_for_status(
+        "ground", DiagnosticStatus.WARN, "camera_info is of frame 'rear'", street_mask(shared_rig.probe)
+    )
 
 
 def test_a_grid_does_not_outlive_what_it_is_made_of(rig: Rig) -> None:
@@ -304,10 +319,16 @@ def test_a_grid_does_not_outlive_what_it_is_made_of(rig: Rig) -> None:
     rig.probe.wait(lambda: set(grids[-1].data) == {-1}, "a grid of nothing known, as no mask comes any more")
 
 
+@pytest.mark.parametrize("rig", [{}], indirect=True, ids=["no pose"])
 def test_the_drivable_mask_alone_needs_no_ground(rig: Rig) -> None:
+    rig.info = None
     rig.listen("drivable_mask")
     rig.introduce()
-    rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", street_mask(rig.probe))
+    for labels in (truth(), truth()[::-1]):
+        mask = rig.probe.image(labels, "mono8")
+        drivable = pixels_of(rig.process(mask, "drivable_mask")["drivable_mask"])
+        np.testing.assert_array_equal(drivable, np.where(labels == LABELS.id_of("road"), 255, 0))
+    rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", mask)
 
 
 def test_masks_are_wanted_only_while_somebody_listens(rig: Rig) -> None:
@@ -369,20 +390,20 @@ def test_what_is_still_to_come_is_told_with_its_topic(rig: Rig) -> None:
     rig.process(mask, "obstacle_scan")
 
 
-def test_bad_masks_are_refused_and_survived(rig: Rig) -> None:
-    rig.listen("obstacle_scan")
-    rig.introduce()
-    bad = rig.probe.image(np.zeros((180, 320, 3), np.uint8), "rgb8")
-    status = rig.wait_for_status("input", DiagnosticStatus.WARN, "unusable masks: encoding 'rgb8'", bad)
+def test_bad_masks_are_refused_and_survived(shared_rig: Rig) -> None:
+    shared_rig.listen("obstacle_scan")
+    shared_rig.introduce()
+    bad = shared_rig.probe.image(np.zeros((180, 320, 3), np.uint8), "rgb8")
+    status = shared_rig.wait_for_status("input", DiagnosticStatus.WARN, "unusable masks: encoding 'rgb8'", bad)
     assert int(diagnostics_values(status)["refused"]) > 0
-    rig.process(street_mask(rig.probe), "obstacle_scan")
+    shared_rig.process(street_mask(shared_rig.probe), "obstacle_scan")
 
 
-def test_silence_is_an_error_that_ends_by_itself(rig: Rig) -> None:
-    rig.listen("obstacle_scan")
-    rig.introduce()
-    rig.wait_for_status("input", DiagnosticStatus.ERROR, "no mask on /mask for")
-    rig.wait_for_status("input", DiagnosticStatus.OK, "masks arrive", street_mask(rig.probe))
+def test_silence_is_an_error_that_ends_by_itself(shared_rig: Rig) -> None:
+    shared_rig.listen("obstacle_scan")
+    shared_rig.introduce()
+    shared_rig.wait_for_status("input", DiagnosticStatus.ERROR, "no mask on /mask for")
+    shared_rig.wait_for_status("input", DiagnosticStatus.OK, "masks arrive", street_mask(shared_rig.probe))
 
 
 def test_parameters_take_effect_at_once(rig: Rig) -> None:

@@ -1,6 +1,7 @@
 """The node as a process, over real DDS: what it makes of frames and requests."""
 
 import array
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -28,48 +29,59 @@ def segmenter() -> Segmenter:
     return Segmenter(input_size=INPUT_SIZE)
 
 
-def test_outputs_are_the_segmenters_byte_for_byte(probe: Probe, segmenter: Segmenter) -> None:
-    for name in ("mask", "confidence", "overlay", "color_mask"):
-        probe.listen(Image, f"/segmentation/{name}")
-    probe.listen(SegmentationStats, "/segmentation/stats")
-    painter = Painter(segmenter.label_set)
+@pytest.fixture(scope="module")
+def _shared_node(shared_domain_id: int) -> Iterator[None]:
     with running("segmentation_node", input_size=INPUT_SIZE, overlay_alpha=0.25):
-        camera = probe.publisher(Image, "/image")
-        topics = [f"/segmentation/{n}" for n in ("mask", "confidence", "overlay", "color_mask", "stats")]
-        probe.publish_until_answered(camera, probe.image(noise_picture()), *topics)
-        frames = [
-            (noise_picture(), "rgb8", 0),
-            (noise_picture(), "bgr8", 7),
-            (noise_picture(90, 64), "rgb8", 0),
-            (noise_picture(), "mono8", 3),
-        ]
-        for pixels, encoding, padding in frames:
-            if encoding == "mono8":
-                pixels = pixels[..., :1]
-            message = probe.image(pixels, encoding, padding)
-            camera.publish(message)
-            expected = segmenter.segment(pixels, encoding, confidence=True)
-            assert len(np.unique(expected.labels)) > 1
-            overlay, overlay_encoding = painter.overlay(pixels, encoding, expected.labels, 0.25)
-            for name, wanted, wanted_encoding in (
-                ("mask", expected.labels, "mono8"),
-                ("confidence", expected.confidence, "mono8"),
-                ("overlay", overlay, overlay_encoding),
-                ("color_mask", segmenter.label_set.palette[expected.labels], "rgb8"),
-            ):
-                received = probe.answer(f"/segmentation/{name}", message)  # carries the camera's own stamp and frame
-                assert received.encoding == wanted_encoding
-                assert received.step == received.width * (1 if wanted_encoding == "mono8" else 3), "no row padding"
-                np.testing.assert_array_equal(pixels_of(received), wanted, err_msg=f"{name} of {encoding}")
-            stats = probe.answer("/segmentation/stats", message)
-            assert (stats.backend, stats.device, stats.precision, stats.reason) == segmenter.backend_info
-            assert (stats.input_width, stats.input_height) == (160, 96)
-            ended = stats.frames_processed + stats.frames_dropped + stats.frames_skipped + stats.frames_rejected
-            assert stats.frames_received == ended >= 2
-            np.testing.assert_allclose(stats.class_shares, expected.class_shares(11), atol=1e-6)
-            assert stats.inference_ms > 0 and stats.publish_ms > 0 and stats.wait_ms >= 0 and stats.decode_ms >= 0
-            parts = stats.wait_ms + stats.decode_ms + stats.inference_ms + stats.publish_ms
-            assert parts - 1 <= stats.age_ms < 60_000
+        yield
+
+
+@pytest.fixture
+def looking(_shared_node: None, shared_probe: Probe) -> Probe:
+    """The other side of a node that several tests use: they only look at what it makes of their frames."""
+    return shared_probe
+
+
+def test_outputs_are_the_segmenters_byte_for_byte(looking: Probe, segmenter: Segmenter) -> None:
+    for name in ("mask", "confidence", "overlay", "color_mask"):
+        looking.listen(Image, f"/segmentation/{name}")
+    looking.listen(SegmentationStats, "/segmentation/stats")
+    painter = Painter(segmenter.label_set)
+    camera = looking.publisher(Image, "/image")
+    topics = [f"/segmentation/{n}" for n in ("mask", "confidence", "overlay", "color_mask", "stats")]
+    looking.publish_until_answered(camera, looking.image(noise_picture()), *topics)
+    frames = [
+        (noise_picture(), "rgb8", 0),
+        (noise_picture(), "bgr8", 7),
+        (noise_picture(90, 64), "rgb8", 0),
+        (noise_picture(), "mono8", 3),
+    ]
+    for pixels, encoding, padding in frames:
+        if encoding == "mono8":
+            pixels = pixels[..., :1]
+        message = looking.image(pixels, encoding, padding)
+        camera.publish(message)
+        expected = segmenter.segment(pixels, encoding, confidence=True)
+        assert len(np.unique(expected.labels)) > 1
+        overlay, overlay_encoding = painter.overlay(pixels, encoding, expected.labels, 0.25)
+        for name, wanted, wanted_encoding in (
+            ("mask", expected.labels, "mono8"),
+            ("confidence", expected.confidence, "mono8"),
+            ("overlay", overlay, overlay_encoding),
+            ("color_mask", segmenter.label_set.palette[expected.labels], "rgb8"),
+        ):
+            received = looking.answer(f"/segmentation/{name}", message)  # carries the camera's own stamp and frame
+            assert received.encoding == wanted_encoding
+            assert received.step == received.width * (1 if wanted_encoding == "mono8" else 3), "no row padding"
+            np.testing.assert_array_equal(pixels_of(received), wanted, err_msg=f"{name} of {encoding}")
+        stats = looking.answer("/segmentation/stats", message)
+        assert (stats.backend, stats.device, stats.precision, stats.reason) == segmenter.backend_info
+        assert (stats.input_width, stats.input_height) == (160, 96)
+        ended = stats.frames_processed + stats.frames_dropped + stats.frames_skipped + stats.frames_rejected
+        assert stats.frames_received == ended >= 2
+        np.testing.assert_allclose(stats.class_shares, expected.class_shares(11), atol=1e-6)
+        assert stats.inference_ms > 0 and stats.publish_ms > 0 and stats.wait_ms >= 0 and stats.decode_ms >= 0
+        parts = stats.wait_ms + stats.decode_ms + stats.inference_ms + stats.publish_ms
+        assert parts - 1 <= stats.age_ms < 60_000
 
 
 def test_newest_frame_wins_under_overload(probe: Probe) -> None:
@@ -135,13 +147,12 @@ def test_compressed_input(probe: Probe, segmenter: Segmenter, suffix: str) -> No
         np.testing.assert_array_equal(pixels_of(probe.answer("/segmentation/mask", message)), expected)
 
 
-def test_label_info_reaches_late_subscribers(probe: Probe, segmenter: Segmenter) -> None:
-    with running("segmentation_node", input_size=INPUT_SIZE):
-        probe.publisher(Image, "/image")  # the node is active
-        probe.listen(LabelInfo, "/segmentation/label_info", LATCHED)
-        info = probe.wait_for("/segmentation/label_info")[-1]
-        assert [c.class_name for c in info.class_map] == list(segmenter.label_set.names)
-        assert info.threshold == 0.0
+def test_label_info_reaches_late_subscribers(looking: Probe, segmenter: Segmenter) -> None:
+    looking.publisher(Image, "/image")  # the node is active
+    looking.listen(LabelInfo, "/segmentation/label_info", LATCHED)
+    info = looking.wait_for("/segmentation/label_info")[-1]
+    assert [c.class_name for c in info.class_map] == list(segmenter.label_set.names)
+    assert info.threshold == 0.0
 
 
 def test_nothing_is_computed_without_subscribers(probe: Probe) -> None:
@@ -185,17 +196,22 @@ def test_default_qos_and_namespace(probe: Probe) -> None:
         probe.wait(lambda: probe.diagnostic("front/segmentation: node"), "diagnostics under the full name")
 
 
-def test_losing_a_subscriber_stops_the_work(probe: Probe) -> None:
-    subscription = probe.listen(Image, "/segmentation/mask")
-    probe.listen(DiagnosticArray, "/diagnostics", RELIABLE)
-    with running("segmentation_node", input_size=INPUT_SIZE):
-        camera = probe.publisher(Image, "/image")
-        probe.publish_until_answered(camera, probe.image(noise_picture()), "/segmentation/mask")
-        probe.node.destroy_subscription(subscription)
+def test_losing_a_subscriber_stops_the_work(looking: Probe) -> None:
+    subscription = looking.listen(Image, "/segmentation/mask")
+    looking.listen(DiagnosticArray, "/diagnostics", RELIABLE)
+    camera = looking.publisher(Image, "/image")
+    looking.publish_until_answered(camera, looking.image(noise_picture()), "/segmentation/mask")
+    looking.node.destroy_subscription(subscription)
 
-        def skipped() -> bool:
-            camera.publish(probe.image(noise_picture()))
-            status = probe.diagnostic("segmentation: input")
-            return status is not None and int(diagnostics_values(status)["skipped"]) > 0
+    def skipped() -> int:
+        status = looking.diagnostic("segmentation: input")
+        return 0 if status is None else int(diagnostics_values(status)["skipped"])
 
-        probe.wait(skipped, "frames to be skipped")
+    looking.wait(lambda: looking.diagnostic("segmentation: input"), "a report")
+    before = skipped()
+
+    def more_are_skipped() -> bool:
+        camera.publish(looking.image(noise_picture()))
+        return skipped() > before + 1
+
+    looking.wait(more_are_skipped, "frames to be skipped")

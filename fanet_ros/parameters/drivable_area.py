@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from fanet_ros.errors import SettingError
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.parameters.specs import Applies, Parameters, parameter
+from fanet_ros.parameters.specs import Parameters, parameter
 
 _DEFAULTS = GroundSettings()
 
@@ -25,122 +25,82 @@ class DrivableAreaParameters(Parameters):
     """The values of one node's parameters. Field order is the order of the YAML file and of the table in the docs."""
 
     base_frame: str = parameter(
-        "base_link",
-        "Frame of all outputs (REP 105); its x-y plane is parallel to the ground.",
-        Applies.AT_ONCE,
-        check=check_frame_id,
+        "base_link", "Frame of all outputs (REP 105); its x-y plane is parallel to the ground.", check=check_frame_id
     )
-    ground_z: float = parameter(
-        _DEFAULTS.ground_z, "Height of the ground in base_frame, metres; base_footprint: 0.", Applies.AT_ONCE
-    )
+    ground_z: float = parameter(_DEFAULTS.ground_z, "Height of the ground in base_frame, metres; base_footprint: 0.")
     camera_height: float = parameter(
         0.0,
         "Height of the camera in base_frame, metres. 0: the whole pose comes from TF, and the next five do not count.",
-        Applies.AT_ONCE,
         minimum=0.0,
         maximum=100.0,
     )
-    camera_x: float = parameter(0.0, "Where the camera is in base_frame, metres forward.", Applies.AT_ONCE)
-    camera_y: float = parameter(0.0, "Where the camera is in base_frame, metres to the left.", Applies.AT_ONCE)
+    camera_x: float = parameter(0.0, "Where the camera is in base_frame, metres forward.")
+    camera_y: float = parameter(0.0, "Where the camera is in base_frame, metres to the left.")
     camera_roll: float = parameter(
         0.0,
         "Turn of the camera about its line of sight, radians, positive to the right (REP 103).",
-        Applies.AT_ONCE,
         minimum=-math.pi,
         maximum=math.pi,
     )
     camera_pitch: float = parameter(
-        0.0,
-        "Tilt of the camera, radians, positive looks down (REP 103).",
-        Applies.AT_ONCE,
-        minimum=-math.pi / 2,
-        maximum=math.pi / 2,
+        0.0, "Tilt of the camera, radians, positive looks down (REP 103).", minimum=-math.pi / 2, maximum=math.pi / 2
     )
     camera_yaw: float = parameter(
-        0.0,
-        "Heading of the camera, radians, positive to the left (REP 103).",
-        Applies.AT_ONCE,
-        minimum=-math.pi,
-        maximum=math.pi,
+        0.0, "Heading of the camera, radians, positive to the left (REP 103).", minimum=-math.pi, maximum=math.pi
     )
     rectified: bool = parameter(
-        False,
-        "Whether the masks are of rectified images (image_rect): then CameraInfo's P counts, without distortion.",
-        Applies.AT_ONCE,
+        False, "Whether the masks are of rectified images (image_rect): then CameraInfo's P counts, without distortion."
     )
     labels: str = parameter(
         "",
         "Label set (name or YAML file) with the groups below; empty: the shipped one whose classes label_info names.",
-        Applies.AT_ONCE,
     )
-    drivable_group: str = parameter("drivable", "Group of the label set whose classes are free space.", Applies.AT_ONCE)
+    drivable_group: str = parameter("drivable", "Group of the label set whose classes are free space.")
     flat_group: str = parameter(
         "walkable",
         "Group of the classes that lie flat on the ground; what of it is not drivable is occupied where it is seen.",
-        Applies.AT_ONCE,
     )
     obstacle_group: str = parameter(
         "obstacle",
         "Group of the classes that stand up: only their lowest visible points are on the ground, and what is behind "
         "them is unseen.",
-        Applies.AT_ONCE,
     )
     range_min: float = parameter(
-        _DEFAULTS.range_min, "Nearest ground that counts, metres from base_frame.", Applies.AT_ONCE, minimum=0.0
+        _DEFAULTS.range_min, "Nearest ground that counts, metres from base_frame.", minimum=0.0
     )
     range_max: float = parameter(
-        _DEFAULTS.range_max,
-        "Farthest ground that counts, metres from base_frame.",
-        Applies.AT_ONCE,
-        minimum=0.1,
-        maximum=1000.0,
+        _DEFAULTS.range_max, "Farthest ground that counts, metres from base_frame.", minimum=0.1, maximum=1000.0
     )
-    grid_x_min: float = parameter(_DEFAULTS.grid_x_min, "Rear edge of ~/free_space, metres.", Applies.AT_ONCE)
-    grid_x_max: float = parameter(_DEFAULTS.grid_x_max, "Front edge of ~/free_space, metres.", Applies.AT_ONCE)
-    grid_y_min: float = parameter(_DEFAULTS.grid_y_min, "Right edge of ~/free_space, metres.", Applies.AT_ONCE)
-    grid_y_max: float = parameter(_DEFAULTS.grid_y_max, "Left edge of ~/free_space, metres.", Applies.AT_ONCE)
+    grid_x_min: float = parameter(_DEFAULTS.grid_x_min, "Rear edge of ~/free_space, metres.")
+    grid_x_max: float = parameter(_DEFAULTS.grid_x_max, "Front edge of ~/free_space, metres.")
+    grid_y_min: float = parameter(_DEFAULTS.grid_y_min, "Right edge of ~/free_space, metres.")
+    grid_y_max: float = parameter(_DEFAULTS.grid_y_max, "Left edge of ~/free_space, metres.")
     grid_resolution: float = parameter(
-        _DEFAULTS.grid_resolution,
-        "Side of a cell of ~/free_space, metres.",
-        Applies.AT_ONCE,
-        minimum=0.005,
-        maximum=10.0,
+        _DEFAULTS.grid_resolution, "Side of a cell of ~/free_space, metres.", minimum=0.005, maximum=10.0
     )
     scan_angle_increment: float = parameter(
         _DEFAULTS.scan_angle_increment,
         "Angle between two beams of ~/obstacle_scan, radians.",
-        Applies.AT_ONCE,
         minimum=0.0005,
         maximum=0.5,
     )
     min_obstacle_pixels: int = parameter(
         _DEFAULTS.min_obstacle_pixels,
         "Pixels in a row, away from the robot, that make an obstacle; more hides specks, and small things far away.",
-        Applies.AT_ONCE,
         minimum=1,
         maximum=100,
     )
     accumulate: bool = parameter(
         False,
         "Sum ~/free_space up over time (log odds) in odom_frame, where TF gives that frame; else one frame at a time.",
-        Applies.AT_ONCE,
     )
     odom_frame: str = parameter(
-        "odom",
-        "Frame that is fixed to the world for a while (REP 105), for accumulate.",
-        Applies.AT_ONCE,
-        check=check_frame_id,
+        "odom", "Frame that is fixed to the world for a while (REP 105), for accumulate.", check=check_frame_id
     )
     memory_s: float = parameter(
-        2.0,
-        "Seconds after which an accumulated observation counts a third.",
-        Applies.AT_ONCE,
-        minimum=0.05,
-        maximum=3600.0,
+        2.0, "Seconds after which an accumulated observation counts a third.", minimum=0.05, maximum=3600.0
     )
-    input_timeout: float = parameter(
-        2.0, "Seconds without a mask after which diagnostics report ERROR.", Applies.AT_ONCE, minimum=0.1
-    )
+    input_timeout: float = parameter(2.0, "Seconds without a mask after which diagnostics report ERROR.", minimum=0.1)
 
     def ground_settings(self) -> GroundSettings:
         """Return what the projection needs.

@@ -49,10 +49,7 @@ class SegmentationParameters(Parameters):
         choices=BACKENDS,
     )
     device: str = parameter(
-        "auto",
-        "auto (a CUDA GPU if there is one), cpu, cuda or cuda:INDEX.",
-        Applies.AT_CONFIGURE,
-        check=check_device,
+        "auto", "auto (a CUDA GPU if there is one), cpu, cuda or cuda:INDEX.", Applies.AT_CONFIGURE, check=check_device
     )
     precision: str = parameter(
         "auto",
@@ -77,7 +74,6 @@ class SegmentationParameters(Parameters):
     output_size: str = parameter(
         "camera",
         "Size of mask, colour mask and confidence: camera (pixel-aligned with the image) or WIDTHxHEIGHT.",
-        Applies.AT_ONCE,
         check=check_output_size,
     )
     image_transport: str = parameter(
@@ -101,20 +97,13 @@ class SegmentationParameters(Parameters):
         maximum=MAX_TEMPORAL_FRAMES,
     )
     temporal_max_gap: float = parameter(
-        1.0,
-        "Seconds between two frames of a camera after which the earlier ones are forgotten.",
-        Applies.AT_ONCE,
-        minimum=0.0,
+        1.0, "Seconds between two frames of a camera after which the earlier ones are forgotten.", minimum=0.0
     )
     confidence_threshold: float = parameter(
-        0.0,
-        "Pixels whose confidence is lower become 255 (unlabelled); 0 keeps all.",
-        Applies.AT_ONCE,
-        minimum=0.0,
-        maximum=1.0,
+        0.0, "Pixels whose confidence is lower become 255 (unlabelled); 0 keeps all.", minimum=0.0, maximum=1.0
     )
     overlay_alpha: float = parameter(
-        0.5, "Opacity of the class colours over the camera image.", Applies.AT_ONCE, minimum=0.0, maximum=1.0
+        0.5, "Opacity of the class colours over the camera image.", minimum=0.0, maximum=1.0
     )
     latency_budget_ms: float = parameter(
         0.0,
@@ -123,20 +112,12 @@ class SegmentationParameters(Parameters):
         Applies.AT_CONFIGURE,
         minimum=0.0,
     )
-    input_timeout: float = parameter(
-        2.0, "Seconds without an image after which diagnostics report ERROR.", Applies.AT_ONCE, minimum=0.1
-    )
+    input_timeout: float = parameter(2.0, "Seconds without an image after which diagnostics report ERROR.", minimum=0.1)
     min_rate_hz: float = parameter(
-        1.0,
-        "Diagnostics WARN when fewer masks per second are made while somebody subscribes.",
-        Applies.AT_ONCE,
-        minimum=0.0,
+        1.0, "Diagnostics WARN when fewer masks per second are made while somebody subscribes.", minimum=0.0
     )
     max_latency_ms: float = parameter(
-        500.0,
-        "Diagnostics WARN when the median age of a frame at publication is higher.",
-        Applies.AT_ONCE,
-        minimum=0.0,
+        500.0, "Diagnostics WARN when the median age of a frame at publication is higher.", minimum=0.0
     )
     autostart: bool = parameter(
         True, "Configure and activate at start; false leaves both to a lifecycle manager.", Applies.AT_START

@@ -99,7 +99,7 @@ _TYPE_NAMES: Mapping[type, str] = {
 }
 
 
-def parameter(default: Any, description: str, applies: Applies, **limits: Any) -> Any:
+def parameter(default: Any, description: str, applies: Applies = Applies.AT_ONCE, **limits: Any) -> Any:
     """Declare one field of a Parameters class; its limits travel in the field's metadata."""
     return field(default=default, metadata={"description": description, "applies": applies, **limits})
 

@@ -121,9 +121,9 @@ class RosLogHandler(logging.Handler):
 
     @classmethod
     def install(cls, logger: Any) -> None:
-        """Forward everything from now on; the node's own log level decides what is shown."""
+        """Forward everything from now on, to no other node; the node's own log level decides what is shown."""
         core = logging.getLogger("fanet_ros")
-        core.addHandler(cls(logger))
+        core.handlers = [*(handler for handler in core.handlers if not isinstance(handler, cls)), cls(logger)]
         core.setLevel(logging.DEBUG)
         core.propagate = False
 

@@ -27,28 +27,16 @@ class CameraVideo:
     """The memory of one camera, emptied wherever its video does not go on.
 
     Frames that were dropped, refused or lost simply do not contribute: the next one is compared with the last that is
-    remembered. Used by the worker's thread; the counts may be read by any.
+    remembered. Used by the worker's thread.
+
+    Attributes:
+        memory: its counts may be read by any thread.
     """
 
     def __init__(self, memory: VideoMemory) -> None:
-        self._memory = memory
+        self.memory = memory
         self._last: Shot | None = None
         self._present: Shot | None = None
-
-    @property
-    def frames(self) -> int:
-        """Past frames in the memory: those that the next one looks back at."""
-        return self._memory.frames
-
-    @property
-    def resets(self) -> int:
-        """How often what was remembered had to be forgotten."""
-        return self._memory.resets
-
-    @property
-    def last_reset(self) -> str:
-        """Why it last was; empty before that."""
-        return self._memory.last_reset
 
     def begin(self, shot: Shot, max_gap_s: float) -> VideoMemory:
         """Return the memory for a frame that is about to be segmented, emptied if the video does not go on with it.
@@ -59,9 +47,9 @@ class CameraVideo:
         """
         reason = _why_it_does_not_go_on(self._last, shot, max_gap_s) if self._last is not None else ""
         if reason:
-            self._memory.reset(reason)
+            self.memory.reset(reason)
         self._present = shot
-        return self._memory
+        return self.memory
 
     def remember(self) -> None:
         """Note that the frame of the last `begin` is in the memory now."""
@@ -70,7 +58,7 @@ class CameraVideo:
     def end(self) -> None:
         """Forget all: the node stops listening to the camera."""
         self._last = None
-        self._memory.reset()
+        self.memory.reset()
 
 
 def _why_it_does_not_go_on(last: Shot, shot: Shot, max_gap_s: float) -> str:

@@ -25,6 +25,8 @@ class VideoMemory:
     This base holds nothing, which is all that single frames need; backends keep the contexts where they compute.
 
     Attributes:
+        frames: how many past frames the next one will attend to, 0 to T - 1.
+        looked_back: how many past frames the last one attended to.
         resets: how often frames had to be forgotten before their time.
         last_reset: why they last were; empty before that.
     """
@@ -38,21 +40,10 @@ class VideoMemory:
         """
         self._maker = maker
         self._room = room
-        self._frames = 0
-        self._looked_back = 0
+        self.frames = self.looked_back = 0
         self._input_size: Size | None = None
         self.resets = 0
         self.last_reset = ""
-
-    @property
-    def frames(self) -> int:
-        """How many past frames the next one will attend to, 0 to T - 1."""
-        return self._frames
-
-    @property
-    def looked_back(self) -> int:
-        """How many past frames the last one attended to."""
-        return self._looked_back
 
     def reset(self, reason: str = "") -> None:
         """Forget all frames, as where a video has a cut or a camera was moved or silent for long.
@@ -60,10 +51,10 @@ class VideoMemory:
         Args:
             reason: in words, to be counted and told; empty where a video simply ends.
         """
-        if reason and self._frames:
+        if reason and self.frames:
             self.resets += 1
             self.last_reset = reason
-        self._frames = 0
+        self.frames = 0
 
     def check(self, maker: object) -> None:
         """Check that the memory is one of `maker`'s.
@@ -87,7 +78,7 @@ class VideoMemory:
         if input_size != self._input_size:
             self.reset(f"the network's input size changed from {self._input_size} to {input_size}")
             self._input_size = input_size
-        self._looked_back = self._frames
+        self.looked_back = self.frames
 
     def remember(self, *, is_finite: bool) -> None:
         """Count the frame whose contexts were just stored; called by the backend after every run.
@@ -97,6 +88,6 @@ class VideoMemory:
                 then all is forgotten.
         """
         if is_finite:
-            self._frames = min(self._frames + 1, self._room)
+            self.frames = min(self.frames + 1, self._room)
         else:
             self.reset("what was to be remembered is not finite")

@@ -15,7 +15,7 @@ from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.diagnostics import Status
 from fanet_ros.ros.segmentation.frame_statistics import FrameCounts, FrameStatistics
 from fanet_ros.scheduling.latency_budget import LatencyBudget
-from fanet_ros.video.camera_video import CameraVideo
+from fanet_ros.video.video_memory import VideoMemory
 
 _FUTURE_MS = -100.0  # clocks of several hosts differ a little
 
@@ -31,7 +31,7 @@ class CameraActivity:
         publishers: number of publishers on that topic.
         silence: where no image comes: on which topic, for how long and why; else empty.
         wanted: whether somebody subscribes to any output.
-        video: what is remembered of its frames; None where each is seen by itself.
+        memory: of its frames; None where each is seen by itself.
     """
 
     name: str
@@ -40,7 +40,7 @@ class CameraActivity:
     publishers: int
     silence: str
     wanted: bool
-    video: CameraVideo | None = None
+    memory: VideoMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -194,11 +194,10 @@ def _inference_status(period: _Period, camera: CameraActivity, settings: Segment
     if stages is not None:
         values |= {f"{name} median (ms)": f"{value:.1f}" for name, value in asdict(stages).items()}
         values["age p95 (ms)"] = f"{statistics.age_p95():.1f}"
-    if camera.video is not None:
-        values["frames in memory"] = camera.video.frames
-        values["memory resets"] = camera.video.resets
-        if camera.video.last_reset:
-            values["last memory reset"] = camera.video.last_reset
+    if camera.memory is not None:
+        values |= {"frames in memory": camera.memory.frames, "memory resets": camera.memory.resets}
+        if camera.memory.last_reset:
+            values["last memory reset"] = camera.memory.last_reset
     return Status(_part(camera, "inference"), level, message, values)
 
 

@@ -194,7 +194,7 @@ class SegmentationNode(CorrectableNode):
                 publishers=self.count_publishers(channel.topic),
                 silence=silences.get(channel.name, ""),
                 wanted=bool(channel.outputs.wanted()),
-                video=channel.video if self._settings.temporal_frames > 1 else None,
+                memory=channel.video.memory if self._settings.temporal_frames > 1 else None,
             )
             for channel in running
         )
