@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import array
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
 from builtin_interfaces.msg import Time as TimeMessage
 from geometry_msgs.msg import Transform
+from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
@@ -15,29 +16,11 @@ from fanet_ros.ground.accumulate import OccupancyAccumulator
 from fanet_ros.ground.grid import UNSEEN
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
+from fanet_ros.ros.ground.messages import grid_message
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
 
 _PATIENCE_S = 1.0  # without odometry: what was summed up is kept, and nothing goes out meanwhile
 _ODOMETRY_HINT = "is odometry running, and odom_frame its frame?"
-
-
-@dataclass(frozen=True)
-class FreeSpaceGrid:
-    """One grid to publish.
-
-    Attributes:
-        occupancy: int8, (cells along y, cells along x): 0 free, 100 not drivable, -1 unseen.
-        header: with the frame of the grid.
-        origin: x and y of the corner of the first cell, metres.
-        resolution: side of a cell, metres.
-        ground_z: height of the grid, metres.
-    """
-
-    occupancy: NDArray[np.int8]
-    header: Header
-    origin: tuple[float, float]
-    resolution: float
-    ground_z: float
 
 
 class FreeSpace:
@@ -52,12 +35,12 @@ class FreeSpace:
         self._accumulator: OccupancyAccumulator | None = None
         self._made_of: tuple[GroundSettings, str, str, float] | None = None
         self._last_s = -math.inf
-        self._last_grid: FreeSpaceGrid | None = None
+        self._last_grid: OccupancyGrid | None = None
         self.note = ""
 
     def observe(
         self, occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters
-    ) -> FreeSpaceGrid | None:
+    ) -> OccupancyGrid | None:
         """Return the grid to publish after one more frame; None where this frame adds none.
 
         Args:
@@ -77,7 +60,7 @@ class FreeSpace:
         self._last_grid = grid or self._last_grid
         return grid
 
-    def forget(self) -> FreeSpaceGrid | None:
+    def forget(self) -> OccupancyGrid | None:
         """Return a grid of nothing but unseen cells in place of the last one; None where nothing went out before.
 
         The topic keeps its last message for whoever subscribes later, and Nav2's static layer keeps it for ever: what
@@ -85,11 +68,13 @@ class FreeSpace:
         """
         self._accumulator = None
         last, self._last_grid = self._last_grid, None
-        return None if last is None else replace(last, occupancy=np.full_like(last.occupancy, UNSEEN))
+        if last is not None:
+            last.data = array.array("b", [UNSEEN]) * len(last.data)
+        return last
 
     def _sum_up(
         self, occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters
-    ) -> FreeSpaceGrid | None:
+    ) -> OccupancyGrid | None:
         now_s = _seconds(header.stamp)
         try:
             base = self._transforms.lookup(settings.odom_frame, header.frame_id, header.stamp, hint=_ODOMETRY_HINT)
@@ -105,16 +90,16 @@ class FreeSpace:
             self._accumulator = OccupancyAccumulator(memory_s=settings.memory_s)
             self._made_of = made_of
         pose = (base.translation.x, base.translation.y, _yaw(base))
-        summed, x, y = self._accumulator.update(occupancy, ground, pose, now_s)
+        summed, *corner = self._accumulator.update(occupancy, ground, pose, now_s)
         self._last_s = now_s
         in_odom = Header(stamp=header.stamp, frame_id=settings.odom_frame)
-        height = base.translation.z + settings.ground_z
-        return FreeSpaceGrid(summed, in_odom, (x, y), settings.grid_resolution, height)
+        origin = (*corner, base.translation.z + settings.ground_z)
+        return grid_message(in_odom, summed, origin, settings.grid_resolution)
 
 
-def _single(occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters) -> FreeSpaceGrid:
-    origin = (settings.grid_x_min, settings.grid_y_min)
-    return FreeSpaceGrid(occupancy, header, origin, settings.grid_resolution, settings.ground_z)
+def _single(occupancy: NDArray[np.int8], header: Header, settings: DrivableAreaParameters) -> OccupancyGrid:
+    origin = (settings.grid_x_min, settings.grid_y_min, settings.ground_z)
+    return grid_message(header, occupancy, origin, settings.grid_resolution)
 
 
 def _seconds(stamp: TimeMessage) -> float:

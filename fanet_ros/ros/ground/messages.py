@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 
 import numpy as np
-from geometry_msgs.msg import Pose, Quaternion
+from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import MapMetaData, OccupancyGrid
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
@@ -16,7 +16,6 @@ from fanet_ros.ground.camera_model import Calibration, RegionOfInterest
 from fanet_ros.ground.semantic_cloud import POINT_STEP, SemanticCloud
 from fanet_ros.ground.view import ScanResult
 from fanet_ros.ros.conversions import frame_from_image
-from fanet_ros.ros.ground.free_space import FreeSpaceGrid
 
 _XYZ = [PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate("xyz")]
 
@@ -53,17 +52,26 @@ def ids_from_image(message: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(frame[..., 0])
 
 
-def grid_message(grid: FreeSpaceGrid) -> OccupancyGrid:
-    """Return an occupancy grid as a message."""
+def grid_message(
+    header: Header, occupancy: NDArray[np.int8], origin: tuple[float, float, float], resolution: float
+) -> OccupancyGrid:
+    """Return an occupancy grid as a message.
+
+    Args:
+        header: with the frame of the grid.
+        occupancy: int8, (cells along y, cells along x): 0 free, 100 not drivable, -1 unseen; copied.
+        origin: x, y and z of the corner of the first cell, metres.
+        resolution: side of a cell, metres.
+    """
+    x, y, z = origin
     info = MapMetaData(
-        map_load_time=grid.header.stamp,
-        resolution=grid.resolution,
-        width=grid.occupancy.shape[1],
-        height=grid.occupancy.shape[0],
-        origin=Pose(orientation=Quaternion(w=1.0)),
+        map_load_time=header.stamp,
+        resolution=resolution,
+        width=occupancy.shape[1],
+        height=occupancy.shape[0],
+        origin=Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(w=1.0)),
     )
-    info.origin.position.x, info.origin.position.y, info.origin.position.z = *grid.origin, grid.ground_z
-    return OccupancyGrid(header=grid.header, info=info, data=array.array("b", grid.occupancy.tobytes()))
+    return OccupancyGrid(header=header, info=info, data=array.array("b", occupancy.tobytes()))
 
 
 def scan_message(header: Header, scan: ScanResult) -> LaserScan:

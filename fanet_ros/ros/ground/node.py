@@ -24,7 +24,7 @@ from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.diagnostics import Reporter, Status, every_steady
 from fanet_ros.ros.ground.diagnostics import GroundDiagnostics, GroundState, GroundStatistics, ground_status
 from fanet_ros.ros.ground.free_space import FreeSpace
-from fanet_ros.ros.ground.messages import grid_message, ids_from_image, points_message, scan_message
+from fanet_ros.ros.ground.messages import ids_from_image, points_message, scan_message
 from fanet_ros.ros.ground.model import GroundModel, NotReadyError
 from fanet_ros.ros.ground.semantic_points import SemanticPairs, WaitingMask
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
@@ -115,7 +115,7 @@ class DrivableAreaNode(Node):
             if "free_space" in wanted:
                 grid = self._free_space.observe(view.occupancy(), ground_header, settings)
                 if grid is not None:
-                    self._outputs.publish("free_space", grid_message(grid))
+                    self._outputs.publish("free_space", grid)
                 notes += [self._free_space.note] if self._free_space.note else []
             notes += self._model.notes(header, mask)
             if "semantic_points" in wanted:
@@ -174,7 +174,7 @@ class DrivableAreaNode(Node):
         """Take back the last grid, which the topic would keep for all that subscribe later."""
         grid = self._free_space.forget()
         if grid is not None:
-            self._outputs.publish("free_space", grid_message(grid))
+            self._outputs.publish("free_space", grid)
 
     # the rest --------------------------------------------------------------------------------------------------------
 
