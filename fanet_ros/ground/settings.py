@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import SettingError
-from fanet_ros.ground.polar import ranges_of
 
 MAX_CELLS, MAX_CELLS_A_SIDE = 4_000_000, 32_000
 """Of the occupancy grid, whose tables hold about 25 bytes a cell; cv2.remap makes no longer sides."""
@@ -93,8 +92,8 @@ class GroundSettings:
 
     def are_in_range(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Whether points of the ground (..., 2 or more) are to be reported, bool (...); NaN is not."""
-        ranges = ranges_of(points)
-        return (ranges >= self.range_min) & (ranges <= self.range_max)
+        squares = points[..., 0] ** 2 + points[..., 1] ** 2
+        return (squares >= self.range_min**2) & (squares <= self.range_max**2)
 
     def _check(self, name: str, is_allowed: bool, allowed: str) -> None:
         if not is_allowed:
