@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
 from fanet_ros.backends.request import FrameRequest
-from fanet_ros.errors import BackendError, FanetError, FrameError, InferenceError, SettingError
+from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
 from fanet_ros.frames.frame import check_frame, fit_input_size
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.labels import LabelSet
@@ -173,12 +173,11 @@ class Segmenter:
             InferenceError: the network's logits are not finite; the memory is reset.
             SettingError: the scale is none of `scales`, or the memory was made by another segmenter.
         """
-        check_frame(frame, encoding)
-        if memory is not None:
-            memory.check(self._backend.info)
         request = FrameRequest(frame, encoding, output_size, confidence, out, memory)
-        input_size = self._prepare(request.frame_size, scale)
-        return self._segment(request, input_size, confidence_threshold)
+        self._check_memories([request])
+        input_size = self._prepare(request, scale)
+        answer = self._backend.segment(self._threshold.order(request, confidence_threshold), input_size)
+        return self._result(request, answer, input_size, confidence_threshold)
 
     def segment_batch(
         self, requests: Sequence[FrameRequest], *, confidence_threshold: float = 0.0, scale: float = 1.0
@@ -201,17 +200,12 @@ class Segmenter:
             SettingError: the scale is none of `scales`, two requests have the same memory, or one was made by another
                 segmenter.
         """
-        memories = [request.memory for request in requests if request.memory is not None]
-        if len({id(memory) for memory in memories}) < len(memories):
-            raise SettingError("two frames of a batch have the same memory: segment frames of one video one by one")
-        for memory in memories:
-            memory.check(self._backend.info)
+        self._check_memories(requests)
         results: dict[int, Segmentation | FanetError] = {}
         input_sizes: list[Size | None] = []
         for index, request in enumerate(requests):
             try:
-                check_frame(request.frame, request.encoding)
-                input_sizes.append(self._prepare(request.frame_size, scale))
+                input_sizes.append(self._prepare(request, scale))
             except (FrameError, BackendError) as error:
                 results[index] = error
                 input_sizes.append(None)
@@ -219,7 +213,12 @@ class Segmenter:
             input_size = input_sizes[run[0]]
             assert input_size is not None, "group_runs leaves out what has no size"
             batch = [requests[index] for index in run]
-            results.update(zip(run, self._segment_run(batch, input_size, confidence_threshold), strict=True))
+            answers = self._answers(batch, input_size, confidence_threshold)
+            for index, request, answer in zip(run, batch, answers, strict=True):
+                if isinstance(answer, FanetError):
+                    results[index] = answer
+                else:
+                    results[index] = self._result(request, answer, input_size, confidence_threshold)
         return [results[index] for index in range(len(requests))]
 
     def logits(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -277,12 +276,23 @@ class Segmenter:
         """Free the device's memory; the segmenter is not used afterwards."""
         self._backend.close()
 
-    def _prepare(self, frame_size: Size, scale: float) -> Size:
-        """Let the backend build what a frame needs, and at the first of its shape all scales; return its input size."""
+    def _check_memories(self, requests: Sequence[FrameRequest]) -> None:
+        memories = [request.memory for request in requests if request.memory is not None]
+        if len({id(memory) for memory in memories}) < len(memories):
+            raise SettingError("two frames of a batch have the same memory: segment frames of one video one by one")
+        for memory in memories:
+            memory.check(self._backend.info)
+
+    def _prepare(self, request: FrameRequest, scale: float) -> Size:
+        """Check a frame and let the backend build what it needs, all scales at the first of its shape.
+
+        Returns the size at which the network sees it.
+        """
+        check_frame(request.frame, request.encoding)
         if scale not in self._scales:
             raise SettingError(f"scale: received {scale}, expected one of {', '.join(map(str, self._scales))}")
-        input_size = self.input_size_for(frame_size, scale)
-        largest = self.input_size_for(frame_size)
+        input_size = self.input_size_for(request.frame_size, scale)
+        largest = self.input_size_for(request.frame_size)
         if len(self._scales) > 1 and largest not in self._met:
             self._met.add(largest)
             for other in self._scales:
@@ -302,35 +312,18 @@ class Segmenter:
             self._unbuildable[input_size] = str(error)
             raise
 
-    def _segment(self, request: FrameRequest, input_size: Size, threshold: float) -> Segmentation:
-        buffers = self._backend.segment(self._threshold.order(request, threshold), input_size)
-        return self._result(request, buffers, input_size, threshold)
-
-    def _segment_run(
+    def _answers(
         self, requests: Sequence[FrameRequest], input_size: Size, threshold: float
-    ) -> list[Segmentation | FanetError]:
-        """Segment one frame, or several as a batch; as singles if the batch cannot be built or held in memory."""
-        if len(requests) > 1:
-            orders = [self._threshold.order(request, threshold, slot) for slot, request in enumerate(requests)]
+    ) -> list[LabelBuffers | FanetError]:
+        """Run one frame, or several as a batch; as singles if the batch cannot be built or held in memory."""
+        orders = [self._threshold.order(request, threshold, slot) for slot, request in enumerate(requests)]
+        if len(orders) > 1:
             try:
-                answers = self._backend.segment_batch(orders, input_size)
+                return self._backend.segment_batch(orders, input_size)
             except (BackendError, RuntimeError, MemoryError) as error:  # of all: nothing is remembered of any
-                self._batching = BatchReport(1, reason=f"a batch of {len(requests)} failed: {error}")
-            else:
-                return [
-                    answer if isinstance(answer, FanetError) else self._result(request, answer, input_size, threshold)
-                    for request, answer in zip(requests, answers, strict=True)
-                ]
-        results: list[Segmentation | FanetError] = []
-        for request in requests:
-            try:
-                results.append(self._segment(request, input_size, threshold))
-            except FanetError as error:
-                results.append(error)
-            except Exception as error:  # run again with this one, the others would be remembered twice
-                results.append(InferenceError(f"{type(error).__name__}: {error}"))
-        return results
+                self._batching = BatchReport(1, reason=f"a batch of {len(orders)} failed: {error}")
+        return self._backend.segment_each(orders, input_size)
 
-    def _result(self, request: FrameRequest, buffers: LabelBuffers, input_size: Size, threshold: float) -> Segmentation:
-        self._threshold.apply(buffers, threshold)
-        return Segmentation(buffers.labels, buffers.confidence if request.confidence else None, input_size)
+    def _result(self, request: FrameRequest, answer: LabelBuffers, input_size: Size, threshold: float) -> Segmentation:
+        self._threshold.apply(answer, threshold)
+        return Segmentation(answer.labels, answer.confidence if request.confidence else None, input_size)

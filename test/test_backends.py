@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fanet_ros import backends
 from fanet_ros.artefacts.cache import GRAPH_VERSION, weights_digest
 from fanet_ros.artefacts.gate import GateResult, write_gate_results
-from fanet_ros.backends import create_backend
+from fanet_ros.backends import choice, create_backend
 from fanet_ros.backends.openvino.backend import OpenvinoBackend
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.backends.torch_backend import TorchBackend
@@ -93,7 +92,7 @@ def test_missing_torch_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @no_gpu
 def test_a_gpu_that_nothing_can_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "gpu_count", lambda: 1)
+    monkeypatch.setattr(choice, "gpu_count", lambda: 1)
     backend = create_backend(DEFAULT_WEIGHTS)
     assert backend.info.name == "openvino"
     assert "passed over tensorrt: " in backend.info.reason and "passed over torch: " in backend.info.reason

@@ -1,7 +1,5 @@
 """What runs as one batch, and the measurement that decides it: with a backend whose time is made up."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,6 @@ from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.scheduling import batching
 from fanet_ros.scheduling.batching import BatchReport, BatchTiming, group_runs, measure_batches
 from fanet_ros.settings import Size
-from fanet_ros.video.video_memory import VideoMemory
 
 LARGE, SMALL = Size(128, 96), Size(64, 64)
 SIZES = {1.0: LARGE, 0.5: SMALL}
@@ -53,10 +50,7 @@ class MadeUpBackend(HostBackend):
     def drop_batch(self, input_size: Size, batch: int) -> None:
         self.kept.remove((input_size, batch))
 
-    def infer(self, image: np.ndarray, memory: VideoMemory | None = None) -> np.ndarray:
-        return self.infer_batch(image[None])[0]
-
-    def infer_batch(self, images: np.ndarray, memories: Sequence[VideoMemory | None] | None = None) -> np.ndarray:
+    def _run(self, images: np.ndarray, *states: np.ndarray) -> np.ndarray:
         batch, height, width, _ = images.shape
         size = Size(width, height)
         self.runs.append((size, batch))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fanet_ros.backends.cuda.device_function import as_tensor
-from fanet_ros.backends.cuda.device_memory import DeviceMemory, VideoStates
+from fanet_ros.backends.cuda.device_memory import DeviceMemory
 from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import InferenceError
@@ -17,6 +17,7 @@ from fanet_ros.frames.frame_torch import TorchFrameResizer
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
 from fanet_ros.settings import Size
+from fanet_ros.video.video_memory import VideoStates
 
 RNG = np.random.default_rng(0)
 INPUT, OUTPUT = Size(64, 40), Size(90, 60)
@@ -48,7 +49,7 @@ def test_frame_becomes_the_labels_that_its_parts_make(device: str, encoding: str
     assert (out.labels == labels.numpy()).mean() > 0.999
     assert np.abs(out.confidence.astype(int) - sureness.numpy()).max() <= 1
     assert len(np.unique(out.labels)) > 1
-    np.testing.assert_allclose(path.infer(image), logits, atol=1e-5)
+    np.testing.assert_allclose(path.infer_batch(image[None])[0], logits, atol=1e-5)
     path.close()
 
 
@@ -105,7 +106,7 @@ def test_each_video_has_a_state_of_its_own(device: str) -> None:
     first, second = path.new_memory(), path.new_memory()
 
     def seen(memory: DeviceMemory | None) -> float:
-        return float(path.infer(image, memory)[3, 0, 0])
+        return float(path.infer_batch(image[None], [memory])[0, 3, 0, 0])
 
     assert [seen(memory) for memory in (first, first, second, None, first, second)] == [0, 1, 0, 0, 2, 1]
     batch = path.infer_batch(np.stack([image] * 3), [second, None, first])
@@ -115,7 +116,7 @@ def test_each_video_has_a_state_of_its_own(device: str) -> None:
     assert [seen(first), seen(second)] == [5, 3] and (first.frames, second.frames) == (2, 2)
     first.reset()
     assert first.frames == 0 and seen(first) == 0
-    path.infer(np.zeros((48, 64, 3), np.uint8), first)  # another input size
+    path.infer_batch(np.zeros((1, 48, 64, 3), np.uint8), [first])  # another input size
     assert first.frames == 1 and float(first.state[0, 0]) == 1
     path.close()
 
@@ -203,7 +204,7 @@ def test_networks_are_asked_for_once_per_size() -> None:
     for _ in range(3):
         path.segment(FrameRequest(frame, "rgb8", OUTPUT), INPUT)
         path.segment(FrameRequest(frame, "rgb8", OUTPUT, confidence=True), INPUT)
-        path.infer(np.zeros((40, 64, 3), np.uint8))
+        path.infer_batch(np.zeros((1, 40, 64, 3), np.uint8))
     assert asked == [INPUT] * 3
 
 

@@ -24,7 +24,6 @@ from fanet_ros.model.labels import UNLABELLED
 from fanet_ros.scheduling.batching import BatchReport, BatchTiming
 from fanet_ros.segmenter import FrameRequest, Segmentation, Segmenter
 from fanet_ros.settings import Size
-from fanet_ros.video.video_memory import VideoMemory
 
 RNG = np.random.default_rng(3)
 FRAME = cv2.GaussianBlur(RNG.integers(0, 256, (90, 160, 3), np.uint8), (0, 0), 5)
@@ -55,11 +54,11 @@ class BrightnessBackend(HostBackend):
     def prepare(self, input_size: Size, batch: int = 1) -> None:
         """Nothing to build."""
 
-    def infer(self, image: NDArray[np.uint8], memory: VideoMemory | None = None) -> NDArray[np.float32]:
-        grey = torch.from_numpy(image).float().mean(2)[None, None]
-        size = (-(-image.shape[0] // 8), -(-image.shape[1] // 8))
-        grid = torch.nn.functional.interpolate(grey, size, mode="bilinear", align_corners=True)[0, 0].numpy()
-        return np.stack([np.full_like(grid, 127.5), grid])
+    def _run(self, images: NDArray[np.uint8], *states: NDArray[np.float32]) -> NDArray[np.float32]:
+        grey = torch.from_numpy(images).float().mean(3)[:, None]
+        size = (-(-images.shape[1] // 8), -(-images.shape[2] // 8))
+        grid = torch.nn.functional.interpolate(grey, size, mode="bilinear", align_corners=True).numpy()
+        return np.concatenate([np.full_like(grid, 127.5), grid], 1)
 
     def close(self) -> None:
         raise AssertionError("not closed in this test")

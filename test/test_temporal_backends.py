@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fanet_ros.backends import backend_class, create_backend
 from fanet_ros.backends.base import Backend, BackendRequest
-from fanet_ros.backends.cuda.device_memory import VideoStates
 from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.openvino.backend import OpenvinoBackend
 from fanet_ros.backends.torch_backend import TorchBackend
@@ -26,7 +25,7 @@ from fanet_ros.scheduling.batching import BatchReport, BatchTiming
 from fanet_ros.segmenter import FrameRequest, Segmentation, Segmenter
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
-from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES, VideoMemory
+from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES, VideoMemory, VideoStates
 
 SIZE = Size(320, 192)
 FRAMES = 20
@@ -89,7 +88,7 @@ def start(name: str, precision: str, temporal_frames: int) -> Backend:
         backend = TorchBackend(BackendRequest(DEFAULT_WEIGHTS, "cpu", precision, temporal_frames=temporal_frames))
         states = VideoStates(backend.info, temporal_frames - 1, STATE_SIZE) if temporal_frames > 1 else None
         backend.path = CudaPath(lambda _: backend._run_on_gpu, torch.device("cpu"), 1, states)
-        backend._states = None
+        backend._memories = states and backend.path
         return backend
     kind = {"torch": TorchBackend, "openvino": OpenvinoBackend}[name]
     if precision not in kind.precisions("cpu"):

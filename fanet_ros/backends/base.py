@@ -6,17 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.request import FrameRequest
-from fanet_ros.errors import FanetError, InferenceError
+from fanet_ros.errors import BackendError, FanetError, InferenceError
 from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
-from fanet_ros.video.video_memory import VideoMemory, check_temporal_frames
+from fanet_ros.video.video_memory import VideoMemory, VideoStates, check_temporal_frames
 
 Progress = Callable[[str], None]
 """Told every few seconds what a long build is doing, in words; may raise to give the build up."""
@@ -43,7 +44,7 @@ class BackendInfo(NamedTuple):
 
 @dataclass(frozen=True)
 class BackendRequest:
-    """What a backend is made from; nothing in it is `auto` any more.
+    """What a backend is made from; `create_backend` has put what it chose in place of every `auto`.
 
     Attributes:
         weights: a checkpoint that fanet_ros.model.weights can read.
@@ -75,6 +76,10 @@ class BackendRequest:
         check_temporal_frames(self.temporal_frames)
 
 
+class _MakesMemories(Protocol):
+    def new_memory(self) -> VideoMemory: ...
+
+
 class Backend(ABC):
     """Runs the exported graph (fanet_ros.model.graph) on one device; used by one thread at a time.
 
@@ -99,8 +104,15 @@ class Backend(ABC):
             WeightsError: the checkpoint cannot be used.
             BackendError: the backend cannot start as requested; says why.
         """
+        supported = self.precisions(request.device)
+        if request.precision not in supported:
+            raise BackendError(
+                f"backend {self.name} on {request.device} does not compute in {request.precision} here; use one of "
+                f"{', '.join(supported)}"
+            )
         self.info = BackendInfo(self.name, request.device, request.precision, request.reason)
         self.temporal_frames = request.temporal_frames
+        self._memories: _MakesMemories | None = None
 
     @classmethod
     @abstractmethod
@@ -149,7 +161,11 @@ class Backend(ABC):
 
     def new_memory(self) -> VideoMemory:
         """Return an empty memory for one video; with single frames (T = 1) it stays empty."""
-        return VideoMemory(self.info)
+        return VideoMemory(self.info) if self._memories is None else self._memories.new_memory()
+
+    def _states_of(self, state_size: int) -> VideoStates | None:
+        """What the memories of a network hold that keeps so many numbers of a frame; None for single frames."""
+        return VideoStates(self.info, self.temporal_frames - 1, state_size) if self.temporal_frames > 1 else None
 
     @abstractmethod
     def infer(self, image: NDArray[np.uint8], memory: VideoMemory | None = None) -> NDArray[np.float32]:
@@ -210,13 +226,17 @@ class Backend(ABC):
         Returns:
             For each request its labels and confidence, or what makes them unusable.
         """
+        return self.segment_each(requests, input_size)
+
+    def segment_each(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | FanetError]:
+        """Segment frames one after the other, of which one that cannot be costs no other its result."""
         results: list[LabelBuffers | FanetError] = []
         for request in requests:
             try:
                 results.append(self.segment(request, input_size))
             except FanetError as error:
                 results.append(error)
-            except Exception as error:  # run again, a frame that went well would be remembered twice
+            except Exception as error:  # raised, it would have frames that went well run and remembered again
                 results.append(InferenceError(f"{type(error).__name__}: {error}"))
         return results
 
@@ -233,6 +253,36 @@ class HostBackend(Backend):
         self._threads = request.threads
         self._resizer = FrameResizer()
         self._images = np.empty((0, 0, 0, 3), np.uint8)  # of the last batch
+        self._states: HostStates | None = None
+
+    def _look_back(self, state_size: int) -> None:
+        """Have memories, where videos are asked for, for a network that keeps so many numbers of a frame."""
+        states = self._states_of(state_size)
+        self._memories = self._states = states and HostStates(states)
+
+    @abstractmethod
+    def _run(self, images: NDArray[np.uint8], *states: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network as `infer_batch` says.
+
+        Args:
+            images: uint8, (N, H, W, 3).
+            states: of videos, to read and to write, both float32 (N, T - 1, state size); nothing for single frames.
+        """
+
+    def infer(  # noqa: D102 (documented by Backend)
+        self, image: NDArray[np.uint8], memory: VideoMemory | None = None
+    ) -> NDArray[np.float32]:
+        return self.infer_batch(image[None], [memory])[0]
+
+    def infer_batch(  # noqa: D102 (documented by Backend)
+        self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None
+    ) -> NDArray[np.float32]:
+        if self._states is None:
+            return self._run(images)
+        memories = memories or [None] * len(images)
+        logits = self._run(images, *self._states.gather(memories, Size(images.shape[2], images.shape[1])))
+        self._states.keep(memories)
+        return logits
 
     def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
         image = self._resizer.to_network_input(request.frame, request.encoding, input_size)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.settings import Size
-from fanet_ros.video.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory, VideoStates
 
 
 class HostMemory(VideoMemory):
@@ -19,9 +19,9 @@ class HostMemory(VideoMemory):
             frame yet.
     """
 
-    def __init__(self, maker: object, past_frames: int, state_size: int) -> None:
-        super().__init__(maker, past_frames)
-        self.state = np.zeros((1, past_frames, state_size), np.float32)
+    def __init__(self, states: VideoStates) -> None:
+        super().__init__(states.maker, states.past_frames)
+        self.state = np.zeros((1, states.past_frames, states.state_size), np.float32)
 
     def reset(self, reason: str = "") -> None:  # noqa: D102 (documented by VideoMemory)
         super().reset(reason)
@@ -35,17 +35,15 @@ class HostStates:
     they change places. Only batches are copied, as their states must lie side by side.
     """
 
-    def __init__(self, maker: object, past_frames: int, state_size: int) -> None:
-        """Serve memories of `past_frames` frames, at least 1."""
-        self._maker = maker
-        self._shape = (past_frames, state_size)
+    def __init__(self, states: VideoStates) -> None:
+        self._of, self._shape = states, (states.past_frames, states.state_size)
         self._blank = np.zeros((1, *self._shape), np.float32)  # of frames without a memory
         self._spare = np.empty_like(self._blank)
         self._batch = np.empty((2, 0, *self._shape), np.float32)  # before and after
 
     def new_memory(self) -> HostMemory:
         """Return an empty memory."""
-        return HostMemory(self._maker, *self._shape)
+        return HostMemory(self._of)
 
     def gather(
         self, memories: Sequence[VideoMemory | None], input_size: Size
@@ -85,6 +83,6 @@ class HostStates:
     def _enter(self, memory: VideoMemory | None, input_size: Size) -> NDArray[np.float32]:
         if memory is None:
             return self._blank
-        memory.enter(self._maker, input_size)
+        memory.enter(self._of.maker, input_size)
         assert isinstance(memory, HostMemory)
         return memory.state

@@ -10,12 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fanet_ros.backends.base import MAX_BATCH, Backend, BackendRequest, HostBackend
+from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend
 from fanet_ros.backends.cuda.device_function import as_tensor
-from fanet_ros.backends.cuda.device_memory import VideoStates
 from fanet_ros.backends.cuda.nvidia import require_gpu
 from fanet_ros.backends.cuda.path import CudaPath
-from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError
@@ -55,12 +53,6 @@ class TorchBackend(HostBackend):
             BackendError: the device cannot compute in that precision, or its memory does not suffice.
         """
         super().__init__(request)
-        supported = self.precisions(request.device)
-        if request.precision not in supported:
-            raise BackendError(
-                f"backend torch on {request.device} does not compute in {request.precision} here; use one of "
-                f"{', '.join(supported)}"
-            )
         torch.set_num_threads(request.threads or _DEFAULT_THREADS)
         network = load_network(request.weights)
         self.classes = network.config.classes
@@ -69,14 +61,13 @@ class TorchBackend(HostBackend):
         graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self.graph: Callable[..., Any] = torch.compile(graph, dynamic=False) if compiled else graph
         self.path: CudaPath | None = None
-        self._states: HostStates | None = None
-        past_frames = request.temporal_frames - 1
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # the weights are there before another stream reads them
-            states = VideoStates(self.info, past_frames, network.state_size) if past_frames else None
+            states = self._states_of(network.state_size)
             self.path = CudaPath(lambda _: self._run_on_gpu, device, request.kept_sizes, states)
-        elif past_frames:
-            self._states = HostStates(self.info, past_frames, network.state_size)
+            self._memories = states and self.path
+        else:
+            self._look_back(network.state_size)
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -113,32 +104,12 @@ class TorchBackend(HostBackend):
         if self.path is not None:
             self.path.drop_batch(input_size, batch)
 
-    def new_memory(self) -> VideoMemory:  # noqa: D102 (documented by Backend)
-        if self.temporal_frames == 1:
-            return super().new_memory()
-        makes = self._states or self.path
-        assert makes is not None
-        return makes.new_memory()
-
-    def infer(  # noqa: D102 (documented by Backend)
-        self, image: NDArray[np.uint8], memory: VideoMemory | None = None
-    ) -> NDArray[np.float32]:
-        return self.infer_batch(image[None], [memory])[0]
-
-    @torch.inference_mode()
     def infer_batch(  # noqa: D102 (documented by Backend)
         self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None
     ) -> NDArray[np.float32]:
-        if self.path is not None:
-            return self.path.infer_batch(images, memories)
-        if self._states is None or memories is None or all(memory is None for memory in memories):
-            logits = self.graph(as_tensor(images))
-        else:
-            before, after = self._states.gather(memories, Size(images.shape[2], images.shape[1]))
-            logits, state = self.graph(as_tensor(images), torch.from_numpy(before))
-            torch.from_numpy(after).copy_(state)
-            self._states.keep(memories)
-        return logits.contiguous().numpy()
+        if self.path is None:
+            return super().infer_batch(images, memories)
+        return self.path.infer_batch(images, memories)
 
     def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
         return super().segment(request, input_size) if self.path is None else self.path.segment(request, input_size)
@@ -152,12 +123,21 @@ class TorchBackend(HostBackend):
             return super().segment_batch(requests, input_size)
         if self.path.are_alike(requests):
             return self.path.segment_batch(requests, input_size)
-        return Backend.segment_batch(self, requests, input_size)
+        return self.segment_each(requests, input_size)
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
         del self.graph
         if self.path is not None:
             self.path.close()
+
+    @torch.inference_mode()
+    def _run(self, images: NDArray[np.uint8], *states: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not states:
+            return self.graph(as_tensor(images)).contiguous().numpy()
+        before, after = map(torch.from_numpy, states)
+        logits, following = self.graph(as_tensor(images), before)
+        after.copy_(following)
+        return logits.contiguous().numpy()
 
     def _run_on_gpu(self, images: Tensor, state: Tensor | None = None) -> Tensor:
         # cuDNN times its algorithms for every size, and fp32 means fp32: its default is the less exact TF32

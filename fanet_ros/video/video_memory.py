@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fanet_ros.errors import SettingError
 from fanet_ros.settings import Size
 
@@ -17,6 +19,20 @@ def check_temporal_frames(frames: int) -> None:
     """
     if not 1 <= frames <= MAX_TEMPORAL_FRAMES:
         raise SettingError(f"temporal_frames: received {frames}, expected 1 (no memory) to {MAX_TEMPORAL_FRAMES}")
+
+
+class VideoStates(NamedTuple):
+    """What the memories of a backend for videos are like.
+
+    Attributes:
+        maker: tells them from another backend's.
+        past_frames: that each holds, T - 1, at least 1.
+        state_size: numbers that are kept of each (network.state_size).
+    """
+
+    maker: object
+    past_frames: int
+    state_size: int
 
 
 class VideoMemory:

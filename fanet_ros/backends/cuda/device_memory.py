@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 
-from fanet_ros.video.video_memory import VideoMemory
-
-
-class VideoStates(NamedTuple):
-    """What a backend's memories are like.
-
-    Attributes:
-        maker: tells them from another backend's.
-        past_frames: that each holds, T - 1, at least 1.
-        state_size: numbers that are kept of each (network.state_size).
-    """
-
-    maker: object
-    past_frames: int
-    state_size: int
+from fanet_ros.video.video_memory import VideoMemory, VideoStates
 
 
 class DeviceMemory(VideoMemory):
@@ -32,13 +16,7 @@ class DeviceMemory(VideoMemory):
     """
 
     def __init__(self, states: VideoStates, device: torch.device, stream: torch.cuda.Stream | None) -> None:
-        """Begin with no frame.
-
-        Args:
-            states: what it is like.
-            device: where it lies.
-            stream: on which it is read and written; None on the CPU.
-        """
+        """Begin with no frame; it lies on a device and is read and written on a stream, None on the CPU."""
         super().__init__(states.maker, states.past_frames)
         self._stream = stream
         with torch.cuda.stream(stream):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.backends.cuda.device_function import DeviceFunction, DeviceWork
-from fanet_ros.backends.cuda.device_memory import DeviceMemory, VideoStates
+from fanet_ros.backends.cuda.device_memory import DeviceMemory
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, InferenceError
@@ -20,7 +20,7 @@ from fanet_ros.frames.frame_torch import TorchFrameResizer
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.labelling.postprocess_torch import labels_from_logits
 from fanet_ros.settings import Size
-from fanet_ros.video.video_memory import VideoMemory
+from fanet_ros.video.video_memory import VideoMemory, VideoStates
 
 Network = Callable[..., Tensor]
 """uint8 (N, h, w, 3) RGB -> logits (N, classes, ceil(h/8), ceil(w/8)), on the device and its current stream.
@@ -88,14 +88,6 @@ class CudaPath:
         """Return an empty memory for one video; there are none for single frames."""
         assert self._states is not None, "a network of single frames remembers nothing"
         return DeviceMemory(self._states, self._device, self._stream)
-
-    def infer(self, image: NDArray[np.uint8], memory: VideoMemory | None = None) -> NDArray[np.float32]:
-        """Run the network alone, as fanet_ros.backends.base.Backend.infer says.
-
-        Raises:
-            BackendError: the GPU's memory does not suffice.
-        """
-        return self.infer_batch(image[None], [memory])[0]
 
     def infer_batch(
         self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None

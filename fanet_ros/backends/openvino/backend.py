@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ from numpy.typing import NDArray
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend
-from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
 from fanet_ros.backends.openvino.video import STATE_OUTPUT, add_state, state_size
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
 from fanet_ros.settings import Size
-from fanet_ros.video.video_memory import VideoMemory
 
 MODEL = "model.xml"
 """The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
@@ -48,9 +45,8 @@ class OpenvinoBackend(HostBackend):
         self._folder = self._find_model()
         model = self._read_model()
         self.classes = model.output(0).partial_shape[1].get_length()
-        self._states: HostStates | None = None
         if request.temporal_frames > 1:
-            self._states = HostStates(self.info, request.temporal_frames - 1, state_size(model))
+            self._look_back(state_size(model))
         # apart, so that batches never cost a single frame what was compiled for it
         self._infer_requests: KeptLast[Size, Any] = KeptLast(request.kept_sizes)
         self._batch_requests: KeptLast[tuple[Size, int], Any] = KeptLast(request.kept_sizes)
@@ -77,28 +73,13 @@ class OpenvinoBackend(HostBackend):
     def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: D102 (documented by Backend)
         self._batch_requests.drop((input_size, batch))
 
-    def new_memory(self) -> VideoMemory:  # noqa: D102 (documented by Backend)
-        return super().new_memory() if self._states is None else self._states.new_memory()
-
-    def infer(  # noqa: D102 (documented by Backend)
-        self, image: NDArray[np.uint8], memory: VideoMemory | None = None
-    ) -> NDArray[np.float32]:
-        return self.infer_batch(image[None], [memory])[0]
-
-    def infer_batch(  # noqa: D102 (documented by Backend)
-        self, images: NDArray[np.uint8], memories: Sequence[VideoMemory | None] | None = None
-    ) -> NDArray[np.float32]:
+    def _run(self, images: NDArray[np.uint8], *states: NDArray[np.float32]) -> NDArray[np.float32]:
         batch, height, width, _ = images.shape
-        size = Size(width, height)
-        infer_request = self._infer_request_for(size, batch)
-        if self._states is None:
-            infer_request.infer([images], share_inputs=True, share_outputs=True)
-        else:
-            memories = memories or [None] * batch
-            before, after = self._states.gather(memories, size)
-            infer_request.set_tensor(STATE_OUTPUT, import_openvino().Tensor(after, shared_memory=True))
-            infer_request.infer([images, before], share_inputs=True, share_outputs=True)
-            self._states.keep(memories)
+        infer_request = self._infer_request_for(Size(width, height), batch)
+        before, after = states[:1], states[1:]
+        for array in after:
+            infer_request.set_tensor(STATE_OUTPUT, import_openvino().Tensor(array, shared_memory=True))
+        infer_request.infer([images, *before], share_inputs=True, share_outputs=True)
         return infer_request.get_output_tensor(0).data
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)

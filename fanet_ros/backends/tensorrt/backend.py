@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.artefacts import cache as artefacts
-from fanet_ros.backends.base import Backend, BackendInfo, BackendRequest
-from fanet_ros.backends.cuda.device_memory import VideoStates
+from fanet_ros.backends.base import Backend, BackendRequest
 from fanet_ros.backends.cuda.nvidia import require_gpu
 from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.kept import KeptLast
@@ -56,21 +56,17 @@ class TensorrtBackend(Backend):
             WeightsError: the checkpoint cannot be used.
             BackendError: there is no TensorRT, or int8 was not calibrated or is asked for on videos.
         """
+        super().__init__(replace(request, reason=f"{library().name} {library().version}; {request.reason}"))
         self._request = request
         self._device = torch.device(request.device)
-        self.temporal_frames = request.temporal_frames
         if request.precision == "int8":
             require_quantised(request.weights, request.temporal_frames)
         config = load_weights(request.weights).config
         self.classes = config.classes
-        self.info = BackendInfo(
-            self.name, request.device, request.precision, f"{library().name} {library().version}; {request.reason}"
-        )
         self._networks: KeptLast[Size, _EngineOnDevice] = KeptLast(max(_KEPT_SIZES, request.kept_sizes))
-        self._states: VideoStates | None = None
-        if request.temporal_frames > 1:
-            self._states = VideoStates(self.info, request.temporal_frames - 1, state_size(config))
-        self.path = CudaPath(self._network_for, self._device, request.kept_sizes, self._states)
+        states = self._states_of(state_size(config))
+        self.path = CudaPath(self._network_for, self._device, request.kept_sizes, states)
+        self._memories = states and self.path
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -101,13 +97,10 @@ class TensorrtBackend(Backend):
     def prepare(self, input_size: Size, batch: int = 1) -> None:  # noqa: D102 (documented by Backend)
         self._network_for(input_size)
 
-    def new_memory(self) -> VideoMemory:  # noqa: D102 (documented by Backend)
-        return super().new_memory() if self._states is None else self.path.new_memory()
-
     def infer(  # noqa: D102 (documented by Backend)
         self, image: NDArray[np.uint8], memory: VideoMemory | None = None
     ) -> NDArray[np.float32]:
-        return self.path.infer(image, memory)
+        return self.path.infer_batch(image[None], [memory])[0]
 
     def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
         return self.path.segment(request, input_size)
