@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 from fanet_ros.ros.transport import prepare_process
 
-# A test machine may be small and busy: threads that spin while waiting would slow every test (see fanet_ros.backends.choice).
+# A test machine may be small and busy: threads that spin while waiting would slow every test (see fanet_ros.backends).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Tests talk over real DDS; nothing of it should leave this host, and no image should get lost on it.
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

@@ -6,7 +6,7 @@ def test_what_was_used_last_is_kept() -> None:
     kept: KeptLast[str, str] = KeptLast(2)
 
     def get(key: str) -> str:
-        return kept.get(key, lambda: made.append(key) or key.upper())  # type: ignore[func-returns-value]
+        return kept.obtain(key, lambda: made.append(key) or key.upper())  # type: ignore[func-returns-value]
 
     assert [get(key) for key in "abab"] == ["A", "B", "A", "B"] and made == ["a", "b"]
     get("a")
@@ -19,11 +19,6 @@ def test_what_was_used_last_is_kept() -> None:
 
 def test_room_is_made_before_something_is() -> None:
     kept: KeptLast[int, int] = KeptLast(1)
-    kept.get(1, lambda: 1)
-    assert kept.get(2, lambda: len(kept)) == 0
-    kept.drop(2)
-    kept.drop(3)  # which was never there
-    assert len(kept) == 0
-    kept.get(3, lambda: 3)
-    kept.clear()
-    assert len(kept) == 0
+    kept.obtain(1, lambda: 1)
+    assert kept.obtain(2, lambda: len(kept)) == 0
+    assert list(kept) == [2]

@@ -288,7 +288,7 @@ def test_numbers_that_quantisation_hides_are_not_remembered(video: list[NDArray[
             run.infer(inputs, **options)
             run.get_tensor("next_state").data[0, 0, 7] = np.inf
 
-    backend._infer_requests._values[SIZE] = Spoils()  # type: ignore[attr-defined]
+    backend._infer_requests[SIZE] = Spoils()  # type: ignore[attr-defined]
     assert np.isfinite(backend.infer(video[2], memory)).all()
     assert memory.frames == 0 and not memory.state.any()  # type: ignore[attr-defined]
 

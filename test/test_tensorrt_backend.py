@@ -16,8 +16,7 @@ from fanet_ros.backends.cuda import nvidia
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt import api as tensorrt_api
 from fanet_ros.backends.tensorrt.backend import TensorrtBackend, _EngineOnDevice
-from fanet_ros.backends.tensorrt.build import ENGINE
-from fanet_ros.backends.tensorrt.key import engine_key
+from fanet_ros.backends.tensorrt.build import ENGINE, engine_key
 from fanet_ros.errors import BackendError
 from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
 from fanet_ros.model.graph import FrameToLogits
@@ -163,7 +162,7 @@ def test_int8_on_videos_is_refused(cache: Path) -> None:
 
 def test_engines_for_videos_have_keys_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
-    monkeypatch.setattr("fanet_ros.backends.tensorrt.key.gpu_name", lambda index: "a GPU")
+    monkeypatch.setattr("fanet_ros.backends.tensorrt.build.gpu_name", lambda index: "a GPU")
     keys = [
         engine_key(BackendRequest(DEFAULT_WEIGHTS, "cuda:0", "fp16", temporal_frames=frames), SIZE)
         for frames in (1, 2, 3)

@@ -17,11 +17,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic, sleep, time
-from typing import Any, BinaryIO
+from typing import Any
 
 from fanet_ros.artefacts.build_process import run_builder
 from fanet_ros.errors import BackendError, WeightsError
@@ -65,15 +65,16 @@ class ArtefactKey:
     def folder_name(self) -> str:
         """The name of the artefact's folder: readable, and different for different keys."""
         size = "any-size" if self.input_size is None else str(self.input_size)
-        parts = [self.backend, self.version, self.precision, size, self.device, f"graph{self.graph_version}"]
-        if self.temporal_frames > 1:
-            parts.append(f"{self.temporal_frames}-frames")
+        frames = [f"{self.temporal_frames}-frames"] if self.temporal_frames > 1 else []
+        parts = [self.backend, self.version, self.precision, size, self.device, f"graph{self.graph_version}", *frames]
         return "_".join(re.sub(r"[^A-Za-z0-9.+-]+", "-", part) for part in parts)
+
+    def __str__(self) -> str:
+        return f"{self.backend} {self.precision}" + (f" for {self.input_size}" if self.input_size else "")
 
     def as_json(self) -> dict[str, Any]:
         """Return what the manifest says of the key."""
-        size = None if self.input_size is None else str(self.input_size)
-        entries = {**asdict(self), "input_size": size}
+        entries = {**asdict(self), "input_size": self.input_size and str(self.input_size)}
         if self.temporal_frames == 1:  # as in manifests from before there was anything else
             del entries["temporal_frames"]
         return entries
@@ -86,8 +87,7 @@ def weights_digest(path: Path) -> str:
         WeightsError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return _sha256(file)
+        return _sha256(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file; check the path") from None
     except OSError as error:
@@ -150,12 +150,8 @@ def obtain(key: ArtefactKey, *, builder: str, arguments: Mapping[str, Any], prog
     Raises:
         BackendError: the build failed; says why.
     """
-    title = f"{key.backend} {key.precision}" + (f" for {key.input_size}" if key.input_size else "")
-    with _locked(key, title, progress):
-        folder = find(key)
-        if folder is not None:
-            return folder
-        return store(key, lambda target: run_builder(builder, target, arguments, title, progress))
+    with _locked(key, progress):
+        return find(key) or store(key, lambda target: run_builder(builder, target, arguments, str(key), progress))
 
 
 def store(key: ArtefactKey, write: Callable[[Path], None]) -> Path:
@@ -199,7 +195,7 @@ def store(key: ArtefactKey, write: Callable[[Path], None]) -> Path:
 def write_artefact(folder: Path, key: ArtefactKey, write: Callable[[Path], None]) -> None:
     """Fill an empty folder with the files of an artefact and their manifest."""
     write(folder)
-    files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     manifest = {"key": key.as_json(), "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -233,27 +229,23 @@ def _problem(folder: Path, expected: Mapping[str, Any]) -> str:
             if value is not None and key[name] != value:
                 return f"it was made for {name} {key[name]}, not {value}"
         for name, checksum in files.items():
-            if _checksum(folder / name) != checksum:
+            if _sha256(folder / name) != checksum:
                 return f"{name} has changed since it was written"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return "" if files else "it holds no files"
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return _sha256(file)
-
-
-def _sha256(file: BinaryIO) -> str:
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11, and Ubuntu 22.04 has 3.10
-    while block := file.read(2**20):
-        digest.update(block)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
     return digest.hexdigest()
 
 
 @contextmanager
-def _locked(key: ArtefactKey, title: str, progress: Callable[[str], None]) -> Iterator[None]:
+def _locked(key: ArtefactKey, progress: Callable[[str], None]) -> Iterator[None]:
     """Let one process at a time build an artefact; the others wait and find it built."""
     parent = cache_folder(key.weights)
     try:
@@ -271,7 +263,7 @@ def _locked(key: ArtefactKey, title: str, progress: Callable[[str], None]) -> It
             except BlockingIOError:
                 waited = monotonic() - started
                 if waited >= reported:
-                    progress(f"another process builds {title}, waiting for it: {waited:.0f} s")
+                    progress(f"another process builds {key}, waiting for it: {waited:.0f} s")
                     reported = waited + _REPORT_INTERVAL_S
                 sleep(0.5)
             except OSError as error:
@@ -283,9 +275,6 @@ def _locked(key: ArtefactKey, title: str, progress: Callable[[str], None]) -> It
 def _remove_abandoned(parent: Path) -> None:
     """Remove what builds have left that were killed."""
     for folder in parent.glob(".unfinished-*"):
-        try:
-            age = time() - folder.stat().st_mtime
-        except OSError:
-            continue
-        if age > _ABANDONED_AFTER_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another process was quicker
+            if time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -139,8 +139,7 @@ def read_gate_results(weights: Path) -> list[GateResult]:
         WeightsError: the weights file cannot be read.
     """
     digest = weights_digest(weights)
-    shipped = _read(shipped_gate_file(weights), digest)
-    return _merge(shipped, _read(cache_folder(digest) / _FILE_NAME, digest))
+    return _merge(_read(shipped_gate_file(weights), digest), _read(cache_folder(digest) / _FILE_NAME, digest))
 
 
 def write_gate_results(

@@ -1,6 +1,6 @@
 """From the network's 1/8-size logits to labels and confidence, on the CPU: the one exact step, for every backend.
 
-Its twin for logits on a GPU is fanet_ros/postprocess_torch.py.
+Its twin for logits on a GPU is fanet_ros.labelling.postprocess_torch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from fanet_ros.settings import MAX_SIDE, Size
 
 MAX_CLASSES = 255  # labels are uint8 and 255 means unlabelled
 MAX_THREADS = 64
+NOT_FINITE = (
+    "the network's logits are not all finite numbers, so its mask would be wrong: is the precision too low (use "
+    "precision fp32), or do the weights not fit?"
+)
 
 
 class LabelBuffers(NamedTuple):
@@ -83,10 +87,7 @@ def labels_from_logits(
             if array is not None:
                 _check_buffer(f"out.{name}", array, shape)
     if not kernels.labels_from_logits(logits, out.labels, out.confidence, threads) and check_finite:
-        raise InferenceError(
-            "the network's logits are not all finite numbers, so its mask would be wrong: is the precision too low "
-            "(use precision fp32), or do the weights not fit?"
-        )
+        raise InferenceError(NOT_FINITE)
     return out
 
 

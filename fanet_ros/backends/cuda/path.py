@@ -17,7 +17,7 @@ from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, InferenceError
 from fanet_ros.frames.frame_torch import TorchFrameResizer
-from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess import NOT_FINITE, LabelBuffers
 from fanet_ros.labelling.postprocess_torch import labels_from_logits
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoMemory, VideoStates
@@ -140,12 +140,7 @@ class CudaPath:
         results: list[LabelBuffers | FanetError] = []
         for index, request in enumerate(requests):
             if not checksums[index, 0].isfinite():
-                results.append(
-                    InferenceError(
-                        "the network's logits are not all finite numbers, so its mask would be wrong: is the precision "
-                        "too low (use precision fp32), or do the weights not fit?"
-                    )
-                )
+                results.append(InferenceError(NOT_FINITE))
                 continue
             tensors = [tensor[index] for tensor in (labels, *sureness)]
             out = request.out or LabelBuffers(*(np.empty(tensor.shape, np.uint8) for tensor in tensors))
@@ -157,7 +152,7 @@ class CudaPath:
     def drop_batch(self, input_size: Size, batch: int) -> None:
         """Free the buffers and graphs of batches of this input size."""
         for key in [key for key in self._batch_functions if (key.input_size, key.batch) == (input_size, batch)]:
-            self._batch_functions.drop(key)
+            del self._batch_functions[key]
         self._free_cache()
 
     def close(self) -> None:
@@ -228,7 +223,7 @@ class CudaPath:
 
         kept = self._functions if key.batch == 1 else self._batch_functions
         try:
-            return kept.get(key, new_function)
+            return kept.obtain(key, new_function)
         except torch.cuda.OutOfMemoryError as error:
             self.close()
             raise BackendError(

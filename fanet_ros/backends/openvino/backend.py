@@ -71,7 +71,7 @@ class OpenvinoBackend(HostBackend):
         self._infer_request_for(input_size, batch)
 
     def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: D102 (documented by Backend)
-        self._batch_requests.drop((input_size, batch))
+        self._batch_requests.pop((input_size, batch), None)
 
     def _run(self, images: NDArray[np.uint8], *states: NDArray[np.float32]) -> NDArray[np.float32]:
         batch, height, width, _ = images.shape
@@ -88,8 +88,8 @@ class OpenvinoBackend(HostBackend):
 
     def _infer_request_for(self, input_size: Size, batch: int) -> Any:
         if batch == 1:
-            return self._infer_requests.get(input_size, lambda: self._compile(input_size, 1))
-        return self._batch_requests.get((input_size, batch), lambda: self._compile(input_size, batch))
+            return self._infer_requests.obtain(input_size, lambda: self._compile(input_size, 1))
+        return self._batch_requests.obtain((input_size, batch), lambda: self._compile(input_size, batch))
 
     def _compile(self, input_size: Size, batch: int) -> Any:
         model = self._read_model()

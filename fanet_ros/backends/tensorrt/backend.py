@@ -18,8 +18,7 @@ from fanet_ros.backends.cuda.path import CudaPath
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt.api import Engine, EngineError, library
-from fanet_ros.backends.tensorrt.build import ENGINE, require_quantised
-from fanet_ros.backends.tensorrt.key import engine_key
+from fanet_ros.backends.tensorrt.build import ENGINE, engine_key, require_quantised
 from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError
 from fanet_ros.files import replacing
@@ -74,15 +73,15 @@ class TensorrtBackend(Backend):
             raise BackendError(
                 "backend tensorrt runs on NVIDIA GPUs, but device 'cpu' was asked for; use backend openvino or torch"
             )
-        _, _, index = device.partition(":")  # of auto and cuda, too
-        require_gpu(int(index or 0))
-        library().require_supported(int(index or 0))
+        index = int(device.partition(":")[2] or 0)  # of auto and cuda, too
+        require_gpu(index)
+        library().require_supported(index)
         if not torch.cuda.is_available():
             raise BackendError(
                 f"backend tensorrt keeps its buffers in CUDA tensors, but torch {torch.__version__} has no CUDA here; "
                 "install a CUDA build of torch (see pytorch.org) that fits the driver"
             )
-        return f"cuda:{int(index or 0)}"
+        return f"cuda:{index}"
 
     @classmethod
     def precisions(cls, device: str) -> tuple[str, ...]:  # noqa: D102 (documented by Backend)
@@ -110,7 +109,7 @@ class TensorrtBackend(Backend):
         self.path.close()
 
     def _network_for(self, size: Size) -> _EngineOnDevice:
-        return self._networks.get(size, lambda: self._load(size))
+        return self._networks.obtain(size, lambda: self._load(size))
 
     def _load(self, size: Size) -> _EngineOnDevice:
         """Load the engine from the cache, building it if need be; a second time if it cannot be loaded."""

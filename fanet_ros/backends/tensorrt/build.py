@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
 
 from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.cache import ArtefactKey
+from fanet_ros.backends.base import BackendRequest
+from fanet_ros.backends.cuda.nvidia import gpu_name
 from fanet_ros.backends.tensorrt.api import library
 from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError
@@ -23,14 +27,8 @@ def build(
 ) -> None:
     """Write engine.plan, and what the library learned of the GPU's speed, into an existing folder.
 
-    Args:
-        folder: to write to. A timing cache is looked for in the folders beside it.
-        weights: path of a checkpoint that fanet_ros.model.weights can read.
-        precision: fp32, fp16 or int8, which has to be calibrated before.
-        width: of the network's input.
-        height: of the network's input.
-        device: `cuda:<index>`. Without any GPU the engine is built for the GPUs that tensorrt_rtx supports.
-        temporal_frames: T, how many frames of a video attention sees; 1 for single frames.
+    The arguments are those of a `BackendRequest` and the size of its input. A timing cache is looked for in the folders
+    beside it. Without any GPU the engine is built for the GPUs that tensorrt_rtx supports.
 
     Raises:
         WeightsError: the checkpoint cannot be used.
@@ -54,6 +52,23 @@ def build(
         (folder / _TIMING_CACHE).write_bytes(plan.timing_cache)
     if precision != "int8":
         onnx.unlink()
+
+
+def engine_key(request: BackendRequest, size: Size) -> ArtefactKey:
+    """Return all that the engine for one input size depends on; a new calibration makes new int8 engines.
+
+    Raises:
+        BackendError: there is no such GPU, or int8 was not calibrated.
+    """
+    version = f"{library().name} {library().version}"
+    if request.precision == "int8":
+        quantised = require_quantised(request.weights, request.temporal_frames)
+        version += f" {hashlib.sha256(quantised.read_bytes()).hexdigest()[:8]}"
+    digest = artefacts.weights_digest(request.weights)
+    gpu = gpu_name(int(request.device[5:]))
+    return ArtefactKey(
+        digest, "tensorrt", version, request.precision, size, gpu, temporal_frames=request.temporal_frames
+    )
 
 
 def require_quantised(weights: Path, temporal_frames: int = 1) -> Path:

@@ -19,15 +19,8 @@ from fanet_ros.model.weights import load_network
 
 MODEL = "model.onnx"
 
-Progress = Callable[[int], None]
-"""Told the number of images seen so far."""
-
 # Convolutions are nearly all of the work; what lies between them (attention, resizing) is cheap and loses most.
 _QUANTISED = ["Conv"]
-
-
-def ignore(_: int) -> None:
-    """Ignore the progress."""
 
 
 def quantised_key(digest: str) -> ArtefactKey:
@@ -48,51 +41,32 @@ def quantise(
     *,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write the quantised network of some weights into an existing folder, as `MODEL`.
+    """Write the network with convolutions of 8 bits, for inputs of every size, into an existing folder, as `MODEL`.
+
+    In the form TensorRT reads: signed, symmetric, weights per output channel. The range of an activation is the moving
+    average of its extremes over the images, so a single odd image does not widen it. The images should look like what
+    the robot's camera sees. The same images give the same network.
 
     Args:
         weights: a checkpoint that fanet_ros.model.weights can read.
-        images: network inputs as for `quantise_onnx`.
+        images: network inputs, uint8 (H, W, 3), RGB, of any sizes; read once.
         folder: to write to.
         progress: told the number of images seen so far.
 
     Raises:
         WeightsError: the checkpoint cannot be used.
-        BackendError, SourceError: as for `quantise_onnx`.
-    """
-    exact = folder / "exact.onnx"
-    export_onnx(prepare_for_inference(FrameToLogits(load_network(weights))), exact, None)
-    try:
-        quantise_onnx(exact, images, folder / MODEL, progress=progress)
-    finally:
-        exact.unlink()
-
-
-def quantise_onnx(
-    onnx: Path, images: Iterable[NDArray[np.uint8]], target: Path, *, progress: Progress = ignore
-) -> None:
-    """Quantise convolutions to 8 bits in the form TensorRT reads: signed, symmetric, weights per output channel.
-
-    The range of an activation is the moving average of its extremes over the images, so a single odd image does not
-    widen it. The images should look like what the robot's camera sees. The same images give the same network.
-
-    Args:
-        onnx: the exported float32 graph with open height and width.
-        images: network inputs, uint8 (H, W, 3), RGB, of any sizes; read once.
-        target: the file to write.
-        progress: told the number of images seen so far.
-
-    Raises:
         BackendError: ONNX Runtime or onnx is missing; says how to install it.
         SourceError: there is no image at all.
     """
     tools = _import_tools()
     reader = _Reader(images, progress)
+    exact = folder / "exact.onnx"
+    export_onnx(prepare_for_inference(FrameToLogits(load_network(weights))), exact, None)
     with _without_advice():
         try:
             tools.quantize_static(
-                onnx,
-                target,
+                exact,
+                folder / MODEL,
                 reader,
                 quant_format=tools.QuantFormat.QDQ,
                 op_types_to_quantize=_QUANTISED,
@@ -112,6 +86,8 @@ def quantise_onnx(
             if reader.count:
                 raise
             raise SourceError(f"the network cannot be calibrated without images: {error}") from None
+        finally:
+            exact.unlink()
 
 
 class _Reader:
