@@ -6,7 +6,7 @@ from fanet_ros.datasets import IGNORED
 from fanet_ros.settings import Size
 from fanet_ros.training.augment import Augmentation
 from fanet_ros.training.batches import Batch, Past
-from fanet_ros.training.recipe import AugmentationRecipe
+from fanet_ros.training.recipe_learning import AugmentationRecipe
 from fanet_ros.training.sampling import Placer
 
 CROP = Size(64, 48)

@@ -14,7 +14,7 @@ from fanet_ros.settings import Size
 from fanet_ros.training.augment import Augmentation
 from fanet_ros.training.batches import Part, SampleSettings, StepDataset, load_steps
 from fanet_ros.training.losses import shrink_labels
-from fanet_ros.training.recipe import AugmentationRecipe
+from fanet_ros.training.recipe_learning import AugmentationRecipe
 from fanet_ros.training.sampling import Placer, SamplePlan
 
 CAMVID = load_label_set("camvid11")

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from fanet_ros.datasets import IGNORED
 from fanet_ros.model.network import AuxiliaryLogits
 from fanet_ros.training.losses import SegmentationLoss, Target, log_class_weights, shrink_labels
-from fanet_ros.training.recipe import LossRecipe, MixedPart, TrainingPart
+from fanet_ros.training.recipe_data import MixedPart, TrainingPart
+from fanet_ros.training.recipe_learning import LossRecipe
 
 
 def labels_and_logits(classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:

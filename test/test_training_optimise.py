@@ -4,7 +4,7 @@ from torch import nn
 
 from fanet_ros.model.network import FANet, FANetConfig
 from fanet_ros.training.optimise import make_average, make_optimizer, make_schedule
-from fanet_ros.training.recipe import OptimizerRecipe
+from fanet_ros.training.recipe_learning import OptimizerRecipe
 
 
 def recipe(**settings: object) -> OptimizerRecipe:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.settings import Size
-from fanet_ros.training.recipe import AugmentationRecipe
+from fanet_ros.training.recipe_learning import AugmentationRecipe
 from fanet_ros.training.sampling import Placer, SamplePlan, step_seed
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from fanet_ros.errors import SettingError, WeightsError
 from fanet_ros.model.network import FANet
 from fanet_ros.model.weights import save_weights
-from fanet_ros.training.recipe import NetworkRecipe
+from fanet_ros.training.recipe_learning import NetworkRecipe
 from fanet_ros.training.start import count_trainable, set_mode, start_network
 
 RECIPE = NetworkRecipe.model_validate({})

@@ -15,7 +15,7 @@ from fanet_ros.reports.scores import Scorer
 from fanet_ros.settings import Size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.processes import Processes
-from fanet_ros.training.recipe import ValidationPart
+from fanet_ros.training.recipe_data import ValidationPart
 from fanet_ros.training.validation import Validation, Validator, spread
 
 CAMVID = load_label_set("camvid11")

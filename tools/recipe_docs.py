@@ -1,6 +1,6 @@
 """Writes the table of all settings of a recipe into docs/training.md, from the classes that declare them.
 
-Run `python tools/recipe_docs.py` in the source tree after changing fanet_ros/training/recipe.py; a test
+Run `python tools/recipe_docs.py` in the source tree after changing fanet_ros/training/recipe*.py; a test
 fails where the file differs from what it would write.
 """
 
@@ -12,7 +12,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fanet_ros.training.recipe import Recipe, TrainingPart
+from fanet_ros.training.recipe import Recipe
+from fanet_ros.training.recipe_data import TrainingPart
 
 START = "<!-- recipe settings: written by python tools/recipe_docs.py -->"
 END = "<!-- end of recipe settings -->"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fanet_ros.datasets import IGNORED
 from fanet_ros.training.batches import Batch, Past
-from fanet_ros.training.recipe import AugmentationRecipe
+from fanet_ros.training.recipe_learning import AugmentationRecipe
 
 _BLUR_KERNEL = (7, 7)
 _BLUR_SIGMA = (0.3, 1.5)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fanet_ros.datasets import IGNORED
 from fanet_ros.model.network import AuxiliaryLogits
-from fanet_ros.training.recipe import LossRecipe, MixedPart, SoftRecipe, TrainingPart
+from fanet_ros.training.recipe_data import MixedPart, SoftRecipe, TrainingPart
+from fanet_ros.training.recipe_learning import LossRecipe
 
 _LOG_OFFSET = 1.05
 _LEAST_COVERED = 0.5  # share of a pixel that soft labels must give to the network's classes to count

@@ -23,7 +23,8 @@ from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.settings import read_size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.losses import log_class_weights
-from fanet_ros.training.recipe import DataPart, Recipe, TrainingPart
+from fanet_ros.training.recipe import Recipe
+from fanet_ros.training.recipe_data import DataPart, TrainingPart
 from fanet_ros.training.sampling import Placer, SamplePlan
 
 

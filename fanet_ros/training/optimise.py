@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from fanet_ros.training.recipe import OptimizerRecipe
+from fanet_ros.training.recipe_learning import OptimizerRecipe
 
 _ENCODER = "resnet."
 

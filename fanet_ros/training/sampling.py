@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets import Window
 from fanet_ros.settings import Size
-from fanet_ros.training.recipe import AugmentationRecipe
+from fanet_ros.training.recipe_learning import AugmentationRecipe
 
 
 class Choice(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fanet_ros.errors import SettingError, WeightsError
 from fanet_ros.model.network import FANet, FANetConfig
 from fanet_ros.model.weights import load_weights, read_tensors
-from fanet_ros.training.recipe import NetworkRecipe
+from fanet_ros.training.recipe_learning import NetworkRecipe
 
 # The first block of stage 1 has a projection that an ordinary ResNet lacks, because FANet's stage 1 has stride 2.
 _NEVER_PRETRAINED = ("layer1.0.downsample.",)

@@ -23,7 +23,7 @@ from fanet_ros.reports.scores import Scorer, Scores
 from fanet_ros.settings import Size, read_size
 from fanet_ros.training.batches import Part
 from fanet_ros.training.processes import Processes
-from fanet_ros.training.recipe import ValidationPart
+from fanet_ros.training.recipe_data import ValidationPart
 from fanet_ros.training.remember import remember
 from fanet_ros.training.start import evaluating
 
