@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from labelled_folder import DRIVABLE, MAPPING, write_folder
 from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from fanet_ros.training.checkpoint import STATE_FILE, load_state
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 150
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.fixture
@@ -112,6 +114,23 @@ def test_a_signal_ends_a_training_after_its_step(tmp_path: Path, data: Path) -> 
     assert load_state(tmp_path / "stopped")["iteration"] >= 10
 
 
+# What would depend on the process is left out; every crop lies within its image, so that all have as many labels; and
+# plain SGD does not magnify rounding.
+ALIKE = [
+    "network.freeze_batch_norm=true",
+    "augmentation.brightness=0",
+    "augmentation.saturation=0",
+    "augmentation.noise=0",
+    "augmentation.scale=[1, 1]",
+    "augmentation.rotation_deg=0",
+    "augmentation.crop=64x64",
+    "optimizer.kind=sgd",
+    "loss.class_weights=none",
+    "optimizer.rate=0.01",
+    "run.batch=4",
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "clips", [[], ["network.temporal_frames=2", "network.through_time=true"]], ids=["images", "clips"]
@@ -119,25 +138,9 @@ def test_a_signal_ends_a_training_after_its_step(tmp_path: Path, data: Path) -> 
 def test_two_processes_do_what_one_does(tmp_path: Path, clips: list[str]) -> None:
     """Without what depends on the process (batch norm of its own samples, noise), gradients average to the same."""
     data = make_tiny_camvid(tmp_path / "camvid", video=bool(clips))
-    same = [
-        *clips,
-        "network.freeze_batch_norm=true",
-        "augmentation.brightness=0",
-        "augmentation.saturation=0",
-        "augmentation.noise=0",
-    ]
-    # every crop within its image, so that all have as many labels; plain SGD, which does not magnify rounding
-    same += [
-        "augmentation.scale=[1, 1]",
-        "augmentation.rotation_deg=0",
-        "augmentation.crop=64x64",
-        "optimizer.kind=sgd",
-    ]
-    same += ["loss.class_weights=none", "optimizer.rate=0.01", "run.batch=4"]
-    more = [word for setting in same for word in ("--set", setting)]
+    more = [word for setting in [*clips, *ALIKE] for word in ("--set", setting)]
     finish(fanet(*arguments(tmp_path, data, "one", *more)))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two = finish([*torchrun, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more)])
+    two = finish([*TORCHRUN, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more)])
     assert two.stdout.count("done after 6 iterations") == 1
     one_state, two_state = network_of(tmp_path / "one"), network_of(tmp_path / "two")
     assert one_state.keys() == two_state.keys()
@@ -160,6 +163,23 @@ def test_two_processes_do_what_one_does(tmp_path: Path, clips: list[str]) -> Non
 
 
 @pytest.mark.slow
+def test_two_processes_lose_as_much_on_a_mixture_as_one_does(tmp_path: Path, data: Path) -> None:
+    """However coarse labels and those of a guide are shared out among the processes."""
+    coarse = write_folder(tmp_path / "coarse", DRIVABLE, MAPPING, dark=False)
+    mix = {"dataset": "folder", "name": "coarse", "share": 0.4, "loss_weight": 0.5, "soft": {"from": "weights"}}
+    more = ["--data", f"coarse={coarse}", "--weights", "shipped"]
+    for setting in [*ALIKE, f"data.mix={json.dumps([mix])}", "run.save_every=1", "data.validation=[]"]:
+        more += ["--set", setting]
+    finish(fanet(*arguments(tmp_path, data, "one", *more)))
+    finish([*TORCHRUN, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more)])
+    one, two = (
+        [json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    assert len(one) == 6 and two == pytest.approx(one, rel=1e-3)
+
+
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all(tmp_path: Path, data: Path) -> None:
     script = tmp_path / "second_asks.py"
     script.write_text("""
@@ -174,9 +194,9 @@ Learner.step = ask_at_the_third_step
 from fanet_ros.commands.cli import main
 main()
 """)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", f"{script}"]
     command = [
-        *torchrun,
+        *TORCHRUN,
+        f"{script}",
         *arguments(tmp_path, data, "stopped", "--set", "run.batch=4", "--set", "run.save_every=100"),
     ]
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}

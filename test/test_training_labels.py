@@ -1,18 +1,23 @@
 """Trainings of a few steps on coarse labels, soft labels and mixtures of both."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from labelled_folder import CAMVID, DRIVABLE, EXACT, MAPPING, ROAD, SKY, TREE, write_folder
 from tiny_camvid import make_tiny_camvid
 
 from fanet_ros.datasets import open_dataset
+from fanet_ros.datasets.base import Sample
 from fanet_ros.datasets.soft_labels import save_soft_labels
+from fanet_ros.datasets.street import StreetDataset
 from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set, save_label_set
+from fanet_ros.model.weights import load_weights
 from fanet_ros.reports.scores import Scorer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.training import run
@@ -22,8 +27,6 @@ from fanet_ros.training.recipe import parse_recipe
 from fanet_ros.training.trainer import Outcome
 
 ALONE = Processes(0, 1, torch.device("cpu"))
-CAMVID = load_label_set("camvid11")
-ROAD, SKY, TREE = (CAMVID.id_of(name) for name in ("road", "sky", "tree"))
 RECIPE = {
     "name": "tiny",
     "network": {"labels": "camvid11"},
@@ -32,38 +35,6 @@ RECIPE = {
     "optimizer": {"kind": "adamw", "rate": 2e-3, "warm_up": 2},
     "run": {"iterations": 30, "batch": 4, "validate_every": 100, "overlays": 0},
 }
-
-
-def write_folder(folder: Path, classes: dict[str, list[int]], mapping: dict[str, object] | None, dark: bool) -> Path:
-    """Write images of sky above road and trees, with the ids of the classes that CamVid's ids are in.
-
-    Args:
-        folder: of the data set.
-        classes: names, and CamVid's ids that each stands for.
-        mapping: what they are in camvid11; None to leave that to the recipe.
-        dark: whether another camera took them, with other colours.
-    """
-    colors = CAMVID.palette // 3 if dark else CAMVID.palette
-    table = np.full(256, 255, np.uint8)
-    for own, ids in enumerate(classes.values()):
-        table[ids] = own
-    for name in ("images", "labels"):
-        (folder / name / "train").mkdir(parents=True)
-    for index in range(6):
-        truth = np.full((72, 96), SKY, np.uint8)
-        truth[24 + 2 * index :] = ROAD
-        truth[24 + 2 * index :, : 20 + 8 * index] = TREE
-        cv2.imwrite(str(folder / f"images/train/{index}.png"), colors[truth][..., ::-1])
-        cv2.imwrite(str(folder / f"labels/train/{index}.png"), table[truth])
-    mappings = {} if mapping is None else {"camvid11": mapping}
-    label_set = LabelSet("mine", tuple(classes), ((0, 0, 0),) * len(classes), {}, mappings)
-    save_label_set(label_set, folder / "labels.yaml")
-    return folder
-
-
-EXACT = {name: [index] for index, name in enumerate(CAMVID.names)}
-DRIVABLE = {"drivable": [ROAD], "not drivable": [index for index in range(11) if index != ROAD]}
-MAPPING: dict[str, object] = {"drivable": "road", "not drivable": {"not": ["road"]}}
 
 
 def train(
@@ -127,6 +98,36 @@ def test_soft_labels_alone_teach(tmp_path: Path) -> None:
     (tmp_path / "labels.yaml").rename(folder / "labels.yaml")
     found = iou(tmp_path / "run/final.safetensors", folder)
     assert min(found["sky"], found["road"], found["tree"]) > 0.7
+
+
+def test_the_labels_of_a_street_are_ignored_where_its_recipe_says_so(
+    tmp_path: Path, started: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is rendered with its labels, which a training without hard labels must not learn from."""
+    part = {
+        "dataset": "street",
+        "options": {"streets": 1, "moments": 4, "width": 96, "height": 72},
+        "hard": False,
+        "soft": {"from": "weights"},
+    }
+    weights = started / "run/final.safetensors"
+    read = StreetDataset.read
+
+    def read_all_road(dataset: StreetDataset, index: int) -> Sample:
+        sample = read(dataset, index)
+        return replace(sample, labels=np.full_like(sample.labels, ROAD))
+
+    losses = []
+    for name in ("true", "false"):
+        assert train(tmp_path / name, {"train": part}, {}, weights, iterations=4).finished
+        log = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        losses.append([entry["loss"] for entry in log])
+        monkeypatch.setattr(StreetDataset, "read", read_all_road)
+    true, false = (load_state(tmp_path / name)["network"] for name in ("true", "false"))
+    assert all(torch.equal(true[name], false[name]) for name in true)
+    start = load_weights(weights).state_dict
+    assert losses[0] == losses[1] and losses[0][0] > 0
+    assert any(not torch.equal(true[name], start[name]) for name in start)
 
 
 def test_drivable_or_not_improves_the_road_of_another_camera(tmp_path: Path, started: Path) -> None:
