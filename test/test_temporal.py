@@ -46,7 +46,7 @@ def test_auxiliary_heads_look_back_as_well(network: FANet) -> None:
     frames = video(2)
     _, state = stream(network, frames[:1], 2)
     with torch.no_grad():
-        logits, _ = network.forward_video_with_auxiliary(frames[1], state)
+        logits = network.forward_with_auxiliary(frames[1], state)
     expected = reference_logits(network.state_dict(), frames[1], frames[:1])
     for head, tensor in expected.items():
         torch.testing.assert_close(getattr(logits, head), tensor, rtol=1e-4, atol=1e-4)
@@ -59,7 +59,7 @@ def test_empty_memory_is_the_network_for_images_bit_for_bit(network: FANet, temp
     with torch.no_grad():
         assert torch.equal(network.forward_video(image, state)[0], network(image))
         for head, expected in zip(
-            network.forward_video_with_auxiliary(image, state)[0], network.forward_with_auxiliary(image), strict=True
+            network.forward_with_auxiliary(image, state), network.forward_with_auxiliary(image), strict=True
         ):
             assert torch.equal(head, expected)
 

@@ -10,7 +10,7 @@ from fanet_ros.errors import SettingError, WeightsError
 from fanet_ros.model.network import FANet
 from fanet_ros.model.weights import save_weights
 from fanet_ros.training.recipe_learning import NetworkRecipe
-from fanet_ros.training.start import count_trainable, set_mode, start_network
+from fanet_ros.training.start import set_mode, start_network
 
 RECIPE = NetworkRecipe.model_validate({})
 
@@ -92,7 +92,6 @@ def test_frozen_parts_and_branches_without_gradients_are_not_trained() -> None:
     sum(output.sum() for output in logits).backward()  # type: ignore[union-attr]
     without = {name for name, parameter in network.named_parameters() if parameter.grad is None}
     assert without == fixed
-    assert count_trainable(network) == sum(p.numel() for n, p in network.named_parameters() if n not in fixed)
     with pytest.raises(SettingError, match="no part 'resnet.layer'"):
         start(frozen=["resnet.layer"])
 

@@ -15,7 +15,7 @@ class HostMemory(VideoMemory):
     """A memory as one array.
 
     Attributes:
-        state: float32, (1, T - 1, state size), as model.temporal.ContextMemory describes it; zeros where there was no
+        state: float32, (1, T - 1, state size), as model.temporal describes it; zeros where there was no
             frame yet.
     """
 

@@ -35,6 +35,9 @@ def labels_from_logits(
 ) -> bool:
     """Decide every pixel; labelling.postprocess explains how and checks what is given, which this function does not.
 
+    Logits that are infinite or NaN are treated as torch does: 0 x infinity is NaN and NaN exceeds every number; its
+    confidence is 0.
+
     Args:
         logits: (classes, h, w), contiguous.
         labels: (H, W), contiguous, is written.

@@ -41,7 +41,6 @@ def labels_from_logits(
     confidence: bool = False,
     threads: int = 0,
     out: LabelBuffers | None = None,
-    check_finite: bool = True,
 ) -> LabelBuffers:
     """Upsample logits and decide every pixel, as published: bilinear with align_corners=True, then argmax.
 
@@ -59,8 +58,6 @@ def labels_from_logits(
         confidence: whether to compute the softmax probability of the winning class.
         threads: 1 to 64; 0 for as many as the process may use and the image is worth, at most 4.
         out: where to write; new arrays without it.
-        check_finite: whether logits that are infinite or NaN are an error. If not, they are treated as torch does: 0 x
-            infinity is NaN and NaN exceeds every number; its confidence is 0.
 
     Returns:
         The arrays of `out`, or new ones.
@@ -86,7 +83,7 @@ def labels_from_logits(
         for name, array in out._asdict().items():
             if array is not None:
                 _check_buffer(f"out.{name}", array, shape)
-    if not kernels.labels_from_logits(logits, out.labels, out.confidence, threads) and check_finite:
+    if not kernels.labels_from_logits(logits, out.labels, out.confidence, threads):
         raise InferenceError(NOT_FINITE)
     return out
 

@@ -13,7 +13,7 @@ Shape comments: N images, H x W pixels, C channels of the stage at hand, h x w i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanet_ros.errors import SettingError
-from fanet_ros.model.temporal import ContextMemory
+from fanet_ros.model.temporal import entry_of, mean_with_past, next_state
 
 ATTENTION_CHANNELS = 32  # of queries and keys, in every stage
 SMOOTH_CHANNELS = 128  # of each `smooth` branch; the head sees two of them
@@ -303,7 +303,8 @@ class FANet(nn.Module):
         Returns:
             Logits (N, classes, ceil(H/8), ceil(W/8)), without the published bilinear x8 upsampling.
         """
-        _, smooth_16, smooth_4 = self._decode(image, ContextMemory(None))
+        stages = self.resnet(image)
+        _, smooth_16, smooth_4 = self._decode(stages, self._contexts(stages))
         return self._classify(smooth_16, smooth_4)
 
     def forward_video(self, image: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -317,46 +318,41 @@ class FANet(nn.Module):
         Returns:
             Logits as `forward` returns them, and the state for the next frames.
         """
-        memory = ContextMemory(state)
-        _, smooth_16, smooth_4 = self._decode(image, memory)
-        return self._classify(smooth_16, smooth_4), memory.next_state()
+        stages = self.resnet(image)
+        own = self._contexts(stages)
+        _, smooth_16, smooth_4 = self._decode(stages, mean_with_past(own, state))
+        return self._classify(smooth_16, smooth_4), next_state(own, state)
 
-    def forward_with_auxiliary(self, image: Tensor) -> AuxiliaryLogits:
-        """Logits of the main and of both auxiliary heads, for training; arguments as in `forward`.
+    def forward_with_auxiliary(self, image: Tensor, state: Tensor | None = None) -> AuxiliaryLogits:
+        """Logits of the main and of both auxiliary heads, for training; arguments as in `forward` and `forward_video`.
 
         Raises:
             SettingError: The network was built without auxiliary heads.
         """
         if not self.config.auxiliary:
             raise SettingError("this network has no auxiliary heads: build it with FANetConfig(auxiliary=True)")
-        return self._all_heads(image, ContextMemory(None))
-
-    def forward_video_with_auxiliary(self, image: Tensor, state: Tensor) -> tuple[AuxiliaryLogits, Tensor]:
-        """Logits of all heads and the next state, for training on clips; arguments as in `forward_video`.
-
-        Raises:
-            SettingError: The network was built without auxiliary heads.
-        """
-        memory = ContextMemory(state)
-        return self._all_heads(image, memory), memory.next_state()
-
-    def _all_heads(self, image: Tensor, memory: ContextMemory) -> AuxiliaryLogits:
-        if not self.config.auxiliary:
-            raise SettingError("this network has no auxiliary heads: build it with FANetConfig(auxiliary=True)")
-        fused_32, smooth_16, smooth_4 = self._decode(image, memory)
+        stages = self.resnet(image)
+        own = self._contexts(stages)
+        contexts = own if state is None else mean_with_past(own, state)
+        fused_32, smooth_16, smooth_4 = self._decode(stages, contexts)
         return AuxiliaryLogits(
             main=self._classify(smooth_16, smooth_4),
             stage_32=self.clslayer_32(self.fam_32.smooth(fused_32)),  # (N, classes, H/64, W/64)
             stage_16=self.clslayer_16(smooth_16),  # (N, classes, H/32, W/32)
         )
 
-    def _decode(self, image: Tensor, memory: ContextMemory) -> tuple[Tensor, Tensor, Tensor]:
-        """The deepest stage's fused map and the two smooth maps of the main head."""
-        stages = self.resnet(image)
+    def entry(self, image: Tensor) -> Tensor:
+        """What a state holds of images, float32 (N, state_size); nothing is decoded for it."""
+        return entry_of(self._contexts(self.resnet(image)))
+
+    def _contexts(self, stages: Sequence[Tensor]) -> list[Tensor]:
         attentions = (self.fam_4, self.fam_8, self.fam_16, self.fam_32)
-        own = [attention.context(stage) for attention, stage in zip(attentions, stages, strict=True)]
-        context_4, context_8, context_16, context_32 = memory.mean_with(own)
+        return [attention.context(stage) for attention, stage in zip(attentions, stages, strict=True)]
+
+    def _decode(self, stages: Sequence[Tensor], contexts: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The deepest stage's fused map and the two smooth maps of the main head."""
         stage_4, stage_8, stage_16, stage_32 = stages
+        context_4, context_8, context_16, context_32 = contexts
         fused_32 = self.fam_32.fuse(stage_32, context_32)  # (N, 512, H/64, W/64)
         fused_16 = self.fam_16.fuse(stage_16, context_16, self.fam_32.up(fused_32))  # (N, 256, H/32, W/32)
         fused_8 = self.fam_8.fuse(stage_8, context_8, self.fam_16.up(fused_16))  # (N, 128, H/16, W/16)

@@ -44,12 +44,7 @@ class Augmentation:
     """
 
     def __init__(self, recipe: AugmentationRecipe, *, visible: bool = False) -> None:
-        """Prepare the operations.
-
-        Args:
-            recipe: of the augmentation.
-            visible: whether crops tell what is visible, which only soft labels need.
-        """
+        """Prepare the operations; crops tell what is `visible` where asked to, which only soft labels need."""
         self._tells_visible = visible
         self._size = (recipe.crop_size.height, recipe.crop_size.width)
         self._colors = _color_operations(recipe)

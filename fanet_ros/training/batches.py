@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from fanet_ros.datasets.meanings import Meaning
 from fanet_ros.datasets.soft_labels import SoftLabels
 from fanet_ros.errors import DatasetError, TrainingError
 from fanet_ros.settings import Size
-from fanet_ros.training.sampling import Placement, Placer, SamplePlan, disturbance_numbers
+from fanet_ros.training.sampling import Choice, Placement, Placer, SamplePlan, disturbance_numbers
 
 LONGEST_WAIT_S = 600.0
 
@@ -62,11 +62,13 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; copies from pinned memory go on meanwhile."""
-        past = self.past and Past(*(tensor.to(device, non_blocking=True) for tensor in self.past))
-        always = (self.images, self.labels, self.affines, self.parts, self.inside)
-        images, labels, affines, parts, inside = (tensor.to(device, non_blocking=True) for tensor in always)
-        soft = None if self.soft is None else self.soft.to(device, non_blocking=True)
-        return Batch(images, labels, affines, parts, inside, soft, past)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, Past):
+                return Past(*map(moved, value))
+            return None if value is None else value.to(device, non_blocking=True)
+
+        return Batch(*map(moved, self))
 
 
 class Part(NamedTuple):
@@ -132,33 +134,25 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
 
     def _read(self, iteration: int) -> Batch:
         choices = self._plan.step(iteration)[self._rank :: self._ranks]
-        images, labels, affines, inside, earlier, known = [], [], [], [], [], []
-        soft: list[NDArray[np.uint8]] = []
-        for choice in choices:
-            part, clips = self._parts[choice.part], self._clips[choice.part]
-            size = part.dataset.size(choice.sample)
-            placement = self._placer.place(size, iteration, choice.slot, choice.part)
-            clip = clips.clip(choice.sample, placement.window)
-            frames = self._disturbed(clip.images, iteration, choice.slot)
-            images.append(frames[-1])
-            labels.append(part.ids[clip.labels])
-            affines.append(placement.affine)
-            left, top = placement.window.left, placement.window.top
-            inside.append([-left, -top, size.width - 1 - left, size.height - 1 - top])
-            if self._any_soft:
-                soft.append(self._soft(part, clip.name, size, placement))
-            lacking = self._settings.frames - len(frames)
-            earlier.append([*frames[-2::-1], *[np.zeros_like(frames[-1])] * lacking])
-            known.append([True] * (len(frames) - 1) + [False] * lacking)
+        samples = [self._sample(iteration, choice) for choice in choices]
+        return Batch(*map(_stacked, zip(*samples, strict=True)))
+
+    def _sample(self, iteration: int, choice: Choice) -> tuple[Any, ...]:
+        """Read the fields of a batch for one sample, as arrays."""
+        part, clips = self._parts[choice.part], self._clips[choice.part]
+        size = part.dataset.size(choice.sample)
+        placement = self._placer.place(size, iteration, choice.slot, choice.part)
+        clip = clips.clip(choice.sample, placement.window)
+        *earlier, image = self._disturbed(clip.images, iteration, choice.slot)
+        left, top = placement.window.left, placement.window.top
+        inside = np.array([-left, -top, size.width - 1 - left, size.height - 1 - top], np.float32)
+        soft = self._soft(part, clip.name, size, placement) if self._any_soft else None
         past = None
         if self._settings.frames > 1:
-            past = Past(torch.from_numpy(np.array(earlier)), torch.tensor(known))
-        windows, truths, warps = (torch.from_numpy(np.stack(arrays)) for arrays in (images, labels, affines))
-        parts = torch.tensor([choice.part for choice in choices])
-        rectangles = torch.tensor(inside, dtype=torch.float32)
-        return Batch(
-            windows, truths, warps, parts, rectangles, torch.from_numpy(np.stack(soft)) if soft else None, past
-        )
+            lacking = self._settings.frames - 1 - len(earlier)
+            known = np.array([True] * len(earlier) + [False] * lacking)
+            past = Past(np.array([*earlier[::-1], *[np.zeros_like(image)] * lacking]), known)  # type: ignore[arg-type]
+        return image, part.ids[clip.labels], placement.affine, np.int64(choice.part), inside, soft, past
 
     def _soft(self, part: Part, name: str, size: Size, placement: Placement) -> NDArray[np.uint8]:
         """The soft labels of a crop, uint8 (classes, h, w); zeros for a data set that has none."""
@@ -174,6 +168,15 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
         rng = disturbance_numbers(self._settings.seed, iteration, slot)
         newest_first = [disturb_some(image, self._settings.disturb, rng) for image in reversed(images)]
         return newest_first[::-1]  # so that the newest is disturbed alike, however many there are
+
+
+def _stacked(values: Sequence[Any]) -> Any:
+    """One field of a batch from that of its samples: None, arrays, or the past."""
+    if values[0] is None:
+        return None
+    if isinstance(values[0], Past):
+        return Past(*map(_stacked, zip(*values, strict=True)))
+    return torch.from_numpy(np.stack(values))
 
 
 def load_steps(dataset: StepDataset, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:

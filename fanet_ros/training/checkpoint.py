@@ -17,9 +17,7 @@ FORMAT = 2  # raise it when what a state holds changes
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Replace the state in a run's folder; a power cut leaves the old one or the new one.
 
-    Args:
-        folder: of the run.
-        state: tensors, numbers, text and containers of them, so that reading it back runs no code.
+    It holds tensors, numbers, text and containers of them, so that reading it back runs no code.
 
     Raises:
         TrainingError: it cannot be written; the old one is still there.

@@ -41,19 +41,14 @@ class Learner:
         processes: Processes,
         members: Tensor | None = None,
     ) -> None:
-        """Begin at iteration 0; `restore` moves on.
+        """Begin at iteration 0; `restore` moves on. The network comes on the CPU and moves to the process's device.
 
-        Args:
-            recipe: of the training.
-            network: what to train, on the CPU; moved to the device and changed.
-            class_weights: float32 (classes + coarse labels,), of the loss; None for none.
-            processes: this one among all.
-            members: bool (coarse labels, classes), which classes each may be; None without coarse labels.
+        Class weights are float32 (classes + coarse labels,), members bool (coarse labels, classes): which classes each
+        coarse label may be.
         """
         device, run = processes.device, recipe.run
         self._recipe, self._processes = recipe, processes
-        layout = torch.channels_last if run.channels_last else torch.contiguous_format
-        self._layout = layout
+        self._layout = layout = torch.channels_last if run.channels_last else torch.contiguous_format
         self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         set_mode(self._network, recipe.network.freeze_batch_norm)
         self._average = make_average(self._network, recipe.optimizer.average) if recipe.optimizer.average else None
@@ -69,12 +64,12 @@ class Learner:
             None if members is None else members.to(device),
             recipe.data.learned,
         )
-        guided = [part.soft is not None and part.soft.from_weights for part in recipe.data.learned]
+        soft = [part.soft for part in recipe.data.learned]
+        guided = [each is not None and each.from_weights for each in soft]
         self._guided = torch.tensor(guided, device=device)
         # what the training starts from, as it is at the start
         self._guide = FrameToLogits(copy.deepcopy(self._network)).eval() if any(guided) else None
-        taught = any(part.soft is not None for part in recipe.data.learned)
-        self._augmentation = Augmentation(recipe.augmentation, visible=taught)
+        self._augmentation = Augmentation(recipe.augmentation, visible=any(soft))
         self.dtype = PRECISIONS[run.precision]
         self.iteration = 0
 
@@ -139,8 +134,7 @@ class Learner:
 
     def is_sound(self) -> bool:
         """Whether all weights are finite numbers, and fp16 can still express the gradients."""
-        modules = [self._network] if self._average is None else [self._network, self._average.module]
-        tensors = [tensor for module in modules for tensor in module.state_dict().values()]
+        tensors = [tensor for module in {self._network, self.network} for tensor in module.state_dict().values()]
         finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
         return finite and self._scaler.get_scale() >= 1
 
@@ -180,18 +174,12 @@ class _Trained(nn.Module):
     def forward(
         self, images: Tensor, earlier: Tensor | None = None, known: Tensor | None = None
     ) -> AuxiliaryLogits | Tensor:
-        """Return logits of all heads, or of the only one.
-
-        Args:
-            images: float32 (N, 3, H, W), RGB of 0..255.
-            earlier: float32 (N, T - 1, 3, H, W), the frames before, newest first; None for single images.
-            known: bool (N, T - 1), which of them there are.
-        """
+        """Return logits of all heads, or of the only one, for images and a `Past` as `Crops` has them."""
         network = self._graph.network
         images = self._graph.normalise(images).contiguous(memory_format=self._layout)
-        if earlier is None or known is None:
-            return network.forward_with_auxiliary(images) if network.config.auxiliary else network(images)
-        state = remember(network, self._graph.normalise(earlier), known, through_time=self._through_time)
-        forward = network.forward_video_with_auxiliary if network.config.auxiliary else network.forward_video
-        logits, _ = forward(images, state)
-        return logits
+        state = None
+        if earlier is not None and known is not None:
+            state = remember(network, self._graph.normalise(earlier), known, through_time=self._through_time)
+        if network.config.auxiliary:
+            return network.forward_with_auxiliary(images, state)
+        return network(images) if state is None else network.forward_video(images, state)[0]

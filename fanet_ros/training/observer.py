@@ -25,13 +25,7 @@ class Observer:
     """Shows and notes what happens in a training; that of processes other than the first does neither."""
 
     def __init__(self, folder: Path, *, first: bool, started_at: int) -> None:
-        """Begin to observe.
-
-        Args:
-            folder: of the run; curves, pictures and log go there.
-            first: whether this process shows and notes anything.
-            started_at: iterations done before; later entries of an earlier attempt are dropped.
-        """
+        """Begin to observe in the folder of a run; of an earlier attempt, entries after `started_at` are dropped."""
         self._folder, self._first = folder, first
         self._console = Console()
         self._progress: Progress | None = None

@@ -52,13 +52,7 @@ class RunFolder:
         return self.path / f"{name}.safetensors"
 
     def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-        """Write weights, and beside them a card by which nodes and commands know their classes and input size.
-
-        Args:
-            name: BEST or FINAL.
-            tensors: of the network.
-            facts: for people.
-        """
+        """Write weights, BEST or FINAL, and a card by which nodes and commands know their classes and input size."""
         path = self.file(name)
         try:
             # the card first: without it, weights cannot be used
@@ -69,19 +63,16 @@ class RunFolder:
 
     def _card(self, name: str, facts: Mapping[str, str]) -> str:
         shipped = self._label_set.name in shipped_label_sets()
+        frames = self._recipe.network.temporal_frames
         front = {
             "label_set": self._label_set.name if shipped else LABELS_FILE,
             "input_size": str(self._input_size()),
-            **self._memory(),
+            **({"temporal_frames": frames} if frames > 1 else {}),
             "tags": ["image-segmentation", "fanet", self._recipe.data.train.dataset],
         }
         lines = ["---", yaml.safe_dump(front, sort_keys=False).strip(), "---", "", f"# {self._recipe.name}, {name}", ""]
         lines += [f"- {key}: {value}" for key, value in facts.items()]
         return "\n".join(lines) + "\n"
-
-    def _memory(self) -> dict[str, int]:
-        frames = self._recipe.network.temporal_frames
-        return {"temporal_frames": frames} if frames > 1 else {}
 
     def _input_size(self) -> Size:
         for part in self._recipe.data.validation:

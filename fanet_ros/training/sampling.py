@@ -108,13 +108,7 @@ class Placer:
     def __init__(
         self, recipe: AugmentationRecipe, seed: int, scales: Sequence[tuple[float, float] | None] = (None,)
     ) -> None:
-        """Prepare.
-
-        Args:
-            recipe: of the augmentation.
-            seed: of what is drawn.
-            scales: range of each data set, the main one first; None for the recipe's.
-        """
+        """Prepare for data sets with ranges of scales of their own, the main one first; None for the recipe's."""
         self._recipe, self._seed = recipe, seed
         self._scales = [scale or recipe.scale for scale in scales]
         crop, angle = recipe.crop_size, math.radians(recipe.rotation_deg)
@@ -130,14 +124,7 @@ class Placer:
         return self._recipe.crop_size
 
     def place(self, image: Size, iteration: int, slot: int, part: int = 0) -> Placement:
-        """Draw how the sample in a slot of a step becomes a crop; the crop overlaps the image as far as it can.
-
-        Args:
-            image: size of the sample's image.
-            iteration: of the step.
-            slot: of the sample in it.
-            part: which data set it belongs to, 0 for the main one.
-        """
+        """Draw how the sample in a slot of a step becomes a crop; the crop overlaps its image as far as it can."""
         draw = np.random.default_rng((self._seed, 3, iteration, slot)).random(5)
         recipe, crop = self._recipe, self._recipe.crop_size
         smallest, largest = self._scales[part]

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from fanet_ros.errors import SettingError, WeightsError
@@ -145,24 +144,10 @@ def _freeze(network: FANet, parts: tuple[str, ...]) -> None:
     for name, parameter in network.named_parameters():
         unused = name.startswith(_UNUSED) or (not network.config.auxiliary and name.startswith("fam_32.smooth."))
         parameter.requires_grad_(not unused and not any(_begins(name, part) for part in parts))
-    if not count_trainable(network):
+    if not any(parameter.requires_grad for parameter in network.parameters()):
         raise SettingError(f"frozen: {', '.join(parts)} leave nothing to train")
 
 
 def _begins(name: str, part: str) -> bool:
     """Whether a tensor's name is that of a part or lies within it."""
     return name == part or name.startswith(part.rstrip(".") + ".")
-
-
-def count_trainable(network: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-
-
-def float_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return what a weights file holds of a network: its state on the CPU in float32, without counters."""
-    return {
-        name: tensor.detach().to("cpu", torch.float32)
-        for name, tensor in module.state_dict().items()
-        if tensor.is_floating_point()
-    }

@@ -21,7 +21,6 @@ from fanet_ros.training.observer import Observer
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import Recipe, recipe_yaml
 from fanet_ros.training.run_folder import BEST, FINAL, RunFolder
-from fanet_ros.training.start import float_tensors
 from fanet_ros.training.validation import Validator
 
 _NOTE_EVERY = 10  # steps
@@ -57,16 +56,7 @@ class Trainer:
         folder: RunFolder,
         workers: int,
     ) -> None:
-        """Prepare the loop.
-
-        Args:
-            recipe: what to do.
-            learner: that changes.
-            material: what to learn from.
-            processes: this one among all.
-            folder: of the run; begun.
-            workers: processes that read ahead, for each of `processes`.
-        """
+        """Prepare the loop in a folder that was begun; `workers` read ahead for each of the processes."""
         self._recipe, self._learner, self._material = recipe, learner, material
         self._processes, self._folder, self._workers = processes, folder, workers
         self._validators = [
@@ -199,7 +189,7 @@ class Trainer:
     def _write(self, name: str, facts: Mapping[str, str]) -> Path:
         def write() -> None:
             all_facts = {"iteration": f"{self._learner.iteration}", **facts}
-            self._folder.save(name, float_tensors(self._learner.network), all_facts)
+            self._folder.save(name, self._learner.network.state_dict(), all_facts)
 
         self._processes.first(write)
         return self._folder.file(name)

@@ -65,14 +65,7 @@ class Validator:
         self._scored = part.dataset.label_set if part.meaning.coarse else label_set
 
     def run(self, network: FANet, precision: torch.dtype, pictures: int, progress: Callable[[str], None]) -> Validation:
-        """Score a network as it is.
-
-        Args:
-            network: on this process's device.
-            precision: in which matrices are multiplied.
-            pictures: how many images to show.
-            progress: told how far it is.
-        """
+        """Score a network on this process's device, multiplying matrices in `precision`; show so many pictures."""
         classes, painter = len(self._scored), Painter(self._scored)
         scorer, resizer = Scorer(classes), FrameResizer()
         samples: list[tuple[Image, Image, Image]] = []

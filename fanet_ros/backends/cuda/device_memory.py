@@ -11,7 +11,7 @@ class DeviceMemory(VideoMemory):
     """A memory as one tensor.
 
     Attributes:
-        state: float32, (T - 1, state size), on the device, as model.temporal.ContextMemory describes it; zeros where
+        state: float32, (T - 1, state size), on the device, as model.temporal describes it; zeros where
             there was no frame yet. All that reads or writes it does so on one stream.
     """
 

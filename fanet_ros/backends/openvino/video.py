@@ -2,7 +2,7 @@
 
 So one file serves single frames and videos of every T, and the int8 network that was calibrated on single frames serves
 videos, too: its ranges hold, as a mean of contexts lies within those of its frames. What is computed is what
-fanet_ros.model.temporal.ContextMemory computes. Nothing here imports torch.
+fanet_ros.model.temporal computes. Nothing here imports torch.
 """
 
 from __future__ import annotations
