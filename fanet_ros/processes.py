@@ -1,4 +1,4 @@
-"""Processes that this one starts: what they are given, when they end, and what they said last."""
+"""Processes that this one starts: how they begin and end, and what they said last."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1
 _KEPT_BYTES = 2000  # of what a process printed before it ended
+_END_TIMEOUT_S = 10.0
 
 
 def child_environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
@@ -27,6 +29,28 @@ def child_environment(changes: Mapping[str, str | None] | None = None) -> dict[s
         **(changes or {}),
     }
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def start_module(
+    module: str, *arguments: str, environment: Mapping[str, str | None] | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start `python -m module arguments` in `child_environment(environment)`; options are those of Popen."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, env=child_environment(environment), **options)
+
+
+def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask a process to end, kill it if it does not, and wait until it is gone."""
+    try:
+        if process.poll() is None:
+            process.send_signal(number)
+        process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:  # a second Ctrl-C must not leave it behind
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def end_with_parent(number: signal.Signals) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from fanet_ros import errors
 from fanet_ros.errors import BackendError, FanetError
-from fanet_ros.processes import child_environment, end_with_parent, last_words
+from fanet_ros.processes import end, end_with_parent, last_words, start_module
 
 _REPORT_INTERVAL_S = 2.0
 _FAULT_OF_USER = 3  # exit code of a build that ended with a FanetError
@@ -45,26 +45,23 @@ def run_builder(
     started = monotonic()
     progress(f"building {title}; this is done once")
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fanet_ros.artefacts.build_process", request],
+        process = start_module(
+            "fanet_ros.artefacts.build_process",
+            request,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=child_environment(),
         )
         try:
-            while True:
+            while process.poll() is None:
                 try:
-                    code = process.wait(_REPORT_INTERVAL_S)
-                    break
+                    process.wait(_REPORT_INTERVAL_S)
                 except subprocess.TimeoutExpired:
                     progress(f"building {title}: {monotonic() - started:.0f} s")
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if code:
-            raise _failure(title, code, last_words(output) or ["it printed nothing"])
+            end(process, signal.SIGKILL)
+        if process.returncode:
+            raise _failure(title, process.returncode, last_words(output) or ["it printed nothing"])
     progress(f"built {title} in {monotonic() - started:.0f} s")
 
 

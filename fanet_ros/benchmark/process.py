@@ -17,9 +17,7 @@ from time import monotonic
 from typing import Any
 
 from fanet_ros.errors import FanetError
-from fanet_ros.processes import child_environment, end_with_parent, last_words
-
-_END_TIMEOUT_S = 10.0
+from fanet_ros.processes import end, end_with_parent, last_words, start_module
 
 Answer = dict[str, Any]
 Notice = Callable[[str], None]
@@ -27,20 +25,6 @@ Notice = Callable[[str], None]
 
 class ProcessError(FanetError):
     """A process that refused, died or did not answer in time; says which, and its last words."""
-
-
-def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
-    """Ask a process to end, kill it if it does not, and wait until it is gone."""
-    try:
-        if process.poll() is None:
-            process.send_signal(number)
-        process.wait(_END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:  # a second Ctrl-C must not leave it behind
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 class JsonProcess:
@@ -68,14 +52,8 @@ class JsonProcess:
         self._notice = notice
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         self._received = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=child_environment(environment),
-            start_new_session=True,
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        self._process = start_module(module, *arguments, environment=environment, **pipes, start_new_session=True)
 
     @property
     def pid(self) -> int:
