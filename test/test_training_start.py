@@ -8,7 +8,6 @@ from safetensors.torch import save_file
 
 from fanet_ros.errors import SettingError, WeightsError
 from fanet_ros.model.network import FANet
-from fanet_ros.model.weights import save_weights
 from fanet_ros.training.recipe_learning import NetworkRecipe
 from fanet_ros.training.start import set_mode, start_network
 
@@ -72,7 +71,7 @@ def test_nothing_to_start_from_is_told(caplog: pytest.LogCaptureFixture) -> None
 def test_a_trained_network_is_gone_on_from(tmp_path: Path, classes: int) -> None:
     trained = random_network("resnet18", classes=5, seed=3)
     path = tmp_path / "trained.safetensors"
-    save_weights(path, trained.state_dict(), half=False)
+    save_file(trained.state_dict(), path)
     network = start(classes=classes, weights=path)
     for name, tensor in trained.state_dict().items():
         if name.endswith("num_batches_tracked") or (name == "clslayer.conv_out.weight" and classes != 5):

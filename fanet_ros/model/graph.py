@@ -152,38 +152,33 @@ def prepare_for_inference(model: ModuleT) -> ModuleT:
     return scale_attention(fold_batch_norm(model))
 
 
-def export_onnx(
-    graph: FrameToLogits, path: str | Path, size: Size | None, *, batch: int = 1, temporal_frames: int = 1
-) -> None:
+def export_onnx(graph: FrameToLogits, path: str | Path, size: Size | None, *, temporal_frames: int = 1) -> None:
     """Write the graph to an ONNX file.
 
-    The file has the input `frame`, uint8 (batch, height, width, 3) RGB, and the output `logits`, float32
-    (batch, classes, ceil(height/8), ceil(width/8)), whatever precision the network computes in between (that of
-    `graph.network`). For video it also has the input `state` and the output `next_state`, float32
-    (batch, temporal_frames - 1, graph.network.state_size). It appears complete or not at all: a reader never meets half
-    of it.
+    The file has the input `frame`, uint8 (1, height, width, 3) RGB, and the output `logits`, float32 (1, classes,
+    ceil(height/8), ceil(width/8)), whatever precision the network computes in between (that of `graph.network`). For
+    video it also has the input `state` and the output `next_state`, float32 (1, temporal_frames - 1,
+    graph.network.state_size). It appears complete or not at all.
 
     Args:
         graph: The graph; it is exported as in eval mode whatever mode it is in.
         path: The file to write or replace, in a folder that exists.
         size: Of the frames, at least 1x1 pixels; None leaves height and width open.
-        batch: Frames at a time, at least 1.
         temporal_frames: T, how many frames attention sees, the present one included; 1 for single frames.
 
     Raises:
         SettingError: A size or number below 1, or a path that cannot be written.
     """
     width, height = size or _EXAMPLE_SIZE
-    if min(batch, height, width, temporal_frames) < 1:
+    if min(height, width, temporal_frames) < 1:
         raise SettingError(
-            f"batch, height, width and temporal frames must be at least 1, got {batch} x {height} x {width} and "
-            f"{temporal_frames}"
+            f"height, width and temporal frames must be at least 1, got {height} x {width} and {temporal_frames}"
         )
     path = Path(path)
     device = graph.scale.device
-    inputs = {INPUT_NAME: torch.zeros(batch, height, width, 3, dtype=torch.uint8, device=device)}
+    inputs = {INPUT_NAME: torch.zeros(1, height, width, 3, dtype=torch.uint8, device=device)}
     if temporal_frames > 1:
-        inputs[STATE_INPUT_NAME] = torch.zeros(batch, temporal_frames - 1, graph.network.state_size, device=device)
+        inputs[STATE_INPUT_NAME] = torch.zeros(1, temporal_frames - 1, graph.network.state_size, device=device)
     try:
         with replacing(path) as unfinished:
             _export(graph, inputs, unfinished, dynamic=size is None)

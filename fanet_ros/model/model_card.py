@@ -82,13 +82,12 @@ def resolve_label_set(name: str, card: ModelCard, classes: int) -> LabelSet:
 
 def _parse(text: str, path: Path) -> ModelCard:
     lines = text.splitlines()
-    if not lines or lines[0].strip() != "---":
+    marks = [number for number, line in enumerate(lines) if line.strip() == "---"]
+    if marks[:1] != [0]:
         return ModelCard()
-    try:
-        end = next(i for i, line in enumerate(lines[1:], 1) if line.strip() == "---")
-    except StopIteration:
-        raise LabelSetError(f"model card {path}: the front matter opened by '---' is never closed") from None
-    content: Any = yaml.safe_load("\n".join(lines[1:end])) or {}
+    if len(marks) < 2:
+        raise LabelSetError(f"model card {path}: the front matter opened by '---' is never closed")
+    content: Any = yaml.safe_load("\n".join(lines[1 : marks[1]])) or {}
     if not isinstance(content, dict):
         raise LabelSetError(f"model card {path}: the front matter is {content!r}, expected 'key: value' lines")
     label_set, input_size = content.get("label_set"), content.get("input_size")

@@ -113,20 +113,21 @@ def read_tensors(path: str | Path) -> Mapping[str, Tensor]:
     return _read(Path(path))
 
 
-def save_weights(path: Path, state_dict: Mapping[str, Tensor], *, half: bool = True) -> None:
+def save_weights(path: Path, state_dict: Mapping[str, Tensor]) -> None:
     """Write weights for inference as safetensors; the file appears complete or not at all.
+
+    Matrices are stored in float16, which halves the file; biases and batch norm stay in float32.
 
     Args:
         path: To write or replace.
         state_dict: Under the names of `FANet.state_dict`; auxiliary heads and counters are left out.
-        half: Whether matrices are stored in float16, which halves the file; biases and batch norm stay in float32.
 
     Raises:
         WeightsError: A value is not finite, or a matrix is too large for float16.
         OSError: The file cannot be written.
     """
     tensors = {
-        name: tensor.detach().cpu().to(torch.float16 if half and tensor.ndim > 1 else torch.float32).contiguous()
+        name: tensor.detach().cpu().to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
         for name, tensor in state_dict.items()
         if not _IGNORED.fullmatch(name) and not name.startswith(_AUXILIARY_HEADS)
     }

@@ -36,57 +36,33 @@ class Target(NamedTuple):
 
 
 class _Coarse(NamedTuple):
-    """What crops with coarse labels should become; M of the N crops have any.
+    """What crops with coarse labels should become; M of the N crops have any."""
 
-    Attributes:
-        crops: int64 (M,), which of the N.
-        pixels: bool (M, h, w), those of a label that stands for several classes.
-        allowed: bool (M, classes, h, w), everything for the other pixels.
-        teacher: float32 (M, classes, h, w), probabilities among the classes that are allowed; None without soft labels.
-        guided: float32 (M, h, w), weight of the guiding loss of each pixel.
-    """
-
-    crops: Tensor
-    pixels: Tensor
-    allowed: Tensor
-    teacher: Tensor | None
-    guided: Tensor
+    crops: Tensor  # int64 (M,), which of the N
+    pixels: Tensor  # bool (M, h, w), those of a label that stands for several classes
+    allowed: Tensor  # bool (M, classes, h, w), everything for the other pixels
+    teacher: Tensor | None  # float32 (M, classes, h, w), probabilities of the allowed; None without soft labels
+    guided: Tensor  # float32 (M, h, w), weight of the guiding loss of each pixel
 
 
 class _Distilled(NamedTuple):
-    """What the crops of one data set should become by their teacher; M of the N crops are of it.
+    """What the crops of one data set should become by their teacher; M of the N crops are of it."""
 
-    Attributes:
-        crops: int64 (M,), which of the N.
-        teacher: float32 (M, classes, h, w), probabilities, softened.
-        weights: float32 (M, h, w), of each pixel.
-        temperature: T.
-    """
-
-    crops: Tensor
-    teacher: Tensor
-    weights: Tensor
+    crops: Tensor  # int64 (M,), which of the N
+    teacher: Tensor  # float32 (M, classes, h, w), probabilities, softened by the temperature
+    weights: Tensor  # float32 (M, h, w), of each pixel
     temperature: float
 
 
 class _Pixels(NamedTuple):
-    """A target at the loss's resolution, as all heads are compared with it.
+    """A target at the loss's resolution, as all heads are compared with it."""
 
-    Attributes:
-        labels: int64 (N, h, w).
-        known: bool (N, h, w), not IGNORED.
-        weights: float32 (N, h, w), by class; 0 where not known.
-        part_weights: float32 (N, 1, 1), of the hard and coarse labels of each crop.
-        coarse: of crops with coarse labels; None where there are none.
-        distilled: of each data set that is learned from a teacher.
-    """
-
-    labels: Tensor
-    known: Tensor
-    weights: Tensor
-    part_weights: Tensor
+    labels: Tensor  # int64 (N, h, w)
+    known: Tensor  # bool (N, h, w), not IGNORED
+    weights: Tensor  # float32 (N, h, w), by class; 0 where not known
+    part_weights: Tensor  # float32 (N, 1, 1), of the hard and coarse labels of each crop
     coarse: _Coarse | None
-    distilled: tuple[_Distilled, ...]
+    distilled: tuple[_Distilled, ...]  # of each data set that is learned from a teacher
 
 
 class SegmentationLoss:

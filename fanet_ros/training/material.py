@@ -63,10 +63,7 @@ class Material:
 def open_material(recipe: Recipe, paths: Mapping[str, Path], progress: Callable[[str], None]) -> Material:
     """Open all data sets of a recipe, and do for each once what would otherwise be done for every sample.
 
-    Args:
-        recipe: of the training.
-        paths: of the data sets and soft labels, by name; those that are rendered need none.
-        progress: told what takes its time.
+    Those that are rendered need no path; `progress` is told what takes its time.
 
     Raises:
         DatasetError: one is missing, incomplete or empty, or its classes are not the network's.

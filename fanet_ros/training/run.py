@@ -47,12 +47,7 @@ class Task:
 
 
 def start(task: Task, processes: Processes, progress: Callable[[str], None]) -> Trainer:
-    """Prepare a new training.
-
-    Args:
-        task: what to train; its output folder holds no training yet.
-        processes: this one among all.
-        progress: told what takes its time.
+    """Prepare a new training, whose output folder holds none yet; `progress` is told what takes its time.
 
     Raises:
         FanetError: something it needs is missing or does not fit; says what to do.
@@ -122,11 +117,9 @@ def _prepare(
         )
     if state is None:
         _check_guide(recipe, task.weights, material.label_set)
-    class_weights = (
-        state["class_weights"]
-        if state is not None
-        else processes.first(lambda: find_class_weights(recipe, material, progress))
-    )
+        class_weights = processes.first(lambda: find_class_weights(recipe, material, progress))
+    else:
+        class_weights = state["class_weights"]
     torch.manual_seed(recipe.run.seed)
     network = start_network(
         recipe.network,

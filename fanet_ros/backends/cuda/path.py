@@ -33,22 +33,13 @@ _KEPT_BESIDES = 2  # ... and for one change of size
 
 
 class _Key(NamedTuple):
-    """All that fixes what the way of a batch of frames to their labels computes.
-
-    Attributes:
-        batch: number of frames.
-        frame_shape: of each, (H, W, C).
-        encoding: of each.
-        input_size: of the network.
-        output_size: of the labels; None for the network alone, whose frames are its inputs.
-        confidence: whether the confidence is computed, too.
-    """
+    """All that fixes what the way of a batch of frames to their labels computes."""
 
     batch: int
-    frame_shape: tuple[int, ...]
+    frame_shape: tuple[int, ...]  # (H, W, C)
     encoding: str
     input_size: Size
-    output_size: Size | None
+    output_size: Size | None  # None for the network alone, whose frames are its inputs
     confidence: bool
 
 
@@ -70,11 +61,8 @@ class CudaPath:
     ) -> None:
         """Use the networks that `network_for` returns for each input size, on `device`.
 
-        Args:
-            network_for: told the size.
-            device: where all of it runs.
-            kept_sizes: for how many input sizes buffers and graphs are kept, and for as many those of batches.
-            states: what the network is given of videos; None for single frames.
+        Buffers and graphs are kept for `kept_sizes` input sizes, and for as many those of batches; `states` is what the
+        network is given of videos, None for single frames.
         """
         self.network_for = network_for
         self._device = device

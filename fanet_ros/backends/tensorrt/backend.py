@@ -20,8 +20,8 @@ from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.tensorrt.api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt.build import ENGINE, engine_key, require_quantised
 from fanet_ros.backends.tensorrt.quantise import find_quantised
-from fanet_ros.errors import BackendError
-from fanet_ros.files import replacing
+from fanet_ros.errors import BackendError, SettingError
+from fanet_ros.files import write_whole
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.graph import INPUT_NAME, OUTPUT_NAME, STATE_INPUT_NAME, STATE_OUTPUT_NAME
 from fanet_ros.model.network import state_size
@@ -141,7 +141,10 @@ class TensorrtBackend(Backend):
             network = _EngineOnDevice(engine, self._device)
         compiled = engine.runtime_cache()
         if compiled != known:
-            _replace(cache_file, compiled)
+            try:
+                write_whole(cache_file, compiled)
+            except SettingError as error:
+                _log.info("%s: the next start compiles the same again", error)
         return network
 
 
@@ -176,12 +179,3 @@ class _EngineOnDevice:
 
     def _enqueue(self) -> None:
         self._engine.enqueue(torch.cuda.current_stream(self._device).cuda_stream)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that others may be reading; a cache that cannot be written is no loss of function."""
-    try:
-        with replacing(path) as unfinished:
-            unfinished.write_bytes(content)
-    except OSError as error:
-        _log.info("%s cannot be written (%s): the next start compiles the same again", path, error.strerror)
