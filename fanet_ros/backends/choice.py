@@ -41,18 +41,12 @@ def create_backend(
     """Load weights into the backend asked for, or into the fastest that works here.
 
     `auto` never fails for one backend's sake: what cannot start is passed over, and the reason is kept in
-    `Backend.info`. What was asked for by name starts or is an error.
+    `Backend.info`. What was asked for by name starts or is an error. Precision `auto` is the fastest that passed the
+    accuracy gate for these weights.
 
-    Args:
-        weights: a checkpoint that fanet_ros.model.weights can read.
-        backend: one of `BACKENDS`.
-        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
-        precision: one of `PRECISIONS`; `auto` is the fastest that passed the accuracy gate for these weights.
-        threads: CPU threads of the network; 0 for as many as the process may use.
-        input_size: to prepare for, so that a backend that cannot build it is passed over, too; None to prepare nothing.
-        progress: told what a long build is doing.
-        kept_sizes: as in `BackendRequest`.
-        temporal_frames: likewise.
+    The arguments are those of `BackendRequest`, but that `backend` (one of `BACKENDS`), `device` and `precision` may be
+    `auto`, and `device` also `cuda`. A backend that cannot build `input_size` is passed over, too; None prepares
+    nothing.
 
     Raises:
         SettingError: an unknown value.

@@ -28,7 +28,7 @@ def state_size(model: Any) -> int:
     Raises:
         BackendError: it is not built as expected.
     """
-    return 1 + _CONTEXT_ROWS * sum(_channels(context) for context in _find_contexts(model))
+    return sum(_lengths(_find_contexts(model)))
 
 
 def add_state(model: Any, temporal_frames: int) -> None:
@@ -42,16 +42,15 @@ def add_state(model: Any, temporal_frames: int) -> None:
         BackendError: it is not built as expected.
     """
     contexts = _find_contexts(model)
+    lengths = _lengths(contexts)
     ops = import_openvino().opset13
     batch, past = model.input(0).shape[0], temporal_frames - 1
-    size = 1 + _CONTEXT_ROWS * sum(_channels(context) for context in contexts)
-    state = ops.parameter([batch, past, size], np.float32, name=STATE_INPUT)
+    state = ops.parameter([batch, past, sum(lengths)], np.float32, name=STATE_INPUT)
     state.output(0).set_names({STATE_INPUT})
 
     rows = ops.constant(np.array([1]))
     # (N, size); what was not seen yet is zero
     total = ops.squeeze(state, rows) if past == 1 else ops.reduce_sum(state, rows, keep_dims=False)
-    lengths = [1, *(_CONTEXT_ROWS * _channels(context) for context in contexts)]
     parts = ops.variadic_split(total, rows, np.array(lengths))
     frames = ops.unsqueeze(ops.add(parts.output(0), np.float32(1)), rows)  # (N, 1, 1)
     newest = [ops.constant(np.ones((batch, 1), np.float32)).output(0)]
@@ -87,6 +86,11 @@ def _find_contexts(model: Any) -> list[Any]:
             "before. Use another precision, or temporal_frames 1"
         )
     return contexts
+
+
+def _lengths(contexts: list[Any]) -> list[int]:
+    """How many numbers the parts of a state have: whether there was a frame, and its contexts."""
+    return [1, *(_CONTEXT_ROWS * _channels(context) for context in contexts)]
 
 
 def _is_context(product: Any) -> bool:
