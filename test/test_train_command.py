@@ -1,27 +1,50 @@
-"""`fanet train` as people start it: in processes of their own, killed, resumed, and spread by torchrun."""
+"""`fanet train` as people start it: in processes of their own, killed, resumed, and spread by torchrun.
+
+What no process is needed for runs in this one, where the command does the same.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from labelled_folder import DRIVABLE, MAPPING, write_folder
+from narrow_network import narrow_networks
 from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 from typer.testing import CliRunner
 
 from fanet_ros.commands.cli import app
 from fanet_ros.model.weights import load_weights
+from fanet_ros.processes import child_environment
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.training.checkpoint import STATE_FILE, load_state
 
-ROOT = Path(__file__).resolve().parent.parent
+FANET = (sys.executable, str(Path(__file__).with_name("narrow_network.py")))  # the command, with a small network
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 LIMIT_S = 150
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the command does in this process shall be what it does in another, and change nothing for later tests."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("fanet_ros.memory.keep_all_blocks", lambda: True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def narrow() -> Iterator[None]:
+    with narrow_networks():
+        yield
 
 
 @pytest.fixture
@@ -45,48 +68,52 @@ def arguments(tmp_path: Path, data: Path, output: str, *more: str) -> list[str]:
     ]
 
 
-def fanet(*words: str) -> list[str]:
-    return [sys.executable, "-m", "fanet_ros.commands.cli", *words]
+def train_here(*words: str) -> None:
+    """Give the command in this process."""
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
 
 
-def finish(command: list[str]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+def start(*command: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a process, whose output can be read."""
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, env=child_environment(), text=True, **output, **options)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Wait for the end of a process; return the rest of its output."""
+    with process:
+        output, _ = process.communicate(timeout=LIMIT_S)
+    return output
+
+
+def wait_for(process: subprocess.Popen[str], iteration: int) -> None:
+    """Wait until a training says that it has come so far."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if line.startswith(f"iteration {iteration} "):
+            return
+    raise AssertionError("".join(seen))
 
 
 def network_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_state(folder)["network"]
 
 
-def logged(folder: Path) -> int:
-    """The last iteration that a training has noted."""
-    log = folder / "log.jsonl"
-    lines = log.read_text().splitlines() if log.exists() else []
-    return json.loads(lines[-1])["iteration"] if lines else 0
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("narrow")
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path, data: Path) -> None:
     more = ("--iterations", "30", "--set", "run.save_every=4", "--set", "run.validate_every=1000")
-    finish(fanet(*arguments(tmp_path, data, "whole", *more)))
-
-    process = subprocess.Popen(
-        fanet(*arguments(tmp_path, data, "killed", *more)),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + LIMIT_S
-    while logged(tmp_path / "killed") < 10:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)  # a file is watched, which nothing announces
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with start(*FANET, *arguments(tmp_path, data, "killed", *more)) as process:
+        wait_for(process, 10)
+        process.kill()
     reached = load_state(tmp_path / "killed")["iteration"]
     assert 8 <= reached < 30
 
-    finish(fanet("train", "--resume", f"{tmp_path / 'killed'}", "--device", "cpu"))
+    train_here("train", "--resume", f"{tmp_path / 'killed'}", "--device", "cpu")
+    train_here(*arguments(tmp_path, data, "whole", *more))
     whole, killed = network_of(tmp_path / "whole"), network_of(tmp_path / "killed")
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     for name in ("log.jsonl", "final.safetensors"):
@@ -99,16 +126,11 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path, data: Pat
 
 @pytest.mark.slow
 def test_a_signal_ends_a_training_after_its_step(tmp_path: Path, data: Path) -> None:
-    command = fanet(*arguments(tmp_path, data, "stopped", "--iterations", "100000", "--set", "run.save_every=100000"))
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + LIMIT_S
-    while logged(tmp_path / "stopped") < 10:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    endless = arguments(tmp_path, data, "stopped", "--iterations", "100000", "--set", "run.save_every=100000")
+    process = start(*FANET, *endless, start_new_session=True)
+    wait_for(process, 10)
     os.killpg(process.pid, signal.SIGTERM)  # to the workers, too, as service managers and torchrun do
-    output, _ = process.communicate(timeout=LIMIT_S)
+    output = ended(process)
     assert process.returncode == 130, output
     assert "go on with: fanet train --resume" in output
     assert load_state(tmp_path / "stopped")["iteration"] >= 10
@@ -132,6 +154,7 @@ ALIKE = [
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize(
     "clips", [[], ["network.temporal_frames=2", "network.through_time=true"]], ids=["images", "clips"]
 )
@@ -139,17 +162,18 @@ def test_two_processes_do_what_one_does(tmp_path: Path, clips: list[str]) -> Non
     """Without what depends on the process (batch norm of its own samples, noise), gradients average to the same."""
     data = make_tiny_camvid(tmp_path / "camvid", video=bool(clips))
     more = [word for setting in [*clips, *ALIKE] for word in ("--set", setting)]
-    finish(fanet(*arguments(tmp_path, data, "one", *more)))
-    two = finish([*TORCHRUN, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more)])
-    assert two.stdout.count("done after 6 iterations") == 1
-    one_state, two_state = network_of(tmp_path / "one"), network_of(tmp_path / "two")
+    process = start(*TORCHRUN, FANET[1], *arguments(tmp_path, data, "two", *more))
+    train_here(*arguments(tmp_path, data, "one", *more))
+    train_here(*arguments(tmp_path, data, "start", *more, "--iterations", "1", "--set", "optimizer.rate=1e-12"))
+    output = ended(process)
+    assert process.returncode == 0 and output.count("done after 6 iterations") == 1, output
+    before, one_state, two_state = (network_of(tmp_path / name) for name in ("start", "one", "two"))
     assert one_state.keys() == two_state.keys()
     moved = 0.0
-    start = network_of_start(tmp_path, data, more)
     for name, tensor in one_state.items():
         if tensor.is_floating_point():
             torch.testing.assert_close(two_state[name], tensor, atol=2e-5, rtol=1e-3)
-            moved = max(moved, float((tensor - start[name]).abs().max()))
+            moved = max(moved, float((tensor - before[name]).abs().max()))
     assert moved > 1e-3  # so the agreement means something
     scores = [
         [
@@ -170,8 +194,10 @@ def test_two_processes_lose_as_much_on_a_mixture_as_one_does(tmp_path: Path, dat
     more = ["--data", f"coarse={coarse}", "--weights", "shipped"]
     for setting in [*ALIKE, f"data.mix={json.dumps([mix])}", "run.save_every=1", "data.validation=[]"]:
         more += ["--set", setting]
-    finish(fanet(*arguments(tmp_path, data, "one", *more)))
-    finish([*TORCHRUN, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more)])
+    process = start(*TORCHRUN, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more))
+    train_here(*arguments(tmp_path, data, "one", *more))
+    output = ended(process)
+    assert process.returncode == 0, output
     one, two = (
         [json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         for name in ("one", "two")
@@ -183,7 +209,8 @@ def test_two_processes_lose_as_much_on_a_mixture_as_one_does(tmp_path: Path, dat
 def test_a_signal_to_one_process_stops_all(tmp_path: Path, data: Path) -> None:
     script = tmp_path / "second_asks.py"
     script.write_text("""
-import os, signal, sys
+import os, signal
+from narrow_network import NARROW, use
 from fanet_ros.training.learner import Learner
 step = Learner.step
 def ask_at_the_third_step(learner, batch):
@@ -191,23 +218,18 @@ def ask_at_the_third_step(learner, batch):
         os.kill(os.getpid(), signal.SIGTERM)
     return step(learner, batch)
 Learner.step = ask_at_the_third_step
+use(NARROW, 16)
 from fanet_ros.commands.cli import main
 main()
 """)
-    command = [
+    process = start(
         *TORCHRUN,
         f"{script}",
         *arguments(tmp_path, data, "stopped", "--set", "run.batch=4", "--set", "run.save_every=100"),
-    ]
-    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S)
-    assert "stopped after 3 iterations" in done.stdout, done.stderr
+    )
+    output = ended(process)
+    assert "stopped after 3 iterations" in output, output
     assert load_state(tmp_path / "stopped")["iteration"] == 3
-
-
-def network_of_start(tmp_path: Path, data: Path, more: list[str]) -> dict[str, torch.Tensor]:
-    finish(fanet(*arguments(tmp_path, data, "start", *more, "--iterations", "1", "--set", "optimizer.rate=1e-12")))
-    return network_of(tmp_path / "start")
 
 
 @pytest.mark.parametrize(
@@ -243,8 +265,9 @@ def test_data_that_cannot_be_used_is_one_line(tmp_path: Path, data: Path) -> Non
 
 
 def test_fine_tuning_starts_from_the_shipped_weights(tmp_path: Path, data: Path) -> None:
-    more = ("--weights", "shipped", "--iterations", "1", "--set", "optimizer.rate=1e-9")
-    finish(fanet(*arguments(tmp_path, data, "tuned", *more)))
+    lean = ("optimizer.kind=sgd", "optimizer.average=0", "data.validation=[]")  # it is the large network
+    more = [word for setting in ("optimizer.rate=1e-9", *lean) for word in ("--set", setting)]
+    train_here(*arguments(tmp_path, data, "tuned", "--weights", "shipped", "--iterations", "1", *more))
     shipped = load_weights(DEFAULT_WEIGHTS).state_dict
     tuned = network_of(tmp_path / "tuned")
     for name in ("clslayer.conv_out.weight", "resnet.conv1.weight"):

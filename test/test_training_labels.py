@@ -1,6 +1,7 @@
 """Trainings of a few steps on coarse labels, soft labels and mixtures of both."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from labelled_folder import CAMVID, DRIVABLE, EXACT, MAPPING, ROAD, SKY, TREE, write_folder
+from narrow_network import narrow_networks
 from tiny_camvid import make_tiny_camvid
 
 from fanet_ros.datasets import open_dataset
@@ -56,12 +58,18 @@ def iou(weights: Path, folder: Path) -> dict[str, float]:
     return dict(zip(CAMVID.names, scorer.scores().iou, strict=True))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _narrow() -> Iterator[None]:
+    with narrow_networks():
+        yield
+
+
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights that know sky, road and trees of one camera, and what that camera sees."""
     folder = tmp_path_factory.mktemp("started")
     write_folder(folder / "data", EXACT, None, dark=False)
-    train(folder / "run", {"train": {"dataset": "folder"}}, {"folder": folder / "data"})
+    train(folder / "run", {"train": {"dataset": "folder"}}, {"folder": folder / "data"}, iterations=60)
     return folder
 
 
@@ -136,7 +144,7 @@ def test_drivable_or_not_improves_the_road_of_another_camera(tmp_path: Path, sta
     folder = write_folder(tmp_path / "data", DRIVABLE, MAPPING, dark=True)
     weights = started / "run/final.safetensors"
     guided = {"dataset": "folder", "soft": {"from": "weights"}}  # as in config/train/drivable.yaml
-    train(tmp_path / "run", {"train": guided}, {"folder": folder}, weights, iterations=50)
+    train(tmp_path / "run", {"train": guided}, {"folder": folder}, weights, iterations=80)
     before, after = iou(weights, other), iou(tmp_path / "run/final.safetensors", other)
     assert after["road"] > before["road"] + 0.03
     home = iou(tmp_path / "run/final.safetensors", started / "data")

@@ -1,7 +1,7 @@
 """Whole trainings of a few steps, in this process."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from narrow_network import narrow_networks
 from safetensors.torch import load_file
 from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 
@@ -24,6 +25,12 @@ from fanet_ros.training.run_folder import RunFolder
 from fanet_ros.training.trainer import Outcome
 
 ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _narrow() -> Iterator[None]:
+    with narrow_networks():
+        yield
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ class _Backbone:
     depth: int
     blocks: tuple[int, int, int, int]
     bottleneck: bool
+    width: int = 64  # of the first stage; each of the others is twice as wide as the one before
 
 
 _BACKBONES = {
@@ -177,7 +178,7 @@ class _Bottleneck(nn.Module):
 def _channels(backbone: _Backbone) -> tuple[int, ...]:
     """Channels of the four stages' features."""
     expansion = _Bottleneck.expansion if backbone.bottleneck else _BasicBlock.expansion
-    return tuple(width * expansion for width in (64, 128, 256, 512))
+    return tuple(backbone.width * 2**stage * expansion for stage in range(4))
 
 
 class _Encoder(nn.Module):
@@ -192,13 +193,13 @@ class _Encoder(nn.Module):
             rest = (block(width * expansion, width, 1) for _ in range(blocks - 1))
             return nn.Sequential(block(inputs, width, 2), *rest)
 
-        self.channels = _channels(backbone)
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = stage(64, 64, backbone.blocks[0])
-        self.layer2 = stage(self.channels[0], 128, backbone.blocks[1])
-        self.layer3 = stage(self.channels[1], 256, backbone.blocks[2])
-        self.layer4 = stage(self.channels[2], 512, backbone.blocks[3])
+        width, self.channels = backbone.width, _channels(backbone)
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = stage(width, width, backbone.blocks[0])
+        self.layer2 = stage(self.channels[0], 2 * width, backbone.blocks[1])
+        self.layer3 = stage(self.channels[1], 4 * width, backbone.blocks[2])
+        self.layer4 = stage(self.channels[2], 8 * width, backbone.blocks[3])
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = _leaky_relu(self.bn1(self.conv1(image)))  # (N, 64, H/2, W/2)
