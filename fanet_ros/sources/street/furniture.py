@@ -50,12 +50,12 @@ def make_tree(rng: np.random.Generator) -> Texture:
 def _leaves(rng: np.random.Generator, sheet: Sheet, at: tuple[float, float], spread: float, green: Color) -> None:
     count = int(150 * spread)
     offsets = rng.normal(0, spread * 0.42, (count, 2))
-    sizes = rng.uniform(0.05, 0.11, count)
-    for (dx, dz), size in zip(offsets, sizes, strict=True):
-        lit = 0.9 + 0.35 * float(dz - dx * 0.5) / spread + float(rng.normal(0, 0.12))
-        x, z = at[0] + float(dx), at[1] + float(dz)
-        edge = float(size)
-        sheet.polygon([(x - edge, z), (x, z - edge * 0.8), (x + edge, z), (x, z + edge * 0.8)], shaded(green, lit))
+    edges = rng.uniform(0.05, 0.11, count)
+    lit = 0.9 + 0.35 * (offsets[:, 1] - offsets[:, 0] * 0.5) / spread + rng.normal(0, 0.12, count)
+    x, z = (offsets + at).T
+    corners = [(x - edges, z), (x, z - edges * 0.8), (x + edges, z), (x, z + edges * 0.8)]
+    colors = np.clip(np.multiply.outer(lit, green), 0, 255).astype(int)
+    sheet.polygons(np.array(corners).transpose(2, 0, 1), colors.tolist())
 
 
 def make_hedge(rng: np.random.Generator) -> Texture:

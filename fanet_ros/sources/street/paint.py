@@ -60,7 +60,12 @@ class Sheet:
 
     def polygon(self, points: Sequence[tuple[float, float]], color: Color) -> None:
         """Fill a polygon of any shape."""
-        cv2.fillPoly(self.rgba, [self._fixed(points)], (*color, 255), cv2.LINE_8, _SHIFT)
+        self.polygons(np.array([points]), [color])
+
+    def polygons(self, corners: NDArray[np.float64], colors: Sequence[Color]) -> None:
+        """Fill polygons of equally many corners, (N, corners, 2), one after the other."""
+        for polygon, color in zip(self._fixed(corners), colors, strict=True):
+            cv2.fillPoly(self.rgba, [polygon], (*color, 255), cv2.LINE_8, _SHIFT)
 
     def box(self, left: float, bottom: float, width: float, height: float, color: Color) -> None:
         """Fill an upright rectangle."""
@@ -70,13 +75,13 @@ class Sheet:
     def line(self, points: Sequence[tuple[float, float]], thickness: float, color: Color) -> None:
         """Draw a line of a thickness in metres through points, with round ends."""
         pixels = max(1, round(thickness * self._scale))
-        cv2.polylines(self.rgba, [self._fixed(points)], False, (*color, 255), pixels, cv2.LINE_8, _SHIFT)
+        cv2.polylines(self.rgba, [self._fixed(np.array(points))], False, (*color, 255), pixels, cv2.LINE_8, _SHIFT)
 
     def ellipse(self, x: float, z: float, radius_x: float, radius_z: float, color: Color) -> None:
         """Fill an ellipse about (x, z)."""
         angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         ring = np.column_stack((x + radius_x * np.cos(angles), z + radius_z * np.sin(angles)))
-        self.polygon([(float(u), float(v)) for u, v in ring], color)
+        self.polygons(ring[None], [color])
 
     def ring(self, x: float, z: float, radius: float, thickness: float, color: Color) -> None:
         """Draw a circle's outline."""
@@ -95,10 +100,6 @@ class Sheet:
         picture[..., :3] = np.clip(picture[..., :3] * light, 0, 255).astype(np.uint8)
         return Texture(picture)
 
-    def _fixed(self, points: Sequence[tuple[float, float]]) -> NDArray[np.int32]:
-        one = 1 << _SHIFT
-        fixed = [
-            (round((x * self._scale - 0.5) * one), round(((self._height - z) * self._scale - 0.5) * one))
-            for x, z in points
-        ]
-        return np.array(fixed, np.int32)
+    def _fixed(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        upright = points * (1, -1) + (0, self._height)
+        return np.rint((upright * self._scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
