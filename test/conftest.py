@@ -39,6 +39,18 @@ def _core_logs_reach_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("fanet_ros"), "propagate", True)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _streets_keep_their_pictures() -> Iterator[None]:
+    """Paint those of a seed once for all tests of this process that film it."""
+    from street_pictures import kept_painter
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "fanet_ros.sources.street.camera.StreetPainter", lambda scene, _, light: kept_painter(scene.seed, light)
+        )
+        yield
+
+
 @contextmanager
 def _own_domain() -> Iterator[int]:
     domain_coordinator = pytest.importorskip("domain_coordinator", reason="ROS 2 is not installed")
