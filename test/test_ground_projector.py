@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tracemalloc
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ BOXES = (Box(6.0, 7.0, -1.5, -0.3), Box(9.0, 10.5, 1.0, 3.0, 1.3), Box(14.0, 15.
 """A near one, one to its left, one far away."""
 
 
+@lru_cache(maxsize=8)
 def projector_for(camera: TruthCamera, settings: GroundSettings = SETTINGS) -> GroundProjector:
     return GroundProjector(
         CameraModel(camera.calibration), CameraPose.from_parameters(*camera.pose), camera.mask_size, settings
@@ -71,7 +72,8 @@ SWEEP = {
     "larger mask": TruthCamera(pitch=0.12, mask_size=Size(900, 400)),
     "tall mask": TruthCamera("equidistant", pitch=0.12, mask_size=Size(200, 300)),
 }
-CASES = pytest.mark.parametrize("camera", SWEEP.values(), ids=SWEEP.keys())
+# of the scope of a module, so that all tests of a camera run in a row, with one projector
+CASES = pytest.mark.parametrize("camera", SWEEP.values(), ids=SWEEP.keys(), scope="module")
 
 
 def ground_errors(camera: TruthCamera) -> tuple[np.ndarray, np.ndarray]:
@@ -503,7 +505,7 @@ EXTREMES = {
 def test_tables_stay_small(camera: TruthCamera, settings: GroundSettings) -> None:
     tracemalloc.start()
     try:
-        projector = projector_for(camera, settings)
+        projector = projector_for.__wrapped__(camera, settings)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
