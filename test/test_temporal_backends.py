@@ -28,7 +28,7 @@ from fanet_ros.sources import open_source
 from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES, VideoMemory, VideoStates
 
 SIZE = Size(320, 192)
-FRAMES = 20
+FRAMES = 10  # attention here looks back at three
 STATE_SIZE = 1 + 32 * (64 + 128 + 256 + 512)
 NOT_A_NUMBER = float("nan")
 
@@ -98,11 +98,25 @@ def start(name: str, precision: str, temporal_frames: int) -> Backend:
     )
 
 
-@pytest.fixture(params=["torch", "openvino", "cuda path on the CPU"])
+@pytest.fixture(params=["torch", "openvino", "cuda path on the CPU"], scope="module")
 def pair(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """A backend in fp32 whose attention sees two frames."""
     with closing(start(request.param, "fp32", 2)) as backend:
         yield backend
+
+
+@pytest.fixture(scope="module")
+def single() -> Iterator[Backend]:
+    """A backend in fp32 whose attention sees the frame alone."""
+    with closing(start("torch", "fp32", 1)) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[VideoMemory]:
+    """A memory of a backend that no test runs."""
+    with closing(start("openvino", "fp32", 3)) as backend:
+        yield backend.new_memory()
 
 
 @pytest.mark.parametrize("temporal_frames", [2, 4])
@@ -172,7 +186,7 @@ def test_what_is_remembered_is_what_the_plain_network_remembers(
     expected = torch.zeros(1, 3, STATE_SIZE)
     with closing(start(name, precision, 4)) as backend:
         memory = backend.new_memory()
-        for frame in video[::10]:
+        for frame in video[::5]:
             backend.infer(frame, memory)
             with torch.inference_mode():
                 _, expected = graph(torch.from_numpy(frame)[None], expected)
@@ -184,8 +198,7 @@ def test_what_is_remembered_is_what_the_plain_network_remembers(
             assert (received - wanted).norm() < REMEMBERED[precision] * wanted.norm()
 
 
-def test_a_frame_without_memory_is_seen_alone(pair: Backend, video: list[NDArray[np.uint8]]) -> None:
-    single = start("torch", "fp32", 1)
+def test_a_frame_without_memory_is_seen_alone(pair: Backend, single: Backend, video: list[NDArray[np.uint8]]) -> None:
     memory = pair.new_memory()
     for frame in video[:3]:
         pair.infer(frame, memory)
@@ -255,8 +268,7 @@ def test_reset_begins_anew_and_so_does_another_input_size(pair: Backend, video: 
     np.testing.assert_allclose(pair.infer(video[1], memory), at_start[video[1].shape], atol=1e-4)
 
 
-def test_memories_of_others_are_refused(pair: Backend, video: list[NDArray[np.uint8]]) -> None:
-    stranger = start("openvino", "fp32", 2).new_memory()
+def test_memories_of_others_are_refused(pair: Backend, stranger: VideoMemory, video: list[NDArray[np.uint8]]) -> None:
     with pytest.raises(SettingError, match="made by another segmenter or backend"):
         pair.infer(video[0], stranger)
 
@@ -346,7 +358,7 @@ def test_waiting_frames_with_memories(segmenter: Segmenter, video: list[NDArray[
         results[batched] = []
         for start_at in range(3):
             requests = [
-                FrameRequest(video[start_at + 5 * camera], "rgb8", memory=memory)
+                FrameRequest(video[start_at + 3 * camera], "rgb8", memory=memory)
                 for camera, memory in enumerate(memories)
             ]
             results[batched] += map(labels_at, segmenter.segment_batch(requests, confidence_threshold=0.3))
@@ -355,11 +367,12 @@ def test_waiting_frames_with_memories(segmenter: Segmenter, video: list[NDArray[
         assert (one == other).mean() >= 0.999
 
 
-def test_a_memory_serves_one_frame_at_a_time(segmenter: Segmenter, video: list[NDArray[np.uint8]]) -> None:
+def test_a_memory_serves_one_frame_at_a_time(
+    segmenter: Segmenter, stranger: VideoMemory, video: list[NDArray[np.uint8]]
+) -> None:
     memory = segmenter.new_memory()
     with pytest.raises(SettingError, match="two frames of a batch have the same memory"):
         segmenter.segment_batch([FrameRequest(frame, "rgb8", memory=memory) for frame in video[:2]])
-    stranger = start("openvino", "fp32", 3).new_memory()
     with pytest.raises(SettingError, match="made by another segmenter"):
         segmenter.segment_batch([FrameRequest(video[0], "rgb8", memory=stranger)])
     with pytest.raises(SettingError, match="made by another segmenter"):
