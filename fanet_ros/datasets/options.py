@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from fanet_ros.errors import DatasetError, SettingError
 from fanet_ros.parameters.specs import Applies, ParameterSpec, ParameterValue
+from fanet_ros.untrusted.yaml_text import YamlError, parse_yaml
 
 
 def option(name: str, default: bool | int | str, description: str, **limits: Any) -> ParameterSpec:
@@ -43,6 +42,6 @@ def _read(spec: ParameterSpec, value: Any) -> ParameterValue:
     if isinstance(spec.default, str):
         return spec.validate(str(value))
     try:
-        return spec.validate(yaml.safe_load(value) if isinstance(value, str) else value)
-    except yaml.YAMLError:
+        return spec.validate(parse_yaml(value) if isinstance(value, str) else value)
+    except YamlError:
         return spec.validate(value)

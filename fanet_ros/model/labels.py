@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from fanet_ros.errors import FanetError, LabelSetError
 from fanet_ros.resources import config_folders, config_path
+from fanet_ros.untrusted.text import shown
+from fanet_ros.untrusted.yaml_text import YamlError, read_yaml
 
 UNLABELLED = 255
 """The id of a pixel that belongs to no class, or to none with enough confidence."""
@@ -92,14 +94,11 @@ def load_label_set(name_or_path: str) -> LabelSet:
     else:
         path = Path(name_or_path).expanduser()
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return _parse(read_yaml(path), path)
+    except OSError as error:
         raise LabelSetError(f"cannot read label set {path}: {error}") from None
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except YamlError as error:
         raise LabelSetError(f"label set {path} is no valid YAML: {error}") from None
-    return _parse(content, path)
 
 
 def save_label_set(label_set: LabelSet, path: Path) -> None:
@@ -141,21 +140,27 @@ def _parse(content: Any, path: Path) -> LabelSet:
 
 def _parse_class(entry: Any, where: str) -> tuple[str, tuple[int, int, int]]:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise LabelSetError(f"{where}: received {entry!r}, expected {{name: NAME, color: [R, G, B]}}")
+        raise LabelSetError(f"{where}: received {shown(entry)}, expected {{name: NAME, color: [R, G, B]}}")
+    if not entry["name"].isprintable():
+        raise LabelSetError(
+            f"{where}: received the name {shown(entry['name'])}, expected one without control characters"
+        )
     color = entry.get("color", ())
     valid = isinstance(color, list) and len(color) == 3 and all(type(c) is int and 0 <= c <= 255 for c in color)
     if not valid:
-        raise LabelSetError(f"{where} ('{entry['name']}'): received color {color!r}, expected [R, G, B] in 0..255")
+        raise LabelSetError(f"{where} ('{entry['name']}'): received color {shown(color)}, expected [R, G, B] in 0..255")
     red, green, blue = color
     return entry["name"], (red, green, blue)
 
 
 def _parse_groups(groups: Any, names: list[str], path: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(groups, dict):
-        raise LabelSetError(f"label set {path}: received groups {groups!r}, expected {{GROUP: [NAME, ...]}}")
+        raise LabelSetError(f"label set {path}: received groups {shown(groups)}, expected {{GROUP: [NAME, ...]}}")
     for group, members in groups.items():
         if not isinstance(members, list):
-            raise LabelSetError(f"label set {path}: group '{group}' is {members!r}, expected a list of class names")
+            raise LabelSetError(
+                f"label set {path}: group '{group}' is {shown(members)}, expected a list of class names"
+            )
         strangers = [str(member) for member in members if member not in names]
         if strangers:
             raise LabelSetError(f"label set {path}: group '{group}' names no class of the set: {', '.join(strangers)}")

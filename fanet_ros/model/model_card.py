@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fanet_ros.errors import LabelSetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.settings import Size, read_size
+from fanet_ros.untrusted.text import shown
+from fanet_ros.untrusted.yaml_text import YamlError, parse_yaml
 
 # Weights that the network's authors and others have published come without a card, and are of these. Sets that merely
 # happen to have as many classes are never guessed.
@@ -47,7 +47,7 @@ def read_card(weights: Path) -> ModelCard:
         return ModelCard()
     try:
         return _parse(path.read_text(encoding="utf-8"), path)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (YamlError, UnicodeDecodeError, OSError) as error:
         raise LabelSetError(f"model card {path} cannot be read: {error}") from None
 
 
@@ -87,12 +87,12 @@ def _parse(text: str, path: Path) -> ModelCard:
         return ModelCard()
     if len(marks) < 2:
         raise LabelSetError(f"model card {path}: the front matter opened by '---' is never closed")
-    content: Any = yaml.safe_load("\n".join(lines[1 : marks[1]])) or {}
+    content: Any = parse_yaml("\n".join(lines[1 : marks[1]])) or {}
     if not isinstance(content, dict):
-        raise LabelSetError(f"model card {path}: the front matter is {content!r}, expected 'key: value' lines")
+        raise LabelSetError(f"model card {path}: the front matter is {shown(content)}, expected 'key: value' lines")
     label_set, input_size = content.get("label_set"), content.get("input_size")
     if label_set is not None and not isinstance(label_set, str):
-        raise LabelSetError(f"model card {path}: received label_set {label_set!r}, expected a name or a YAML file")
+        raise LabelSetError(f"model card {path}: received label_set {shown(label_set)}, expected a name or a YAML file")
     if label_set is not None and label_set.endswith((".yaml", ".yml")):
         label_set = str(path.parent / label_set)  # beside the card, wherever both are moved to; absolute paths stay
     try:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
 from fanet_ros.errors import SourceError
 from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
+from fanet_ros.untrusted.yaml_text import YamlError, read_yaml
 
 METADATA = "metadata.yaml"
 """What a finished rosbag2 folder has; a recorder that was killed has not written it."""
 
 _STORAGES = ("mcap", "sqlite3")
 _STORAGE_NAME = re.compile(r"\.(mcap|db3)(\.zstd)?$")
+_MOST_METADATA_BYTES = 16 << 20  # of recordings of thousands of files
 _LATEST_VERSION = 9  # of metadata.yaml that is understood
 
 
@@ -109,8 +109,8 @@ def _described(folder: Path) -> Recording:
     """
     path = folder / METADATA
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(path, _MOST_METADATA_BYTES)
+    except (OSError, YamlError) as error:
         raise SourceError(f"{path} cannot be read: {' '.join(str(error).split())}; is the bag complete?") from None
     information = content.get("rosbag2_bagfile_information") if isinstance(content, dict) else None
     names = information.get("relative_file_paths") if isinstance(information, dict) else None

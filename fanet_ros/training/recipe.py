@@ -23,6 +23,8 @@ from fanet_ros.training.recipe_learning import (
     RunRecipe,
 )
 from fanet_ros.training.recipe_values import Settings
+from fanet_ros.untrusted.text import shown
+from fanet_ros.untrusted.yaml_text import YamlError, parse_yaml, read_yaml
 
 
 class Recipe(Settings):
@@ -69,10 +71,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path).expanduser()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        content = read_yaml(path)
+    except OSError as error:
         raise SettingError(f"cannot read recipe {path}: {error}") from None
-    except yaml.YAMLError as error:
+    except YamlError as error:
         raise SettingError(f"recipe {path} is no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise SettingError(f"recipe {path} holds {type(content).__name__}, expected the parts of a recipe")
@@ -104,17 +106,17 @@ def _described(place: tuple[int | str, ...], message: str, received: Any) -> str
     where = f"{'.'.join(map(str, place))}: " if place else ""
     parts = received if isinstance(received, list) else [received]
     is_value = not any(isinstance(part, Mapping | list) for part in parts)
-    return f"{where}{message.removeprefix('Value error, ')}" + (f" (received {received!r})" if is_value else "")
+    return f"{where}{message.removeprefix('Value error, ')}" + (f" (received {shown(received)})" if is_value else "")
 
 
 def _override(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals:
-        raise SettingError(f"set: received {override!r}, expected part.name=value, such as optimizer.rate=0.01")
+        raise SettingError(f"set: received {shown(override)}, expected part.name=value, such as optimizer.rate=0.01")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingError(f"set: the value of {override!r} is no valid YAML: {error}") from None
+        value = parse_yaml(text)
+    except YamlError as error:
+        raise SettingError(f"set: the value of {shown(override)} is no valid YAML: {error}") from None
     *parents, last = key.strip().split(".")
     for parent in parents:
         content = content.setdefault(parent, {})

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from fanet_ros.errors import DatasetError, SettingError, TrainingError
 from fanet_ros.model.labels import LabelSet
@@ -23,6 +22,7 @@ from fanet_ros.training.recipe import Recipe, parse_recipe
 from fanet_ros.training.run_folder import FINAL, RunFolder
 from fanet_ros.training.start import start_network
 from fanet_ros.training.trainer import Trainer
+from fanet_ros.untrusted.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def resume(
         FanetError: as for `start`, or there is nothing to resume.
     """
     state = load_state(folder)
-    recipe = parse_recipe(yaml.safe_load(state["recipe"]), f"the recipe in {folder}")
+    recipe = parse_recipe(parse_yaml(state["recipe"]), f"the recipe in {folder}")
     finished = state["iteration"] >= recipe.run.iterations and not state["validation_due"]
     if finished and (folder / f"{FINAL}.safetensors").exists():
         raise TrainingError(
