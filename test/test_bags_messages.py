@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fanet_ros.frames.frame import CHANNELS
-from fanet_ros.frames.image_messages import UnusableImageError
-from fanet_ros.recorded.messages import COMPRESSED_IMAGE, ENCODINGS, IMAGE, frame_of
+from fanet_ros.frames.image_messages import ENCODINGS, UnusableImageError
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE, frame_of
 
 RNG = np.random.default_rng(0)
 

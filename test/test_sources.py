@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -114,8 +115,15 @@ def test_a_damaged_image_is_skipped_with_a_warning(tmp_path, caplog, capfd):
     with caplog.at_level(logging.WARNING):
         names = [frame.name for frame in iter(open_source(str(tmp_path)).read, None)]
     assert names == ["a", "d"]
-    assert [record.args[0].name for record in caplog.records] == ["b.png", "c.png"]
+    assert [Path(record.args[0]).name for record in caplog.records] == ["b.png", "c.png"]
     assert capfd.readouterr().err == ""
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), plain(RED))
+    os.rename(tmp_path / "a.png", os.fsencode(tmp_path) + b"/caf\xe9.png")
+    frame = open_source(str(tmp_path)).read()
+    assert frame is not None and frame.name == os.fsdecode(b"caf\xe9")
 
 
 @pytest.mark.parametrize("whole_folder", [True, False])

@@ -6,13 +6,14 @@ import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import DatasetError
+from fanet_ros.frames.encoded_image import UndecodableError, decode_image
 from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.settings import Size
 from fanet_ros.sources.opencv_log import quiet_opencv
@@ -20,6 +21,7 @@ from fanet_ros.sources.opencv_log import quiet_opencv
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
+_MOST_PIXELS = 1 << 28  # the tiles of aerial data sets have 2^25 to 2^27
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS, _PNG_COLOR_TYPE, _PALETTE = 24, 25, 3  # where a PNG's header has them; colour type of palettes (PNG, 11.2.2)
@@ -96,20 +98,20 @@ def _gone(path: Path) -> DatasetError:
     return DatasetError(f"{path} is missing; unpack the data set again")
 
 
-def unreadable(path: Path) -> DatasetError:
+def unreadable(path: Path, reason: str = "damaged or incomplete") -> DatasetError:
     """The error for a file that is there but is not what it should be."""
-    return DatasetError(f"{path} is no readable image: damaged or incomplete; unpack the data set again")
+    return DatasetError(f"{path} is no readable image: {reason}; unpack the data set again")
 
 
 def _decode(content: bytes, path: Path, flags: int) -> NDArray[np.uint8]:
     with quiet_opencv():
         try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
-        except cv2.error:  # more pixels than OpenCV's limit
-            image = None
-    if image is None or _is_cut_short(content):
+            image = decode_image(content, flags, most_pixels=_MOST_PIXELS, other_formats=True)
+        except UndecodableError as error:
+            raise unreadable(path, str(error)) from None
+    if _is_cut_short(content):
         raise unreadable(path)
-    return image
+    return cast(NDArray[np.uint8], image)  # of more bits, too, which callers refuse
 
 
 def _is_cut_short(content: bytes) -> bool:

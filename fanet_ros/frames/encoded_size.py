@@ -7,7 +7,7 @@ import struct
 HEADER_BYTES = 256 * 1024
 """How many bytes of a file are enough: a JPEG's size may stand behind thumbnails and colour profiles."""
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Start-of-frame markers (ITU-T T.81, table B.1); 0xC4, 0xC8 and 0xCC in their midst mean something else.
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -18,7 +18,7 @@ def encoded_size(data: bytes) -> tuple[int, int] | None:
     Args:
         data: the first bytes of the file.
     """
-    if data.startswith(_PNG_SIGNATURE) and len(data) >= 24:
+    if data.startswith(PNG_SIGNATURE) and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])  # IHDR is always the first chunk (PNG, 11.2.2)
         return width, height
     if data.startswith(b"\xff\xd8"):

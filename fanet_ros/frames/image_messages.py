@@ -12,8 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import FrameError
-from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
-from fanet_ros.frames.frame import check_frame_size
+from fanet_ros.frames.encoded_image import TooLargeError, UndecodableError, decode_image
+from fanet_ros.frames.frame import CHANNELS, check_frame_size
+from fanet_ros.untrusted.text import shown
+
+# OpenCV names a Bayer pattern by its second row and column, ROS by its first.
+_CONVERSIONS = {
+    "bayer_rggb8": (1, cv2.COLOR_BayerBG2BGR),
+    "bayer_bggr8": (1, cv2.COLOR_BayerRG2BGR),
+    "bayer_gbrg8": (1, cv2.COLOR_BayerGR2BGR),
+    "bayer_grbg8": (1, cv2.COLOR_BayerGB2BGR),
+    "yuv422": (2, cv2.COLOR_YUV2BGR_UYVY),
+    "uyvy": (2, cv2.COLOR_YUV2BGR_UYVY),
+    "yuv422_yuy2": (2, cv2.COLOR_YUV2BGR_YUY2),
+    "yuyv": (2, cv2.COLOR_YUV2BGR_YUY2),
+}
+"""Bytes per pixel and OpenCV's conversion to bgr8."""
+
+ENCODINGS = (*CHANNELS, *_CONVERSIONS)
+"""Of raw images that are read without cv_bridge (names: sensor_msgs/image_encodings)."""
+
+_DISTANCES = ("16UC1", "32FC1")  # REP 118
 
 
 class UnusableImageError(FrameError):
@@ -71,28 +90,60 @@ def pixels_of(message: Any, channels: int) -> NDArray[np.uint8]:
     return np.ndarray((height, width, channels), np.uint8, rows, strides=(step, channels, 1))
 
 
-def decode_compressed(message: Any) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG image to bgr8, uint8 (H, W, 3).
+def frame_of_raw(message: Any) -> tuple[NDArray[np.uint8], str]:
+    """Return the pixels of a raw image in one of `ENCODINGS`.
+
+    Returns:
+        The frame, uint8 (H, W, C), and its encoding. For rgb8, bgr8, rgba8, bgra8 and mono8 the frame is a view of the
+        message's data, whatever its `step`; every other encoding becomes bgr8.
 
     Raises:
-        UnusableImageError: the data is no image OpenCV can decode.
+        UnusableImageError: size, step, length of the data or encoding make no image.
+    """
+    height, width, encoding = message.height, message.width, message.encoding
+    check_size(width, height)
+    if encoding in CHANNELS:
+        return pixels_of(message, CHANNELS[encoding]), encoding
+    if encoding not in _CONVERSIONS:
+        raise UnusableImageError("encoding", f"encoding {shown(encoding)}, expected one of {', '.join(ENCODINGS)}")
+    channels, conversion = _CONVERSIONS[encoding]
+    if height < 2 or width < 2 or (channels == 2 and width % 2):
+        raise UnusableImageError("size", f"image of size {width}x{height}, which encoding '{encoding}' cannot have")
+    return np.asarray(cv2.cvtColor(pixels_of(message, channels), conversion), np.uint8), "bgr8"
+
+
+def frame_of_compressed(message: Any) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG image to bgr8, uint8 (H, W, 3).
+
+    The format says what was encoded, as image_transport writes it: "bayer_rggb8; jpeg compressed bgr8". A mosaic of
+    Bayer that was encoded as it is becomes a picture; distances (16UC1, 32FC1) are none.
+
+    Raises:
+        UnusableImageError: the data is neither, too large or damaged, or shows distances.
     """
     if not len(message.data):
-        raise UnusableImageError("buffer", f"compressed image (format '{message.format}') without data")
-    size = encoded_size(bytes(message.data[:HEADER_BYTES]))
-    if size is not None:
-        check_size(*size)  # before decoding: a few kB can unfold to gigabytes
+        raise UnusableImageError("buffer", f"compressed image (format {shown(message.format)}) without data")
+    encoding = message.format.partition(";")[0].strip()
+    if encoding in _DISTANCES:
+        raise UnusableImageError("encoding", f"compressed image of encoding '{encoding}': distances, and no picture")
     try:
-        # a rotation in the file's EXIF data would no longer match the camera's calibration
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        frame = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
-    except cv2.error as error:
-        frame, reason = None, f": {error}"
-    else:
-        reason = ""
-    if frame is None:
+        # as the pixels lie in the file: a rotation in its EXIF data would no longer match the camera's calibration
+        image = decode_image(bytes(message.data), cv2.IMREAD_UNCHANGED)
+    except TooLargeError as error:
+        raise UnusableImageError("size", f"compressed image: {error}") from None
+    except UndecodableError as error:
+        received = f"{len(message.data)} bytes of format {shown(message.format)}"
         raise UnusableImageError(
-            "compression",
-            f"{len(message.data)} bytes of format '{message.format}' cannot be decoded, expected JPEG or PNG{reason}",
-        )
-    return np.asarray(frame, np.uint8)
+            "compression", f"{received} cannot be decoded, expected JPEG or PNG: {error}"
+        ) from None
+    check_size(image.shape[1], image.shape[0])
+    if image.dtype == np.uint16:
+        if image.ndim == 2 and encoding != "mono16":
+            raise UnusableImageError(
+                "encoding", f"16-bit grey image (format {shown(message.format)}): distances, and no picture"
+            )
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 3:
+        return np.asarray(image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
+    mosaic = encoding.startswith("bayer_") and encoding in _CONVERSIONS and min(image.shape) >= 2
+    return np.asarray(cv2.cvtColor(image, _CONVERSIONS[encoding][1] if mosaic else cv2.COLOR_GRAY2BGR), np.uint8)

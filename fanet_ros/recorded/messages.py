@@ -5,35 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from fanet_ros.frames.frame import CHANNELS
-from fanet_ros.frames.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of
+from fanet_ros.frames.image_messages import UnusableImageError, frame_of_compressed, frame_of_raw
 from fanet_ros.model.labels import LabelSet
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
-
-# OpenCV names a Bayer pattern by its second row and column, ROS by its first.
-_CONVERSIONS = {
-    "bayer_rggb8": (1, cv2.COLOR_BayerBG2BGR),
-    "bayer_bggr8": (1, cv2.COLOR_BayerRG2BGR),
-    "bayer_gbrg8": (1, cv2.COLOR_BayerGR2BGR),
-    "bayer_grbg8": (1, cv2.COLOR_BayerGB2BGR),
-    "yuv422": (2, cv2.COLOR_YUV2BGR_UYVY),
-    "uyvy": (2, cv2.COLOR_YUV2BGR_UYVY),
-    "yuv422_yuy2": (2, cv2.COLOR_YUV2BGR_YUY2),
-    "yuyv": (2, cv2.COLOR_YUV2BGR_YUY2),
-}
-"""Bytes per pixel and OpenCV's conversion to bgr8."""
-
-ENCODINGS = (*CHANNELS, *_CONVERSIONS)
-"""Of raw images that can be segmented (names: sensor_msgs/image_encodings)."""
 
 # vision_msgs is no part of ROS 2's own types, which rosbags brings along.
 _VISION_CLASS = "uint16 class_id\nstring class_name\n"
@@ -84,18 +66,7 @@ def frame_of(message: Any, type_name: str) -> tuple[NDArray[np.uint8], str]:
     Raises:
         UnusableImageError: size, step, length of the data, encoding or compression make no image.
     """
-    if type_name != IMAGE:
-        return decode_compressed(message), "bgr8"
-    height, width, encoding = message.height, message.width, message.encoding
-    check_size(width, height)
-    if encoding in CHANNELS:
-        return pixels_of(message, CHANNELS[encoding]), encoding
-    if encoding not in _CONVERSIONS:
-        raise UnusableImageError("encoding", f"encoding '{encoding}', expected one of {', '.join(ENCODINGS)}")
-    channels, conversion = _CONVERSIONS[encoding]
-    if height < 2 or width < 2 or (channels == 2 and width % 2):
-        raise UnusableImageError("size", f"image of size {width}x{height}, which encoding '{encoding}' cannot have")
-    return cv2.cvtColor(pixels_of(message, channels), conversion), "bgr8"
+    return frame_of_raw(message) if type_name == IMAGE else (frame_of_compressed(message), "bgr8")
 
 
 def mask_message(header: Any, labels: NDArray[np.uint8]) -> bytes:

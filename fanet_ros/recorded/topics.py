@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fanet_ros.errors import SourceError
-from fanet_ros.recorded.messages import COMPRESSED_IMAGE, ENCODINGS
+from fanet_ros.frames.image_messages import ENCODINGS
+from fanet_ros.recorded.messages import COMPRESSED_IMAGE
 
 NODE = "/segmentation"
 """What the live node is called, and so where its topics are (`~` in docs/interface.md)."""

@@ -15,8 +15,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionClass
 
-from fanet_ros.frames.frame import CHANNELS
-from fanet_ros.frames.image_messages import UnusableImageError, check_size, decode_compressed, pixels_of, rows_of
+from fanet_ros.frames.image_messages import (
+    ENCODINGS,
+    UnusableImageError,
+    check_size,
+    frame_of_compressed,
+    frame_of_raw,
+    rows_of,
+)
 from fanet_ros.model.labels import LabelSet
 
 
@@ -25,18 +31,17 @@ def frame_from_image(message: Image | CompressedImage) -> tuple[NDArray[np.uint8
 
     Returns:
         The frame, uint8 (H, W, C), and its encoding. For raw rgb8, bgr8, rgba8, bgra8 and mono8 the frame is a view of
-        the message's own buffer, whatever its `step`; all else becomes bgr8, other raw encodings by cv_bridge.
+        the message's own buffer, whatever its `step`; all else becomes bgr8, what is none of ENCODINGS by cv_bridge.
 
     Raises:
         UnusableImageError: size, step, length of the data or encoding make no image, or OpenCV cannot decode it.
     """
     if isinstance(message, CompressedImage):
-        return decode_compressed(message), "bgr8"
+        return frame_of_compressed(message), "bgr8"
+    if message.encoding in ENCODINGS:
+        return frame_of_raw(message)
     check_size(message.width, message.height)
-    channels = CHANNELS.get(message.encoding)
-    if channels is None:
-        return _convert_with_cv_bridge(message), "bgr8"
-    return pixels_of(message, channels), message.encoding
+    return _convert_with_cv_bridge(message), "bgr8"
 
 
 class ImageMessageWriter:
@@ -99,7 +104,7 @@ def _convert_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
             raise UnusableImageError(
                 "encoding",
                 f"encoding '{message.encoding}' needs cv_bridge, which is not installed ({error}); install it or "
-                f"publish one of {', '.join(CHANNELS)}",
+                f"publish one of {', '.join(ENCODINGS)}",
             ) from None
         _bridge = CvBridge()
     try:
@@ -109,7 +114,7 @@ def _convert_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
             "encoding",
             f"encoding '{message.encoding}' ({message.width}x{message.height}, step {message.step}, "
             f"{len(message.data)} bytes) cannot be converted by the installed cv_bridge "
-            f"({type(error).__name__}: {error}); publish one of {', '.join(CHANNELS)}",
+            f"({type(error).__name__}: {error}); publish one of {', '.join(ENCODINGS)}",
         ) from None
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape != (message.height, message.width, 3):

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import SourceError
+from fanet_ros.frames.encoded_image import UndecodableError, decode_image
 from fanet_ros.sources.base import Footage, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
+from fanet_ros.untrusted.text import printable
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Files with these endings count as images, in upper or lower case."""
@@ -34,12 +36,13 @@ class ImageSource(Footage):
         self.length = len(files)
         unreadable = 0
         for file in files:
-            image = _decode(file)
-            if image is not None:
-                yield SourceFrame(image, "bgr8", None, file.stem)
-            else:
+            try:
+                image = _decode(file)
+            except (OSError, UndecodableError) as error:
                 unreadable += 1
-                _log.warning("skipped %s: it is no readable image (damaged or incomplete)", file)
+                _log.warning("skipped %s: it is no readable image (%s)", printable(str(file)), error)
+            else:
+                yield SourceFrame(image, "bgr8", None, file.stem)
         if unreadable == self.length:
             raise SourceError(
                 f"cannot decode {self._path}: none of its {self.length} image file(s) is readable; "
@@ -68,16 +71,7 @@ def _list_images(path: Path) -> list[Path]:
     return sorted(files, key=natural_key)
 
 
-def _decode(file: Path) -> NDArray[np.uint8] | None:
-    try:
-        data = np.fromfile(file, np.uint8)
-    except OSError as error:
-        _log.warning("cannot read %s: %s", file, error.strerror)
-        return None
-    if not data.size:
-        return None
+def _decode(file: Path) -> NDArray[np.uint8]:
+    data = file.read_bytes()  # OpenCV and numpy cannot open names that are no UTF-8
     with quiet_opencv():
-        try:
-            return cv2.imdecode(data, cv2.IMREAD_COLOR)
-        except cv2.error:  # more pixels than OpenCV's limit
-            return None
+        return np.asarray(decode_image(data, cv2.IMREAD_COLOR, other_formats=True), np.uint8)

@@ -1,0 +1,129 @@
+"""Images that claim more than they should: refused by their first bytes and their size, before anything unfolds."""
+
+import array
+import struct
+import zlib
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from fanet_ros.frames.encoded_image import TooLargeError, UndecodableError, decode_image
+from fanet_ros.frames.image_messages import UnusableImageError, frame_of_compressed, frame_of_raw
+
+PICTURE = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 255, (48, 64, 3), np.uint8), (0, 0), 4)
+
+
+def encoded(suffix: str, image: np.ndarray = PICTURE) -> bytes:
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def gif(width: int, height: int) -> bytes:
+    return (
+        b"GIF89a"
+        + struct.pack("<HH", width, height)
+        + b"\x00\x00\x00,\x00\x00\x00\x00"
+        + b"\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+    )
+
+
+def jpeg(width: int, height: int, comments: int = 0) -> bytes:
+    """A small JPEG with another size in its header, behind comments of 60 kB each."""
+    data = bytearray(encoded(".jpg"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data[:2] + (b"\xff\xfe\xea\x62" + b" " * 60_000) * comments + data[2:])
+
+
+def png(width: int, height: int) -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
+def message(data: bytes, format: str) -> SimpleNamespace:  # noqa: A002 (the field's name)
+    return SimpleNamespace(data=array.array("B", data), format=format)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_pictures(suffix: str) -> None:
+    image = decode_image(encoded(suffix), cv2.IMREAD_COLOR)
+    assert image.shape == PICTURE.shape and np.abs(image.astype(int) - PICTURE).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".tif", ".webp"])
+def test_other_formats_only_of_files_and_only_with_their_size(suffix: str) -> None:
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    data = encoded(suffix)
+    assert decode_image(data, cv2.IMREAD_COLOR, other_formats=True).shape == PICTURE.shape
+    with pytest.raises(TooLargeError, match="64x48 pixels"):
+        decode_image(data, cv2.IMREAD_COLOR, other_formats=True, most_pixels=1000)
+    with pytest.raises(UndecodableError, match="expected JPEG or PNG"):
+        decode_image(data, cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (gif(32_000, 32_000), "begins with b'GIF89a.*expected JPEG or PNG"),
+        (jpeg(32_000, 32_000), "32000x32000 pixels"),
+        (jpeg(32_000, 32_000, comments=6), "32000x32000 pixels"),  # the frame header lies beyond 256 KiB
+        (png(50_000, 50_000), "50000x50000 pixels"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "its header tells no size"),
+        (b"", "begins with b''"),
+        (encoded(".png")[:60], "it is damaged"),
+    ],
+    ids=["gif", "jpeg", "late jpeg", "png", "cut jpeg", "empty", "cut png"],
+)
+@pytest.mark.parametrize("other_formats", [False, True])
+def test_what_is_refused_before_it_unfolds(data: bytes, problem: str, other_formats: bool) -> None:
+    with pytest.raises(UndecodableError, match=problem):
+        decode_image(data, cv2.IMREAD_COLOR, other_formats=other_formats)
+
+
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_compressed_mosaic_becomes_the_picture_that_the_raw_one_is(encoding: str, suffix: str) -> None:
+    mosaic = np.empty(PICTURE.shape[:2], np.uint8)
+    for place, color in enumerate(encoding[6:10]):
+        mosaic[place // 2 :: 2, place % 2 :: 2] = PICTURE[place // 2 :: 2, place % 2 :: 2, "bgr".index(color)]
+    height, width = mosaic.shape
+    raw = SimpleNamespace(height=height, width=width, encoding=encoding, step=width, data=mosaic.tobytes())
+    expected, _ = frame_of_raw(raw)
+    for words in (f"{encoding}; {suffix[1:]} compressed ", f"{encoding}; {suffix[1:]} compressed bgr8"):
+        found = frame_of_compressed(message(encoded(suffix, mosaic), words))
+        assert np.abs(found.astype(int) - expected).mean() < 3
+        assert np.abs(found.astype(int) - PICTURE).mean() < 6
+        # where the publisher has debayered it already, the picture is taken as it is
+        colored = frame_of_compressed(message(encoded(suffix), words))
+        assert np.abs(colored.astype(int) - PICTURE).mean() < 3
+
+
+def test_grey_transparent_and_deep_pictures() -> None:
+    grey = PICTURE[..., 1]
+    np.testing.assert_array_equal(
+        frame_of_compressed(message(encoded(".png", grey), "mono8; png compressed "))[..., 2], grey
+    )
+    deep = grey.astype(np.uint16) * 257
+    found = frame_of_compressed(message(encoded(".png", deep), "mono16; png compressed "))
+    np.testing.assert_array_equal(found[..., 0], grey)
+    found = frame_of_compressed(message(encoded(".png", PICTURE.astype(np.uint16) * 257), "bgr16; png compressed "))
+    np.testing.assert_array_equal(found, PICTURE)
+    clear = np.dstack([PICTURE, grey])
+    np.testing.assert_array_equal(
+        frame_of_compressed(message(encoded(".png", clear), "bgra8; png compressed ")), PICTURE
+    )
+
+
+@pytest.mark.parametrize("words", ["16UC1; png compressed ", "32FC1; compressedDepth png", "16UC1", "png", ""])
+def test_distances_are_no_picture(words: str) -> None:
+    data = encoded(".png", np.full((18, 32), 2000, np.uint16))
+    with pytest.raises(UnusableImageError, match="distances, and no picture") as refused:
+        frame_of_compressed(message(data, words))
+    assert refused.value.kind == "encoding"
+
+
+def test_what_a_message_says_of_itself_is_shown_short_and_without_escapes() -> None:
+    with pytest.raises(UnusableImageError) as refused:
+        frame_of_compressed(message(b"nonsense", "\x1b[2J" + "x" * 10_000))
+    assert len(str(refused.value)) < 400 and "\x1b" not in str(refused.value)
