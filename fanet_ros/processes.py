@@ -16,13 +16,25 @@ _PR_SET_PDEATHSIG = 1
 _KEPT_BYTES = 2000  # of what a process printed before it ended
 _END_TIMEOUT_S = 10.0
 
+# As `python -m`, but for the working directory, where something may lie that is named as a module: torch.py beside a
+# picture. (-P does the same from Python 3.11 on.)
+_START = """
+import sys
+sys.path[:] = [path for path in sys.path if path]
+import runpy
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
 
 def child_environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Return this process's environment with changes (None removes), in which this package is found as it is here.
 
-    Whatever the working directory.
+    Modules are not looked for in the working directory, unless PYTHONPATH asks for it.
     """
-    paths = [str(Path(__file__).resolve().parents[1]), *sys.path]
+    asked_for = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    here = [path for path in sys.path if path in asked_for or path != os.getcwd()]
+    paths = [str(Path(__file__).resolve().parents[1]), *here]
     merged: dict[str, str | None] = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
@@ -34,8 +46,8 @@ def child_environment(changes: Mapping[str, str | None] | None = None) -> dict[s
 def start_module(
     module: str, *arguments: str, environment: Mapping[str, str | None] | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m module arguments` in `child_environment(environment)`; options are those of Popen."""
-    command = [sys.executable, "-m", module, *arguments]
+    """Run a module as `python -m` does, in `child_environment(environment)`; options are those of Popen."""
+    command = [sys.executable, "-c", _START, module, *arguments]
     return subprocess.Popen(command, env=child_environment(environment), **options)
 
 

@@ -69,9 +69,11 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
 def _spin(node: Node, stop: Future) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    # A task wakes the executor. Its own waiting for a future hangs a callback on it at each turn, for ever.
+    stop.add_done_callback(lambda _: executor.create_task(lambda: None))
     while rclpy.ok() and not stop.done():
         try:
-            executor.spin_until_future_complete(stop)
+            executor.spin_once()
         except ExternalShutdownException:
             break
         except Exception as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,12 +19,11 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fanet_ros.benchmark.process import end
 from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.processes import child_environment
+from fanet_ros.processes import end, start_module
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.demo.recorder import Recorder
@@ -190,12 +188,12 @@ def _problem(
 
 def _start(module: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start one of our nodes in the demo's namespace."""
-    command = [sys.executable, "-m", f"fanet_ros.ros.{module}", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+    arguments = ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
     for name, topic in _REMAPPINGS.items():
-        command += ["-r", f"{name}:={NAMESPACE}/{topic}"]
+        arguments += ["-r", f"{name}:={NAMESPACE}/{topic}"]
     for name, value in parameters.items():
-        command += ["-p", f"{name}:={value}"]
-    return subprocess.Popen(command, env=child_environment())
+        arguments += ["-p", f"{name}:={value}"]
+    return start_module(f"fanet_ros.ros.{module}", *arguments)
 
 
 def main() -> None:
