@@ -65,6 +65,12 @@ def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTER
             process.wait()
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that ask this process to end; SIGHUP is one unless it was started to ignore that (nohup)."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def end_with_parent(number: signal.Signals) -> None:
     """Ask Linux to end this process with a signal when the one that started it dies, however that happens."""
     with contextlib.suppress(AttributeError, OSError):  # not Linux

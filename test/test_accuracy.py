@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,18 @@ def test_frames_without_labels(segmenters: list[Segmenter], data: Path) -> None:
     exact, other = compare(segmenters, open_frames(str(data / "images")), 1, lambda _: None)
     assert exact.miou is None and other.miou is None
     assert exact.frames == 1 and exact.agreement == 100 > other.agreement
+
+
+def test_labels_of_which_the_network_knows_nothing(segmenters: list[Segmenter], data: Path, tmp_path: Path) -> None:
+    """Ids in another order: what a precision loses on them would pass any gate."""
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for number in range(3):
+        shutil.copy(data / f"images/{number}.png", tmp_path / "images")
+        labels = cv2.imread(str(data / f"labels/{number}.png"), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(tmp_path / f"labels/{number}.png"), (labels + 1) % CLASSES)
+    with pytest.raises(SourceError, match=r"scores \d\.\d % mIoU on .*most frequent class scores .* %: are the ids"):
+        compare(segmenters, open_frames(str(tmp_path)), 3, lambda _: None)
 
 
 def test_labels_of_another_label_set(segmenters: list[Segmenter], data: Path, tmp_path: Path) -> None:

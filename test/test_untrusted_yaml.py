@@ -36,6 +36,7 @@ def test_values() -> None:
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: 1\na: 2", "a name is given twice"),
         ("a: [1", "line 1"),
+        ("a: 2024-13-45", "month must be in 1..12"),
         ("a\x00b", "special characters are not allowed"),
     ],
 )

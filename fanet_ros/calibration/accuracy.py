@@ -48,7 +48,7 @@ def compare(
         progress: told how many frames are done.
 
     Raises:
-        SourceError: there is no frame, or no label is one of the classes.
+        SourceError: there is no frame, no label is one of the classes, or the first knows nothing of them.
     """
     classes = len(segmenters[0].label_set)
     tallies = [_Tally(classes) for _ in segmenters]
@@ -72,7 +72,26 @@ def compare(
             f"the labels of {frames.name} show none of the network's {classes} classes; they must be class ids from 0 "
             f"to {classes - 1}, and anything else where the class is unknown"
         )
+    if frames.labelled:
+        _require_knowledge(tallies[0].scorer, frames.name)
     return [tally.accuracy(done, frames.labelled) for tally in tallies]
+
+
+def _require_knowledge(scorer: Scorer, data: str) -> None:
+    """Refuse labels that the network knows nothing of: what a precision loses on them means nothing.
+
+    Raises:
+        SourceError: it scores below labelling every pixel with the most frequent class.
+    """
+    scores = scorer.scores()
+    shares = [share for share in scores.shares if share > 0]
+    guess = max(shares) / len(shares)
+    if scores.miou < guess:
+        raise SourceError(
+            f"in fp32 the network scores {100 * scores.miou:.1f} % mIoU on {data}, and labelling everything with the most "
+            f"frequent class scores {100 * guess:.1f} %: are the ids in the labels those of the network's classes "
+            "(fanet dataset check shows what they are)?"
+        )
 
 
 class _Tally:

@@ -12,6 +12,7 @@ from rich.console import Console
 from fanet_ros.commands.console import errors, one_line_errors
 from fanet_ros.errors import SettingError
 from fanet_ros.files import write_whole
+from fanet_ros.processes import stop_signals
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 _WIDTH = 120  # of the tables in a file or pipe
@@ -60,7 +61,7 @@ def benchmark(
     from fanet_ros.benchmark.tables import print_results
 
     # a service manager's request ends it as Ctrl-C does: in order, with what was measured
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         signal.signal(number, signal.default_int_handler)
     with one_line_errors():
         plan = make_plan(

@@ -17,6 +17,7 @@ from rich.console import Console
 from fanet_ros.commands.console import INTERRUPTED, one_line_errors, say
 from fanet_ros.commands.options import Device, check_options, grouped, weights_path
 from fanet_ros.errors import SettingError
+from fanet_ros.processes import stop_signals
 
 if TYPE_CHECKING:
     from fanet_ros.training.run import Task
@@ -143,7 +144,7 @@ def _refuse(start: StartOptions) -> None:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C or SIGTERM end the training after the step under way; the second ends it at once."""
+    """Let the first Ctrl-C, SIGTERM or SIGHUP end the training after the step under way; the second ends it at once."""
     asked = False
 
     def ask(number: int, _: FrameType | None) -> None:
@@ -151,7 +152,7 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
         asked = True
         signal.signal(number, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in stop_signals()}
     try:
         yield lambda: asked
     finally:

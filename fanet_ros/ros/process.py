@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from fanet_ros import processes
 from fanet_ros.errors import FanetError
 from fanet_ros.ros.transport import prepare_process
 
@@ -32,7 +33,7 @@ _REPEATS_S = 1.0  # a terminal and a launch system may both pass on the same Ctr
 
 
 def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], object] | None = None) -> None:
-    """Make a node and spin it until SIGINT, SIGTERM or a shutdown of the context.
+    """Make a node and spin it until SIGINT, SIGTERM, SIGHUP or a shutdown of the context.
 
     An exception in a callback is logged and survived: one bad message or request must not take the robot's eyes away.
 
@@ -62,7 +63,7 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-        for number in (signal.SIGINT, signal.SIGTERM):  # a repeat would kill the interpreter while it ends
+        for number in processes.stop_signals():  # a repeat would kill the interpreter while it ends
             signal.signal(number, signal.SIG_IGN)
 
 
@@ -82,7 +83,7 @@ def _spin(node: Node, stop: Future) -> None:
 
 
 def stop_signals() -> Future:
-    """Return a future that is done when SIGINT or SIGTERM arrives; another one later ends the process at once.
+    """Return a future that is done when SIGINT, SIGTERM or SIGHUP arrives; another one later ends the process at once.
 
     rclpy's own handlers shut the context down from a thread of theirs while this one still uses it, which now and then
     fails or crashes. Here a signal only asks the main thread to end; Python passes it on through a pipe, at once, even
@@ -92,7 +93,7 @@ def stop_signals() -> Future:
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in processes.stop_signals():
         signal.signal(number, lambda *_: None)
 
     def wait() -> None:

@@ -56,7 +56,7 @@ def parse_yaml(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
         raise YamlError(f"{error.problem or error.context}{place}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of dates that there are none of
         raise YamlError(" ".join(str(error).split())) from None
 
 
