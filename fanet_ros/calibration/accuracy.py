@@ -88,7 +88,7 @@ def _require_knowledge(scorer: Scorer, data: str) -> None:
     guess = max(shares) / len(shares)
     if scores.miou < guess:
         raise SourceError(
-            f"in fp32 the network scores {100 * scores.miou:.1f} % mIoU on {data}, and labelling everything with the most "
+            f"in fp32 the network scores {100 * scores.miou:.1f} % mIoU on {data}, and labelling all with the most "
             f"frequent class scores {100 * guess:.1f} %: are the ids in the labels those of the network's classes "
             "(fanet dataset check shows what they are)?"
         )
