@@ -125,8 +125,9 @@ def write_split_bag(folder: Path, parts: list[list[Record]], storage: StoragePlu
     return folder
 
 
-def write_mcap(path: Path, records: list[Record], **options: object) -> Path:
+def write_mcap(path: Path, records: list[Record], qos: str = "", **options: object) -> Path:
     """Write with the mcap library, which can leave out what rosbags cannot."""
+    metadata = {"offered_qos_profiles": qos} if qos else {}
     with path.open("wb") as file:
         writer = McapWriter(file, **options)  # type: ignore[arg-type]
         writer.start(profile="ros2")
@@ -135,7 +136,7 @@ def write_mcap(path: Path, records: list[Record], **options: object) -> Path:
             if record.topic not in channels:
                 definition, _ = STORE.generate_msgdef(record.type_name, ros_version=2)
                 schema = writer.register_schema(record.type_name, "ros2msg", definition.encode())
-                channels[record.topic] = writer.register_channel(record.topic, "cdr", schema)
+                channels[record.topic] = writer.register_channel(record.topic, "cdr", schema, metadata)
             writer.add_message(channels[record.topic], record.time, record.data, record.time - 7, number)
         writer.finish()
     return path

@@ -22,7 +22,10 @@ from bag_writing import (
     write_mcap,
     write_split_bag,
 )
-from mcap.writer import CompressionType, IndexType
+from mcap.data_stream import RecordBuilder
+from mcap.records import DataEnd, Footer, McapRecord, Message, Schema
+from mcap.stream_reader import StreamReader
+from mcap.writer import MCAP0_MAGIC, CompressionType, IndexType
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.rosbag2.metadata import parse_qos
 
@@ -146,6 +149,25 @@ def test_a_file_without_end_is_read_as_far_as_it_goes(tmp_path: Path, options: d
             assert f"cut.mcap has no end, as when the recorder is killed: read as far as it goes, {len(messages)}" in (
                 file.note
             )
+
+
+@pytest.mark.parametrize("has_end", [True, False])
+def test_missing_records_of_types_and_channels_stop_nothing(tmp_path: Path, has_end: bool) -> None:
+    whole = write_mcap(tmp_path / "whole.mcap", drive(), use_chunking=False)
+    with whole.open("rb") as file:
+        records: list[McapRecord] = list(StreamReader(file).records)
+    kept = records[: next(n for n, record in enumerate(records) if isinstance(record, DataEnd))]
+    kept = [record for record in kept if not (isinstance(record, Schema) and record.name == "std_msgs/msg/String")]
+    kept.insert(1, Message(channel_id=99, log_time=log_time(0), data=b"", publish_time=0, sequence=0))
+    builder = RecordBuilder()
+    for record in [*kept, DataEnd(0), Footer(0, 0, 0)] if has_end else kept:
+        record.write(builder)
+    path = tmp_path / "a.mcap"
+    path.write_bytes(MCAP0_MAGIC + builder.end() + (MCAP0_MAGIC if has_end else b""))
+
+    expected = [record if record.type_name == IMAGE else record._replace(type_name="") for record in drive()]
+    assert plain(read(path, tmp_path)) == expected
+    assert plain(read(path, tmp_path, topics=["/front/image_raw"])) == expected[1::2]
 
 
 def test_zeros_at_the_end_as_after_a_loss_of_power(tmp_path: Path) -> None:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
-from mcap.reader import NonSeekingReader, SeekingReader
-from mcap.records import Channel, Message, Schema
+from mcap.reader import SeekingReader
+from mcap.records import Channel, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader
 from mcap.summary import Summary
 
 from fanet_ros.errors import SourceError
 from fanet_ros.recorded.storage import Contents, Recorded, StorageFile
-
-_Record = TypeVar("_Record")
 
 
 def read_mcap(file: BinaryIO, name: str) -> StorageFile:
@@ -48,21 +46,25 @@ def read_mcap(file: BinaryIO, name: str) -> StorageFile:
         times = statistics.message_start_time, statistics.message_end_time
         return StorageFile(name, Contents(summary.schemas, summary.channels, counts, *times), reader.iter_messages)
 
-    def as_far_as_it_goes(records: Iterator[_Record]) -> Iterator[_Record]:
+    contents, note = Contents(), ""
+
+    def as_far_as_it_goes() -> Iterator[McapRecord]:
+        file.seek(0)
         try:
-            yield from records
+            yield from StreamReader(file, validate_crcs=True, record_size_limit=limit).records
         except Exception:  # of the library, of decompression and of struct
             if not cut_short:
                 raise
 
     def in_order_of_file(topics: Collection[str] | None) -> Iterator[Recorded]:
-        file.seek(0)
-        stream = NonSeekingReader(file, validate_crcs=True, record_size_limit=limit)
-        return as_far_as_it_goes(stream.iter_messages(topics, log_time_order=False))
+        # the library's reader of messages refuses channels without schema and messages without channel
+        for record in as_far_as_it_goes():
+            if isinstance(record, Message):
+                channel = contents.channels.get(record.channel_id)
+                if channel and (topics is None or channel.topic in topics):
+                    yield contents.schemas.get(channel.schema_id), channel, record
 
-    contents, note = Contents(), ""
-    file.seek(0)
-    for record in as_far_as_it_goes(StreamReader(file, validate_crcs=True, record_size_limit=limit).records):
+    for record in as_far_as_it_goes():
         if isinstance(record, Schema):
             contents.schemas[record.id] = record
         elif isinstance(record, Channel):
