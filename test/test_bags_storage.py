@@ -1,5 +1,6 @@
 """Reading files of recordings: fanet_ros/recorded/opening.py, storage.py, mcap_file.py, db3_file.py and survey.py."""
 
+import errno
 import hashlib
 import shutil
 import sqlite3
@@ -185,6 +186,27 @@ def test_what_is_no_recording(tmp_path: Path, content: bytes, ending: str) -> No
     with pytest.raises(SourceError, match=rf"a{ending}.* cut short") as error:
         read(path, tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ending", [".mcap", ".db3"])
+def test_what_cannot_be_opened_is_not_called_damaged(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    with pytest.raises(SourceError, match=rf"/a{ending} cannot be read: No such file or directory$"):
+        read(path, tmp_path)
+    path.mkdir()
+    with pytest.raises(SourceError, match=rf"/a{ending} cannot be read: Is a directory$"):
+        read(path, tmp_path)
+
+
+def test_a_disk_that_fails_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = write_mcap(tmp_path / "a.mcap", drive(), chunk_size=10_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr("mcap.stream_reader.breakup_chunk", fail)
+    with pytest.raises(SourceError, match=r"/a\.mcap cannot be read: Input/output error$"):
+        read(path, tmp_path)
 
 
 def test_damage_within_an_indexed_file(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def read_mcap(file: BinaryIO, name: str) -> StorageFile:
         file.seek(0)
         try:
             yield from StreamReader(file, validate_crcs=True, record_size_limit=limit).records
+        except OSError:  # of the disk
+            raise
         except Exception:  # of the library, of decompression and of struct
             if not cut_short:
                 raise

@@ -38,14 +38,15 @@ def open_storage(recording: Recording, path: Path, scratch: Path) -> Iterator[St
             plain = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".unpacked-", dir=scratch))) / path.stem
             _unpack(path, plain)
         try:
+            content = stack.enter_context(plain.open("rb"))  # a database, too: SQLite does not say why it cannot be
             if plain.suffix == ".mcap":
-                file = read_mcap(stack.enter_context(plain.open("rb")), path.name)
+                file = read_mcap(content, path.name)
             else:
                 file = read_db3(stack.enter_context(Reader(plain)), plain, path.name)
         except SourceError:
             raise
-        except PermissionError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}") from None
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
         except Exception as error:  # the libraries raise their own, SQLite's and Python's, by where the damage is
             raise damaged(path.name, error) from None
         file.messages_compressed = recording.messages_compressed
