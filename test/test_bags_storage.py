@@ -28,7 +28,7 @@ from mcap.records import DataEnd, Footer, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader
 from mcap.writer import MCAP0_MAGIC, CompressionType, IndexType
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
-from rosbags.rosbag2.metadata import parse_qos
+from rosbags.rosbag2.metadata import dump_qos_v9, parse_qos
 
 from fanet_ros.errors import SourceError
 from fanet_ros.recorded.opening import open_storage
@@ -250,6 +250,23 @@ def test_databases_of_humble_get_the_definitions_they_lack(tmp_path: Path) -> No
     assert b"uint32 height" in camera.data and camera.encoding == "ros2msg"
     assert (own.name, own.data, own.encoding) == ("my_msgs/msg/Own", b"", "")
     assert surveyed(path, tmp_path).undefined == {"my_msgs/msg/Own"}
+
+
+@pytest.mark.parametrize("own", ["", "[]"])
+@pytest.mark.parametrize("unusable", ["no profile", [{"history": 1}], 7])
+def test_qos_profiles_of_the_metadata_are_a_fallback(tmp_path: Path, own: str, unusable: object) -> None:
+    path = write_mcap(tmp_path / "a.mcap", drive(), qos=own)
+    qos = {"/chatter": unusable, "/front/image_raw": dump_qos_v9([SENSOR_QOS])}
+    with open_storage(Recording(path, (path,), qos=qos), path, tmp_path) as file:
+        found = {channel.topic: channel.metadata[QOS] for channel in file.contents.channels.values()}
+    assert found["/chatter"] == ""
+    assert parse_qos(found["/front/image_raw"]) == [SENSOR_QOS]
+
+
+def test_unusable_qos_profiles_of_a_file_are_damage(tmp_path: Path) -> None:
+    path = write_mcap(tmp_path / "a.mcap", drive(), qos="[{history: 1}]")
+    with pytest.raises(SourceError, match=r"a\.mcap is damaged .*depth"):
+        read(path, tmp_path)
 
 
 def test_a_journal_beside_a_database_is_said(tmp_path: Path) -> None:

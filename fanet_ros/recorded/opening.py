@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import zstandard
 from rosbags.rosbag2 import Reader
@@ -14,7 +15,7 @@ from rosbags.rosbag2.metadata import dump_qos_v8, parse_qos
 from fanet_ros.errors import SourceError
 from fanet_ros.recorded.db3_file import read_db3
 from fanet_ros.recorded.mcap_file import read_mcap
-from fanet_ros.recorded.recording import METADATA, Recording
+from fanet_ros.recorded.recording import Recording
 from fanet_ros.recorded.storage import QOS, TYPE_HASH, StorageFile, damaged
 from fanet_ros.reports.report import make_folder
 
@@ -69,8 +70,15 @@ def _complete_metadata(file: StorageFile, recording: Recording) -> None:
     """
     for channel in file.contents.channels.values():
         channel.metadata.setdefault(TYPE_HASH, "")
-        own = channel.metadata.get(QOS)
         try:
-            channel.metadata[QOS] = dump_qos_v8(parse_qos(own or recording.qos.get(channel.topic, "")))
+            own = dump_qos_v8(parse_qos(channel.metadata.get(QOS, "")))
         except Exception as error:  # rosbags raises KeyError and others for what is no profile
-            raise damaged(file.name if own else f"{recording.path}/{METADATA}", error) from None
+            raise damaged(file.name, error) from None
+        channel.metadata[QOS] = own or _fallback(recording.qos.get(channel.topic, ""))
+
+
+def _fallback(profiles: Any) -> str:
+    try:
+        return dump_qos_v8(parse_qos(profiles))
+    except Exception:  # as above, but nothing to refuse a bag for
+        return ""
