@@ -500,6 +500,20 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, segmenter: Segmenter,
     assert len(list((folder / "run_segmented").iterdir())) == 4
 
 
+def test_hidden_files_of_others_are_removed_like_half_files(
+    tmp_path: Path, segmenter: Segmenter, settings: FileSegmentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = split_drive(tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt_at(segmenter, patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            segment_path(bag, segmenter, settings)
+    (settings.output / "run" / ".run_segmented.unfinished" / ".DS_Store").touch()
+    folder = segment_path(bag, segmenter, settings)
+    assert summary_of(folder)["files_kept_from_an_earlier_run"] == 1
+    assert not (folder / "run_segmented" / ".DS_Store").exists()
+
+
 def test_a_damaged_file_ends_the_work_and_what_is_finished_is_kept(
     tmp_path: Path, segmenter: Segmenter, settings: FileSegmentation
 ) -> None:

@@ -60,7 +60,7 @@ class Workplace:
                 ) from None
             make_folder(self.unfinished)
             for half in self.unfinished.glob(".*"):  # what a killed run has left
-                shutil.rmtree(half)
+                shutil.rmtree(half) if half.is_dir() else half.unlink()
             try:
                 yield
             except (FanetError, KeyboardInterrupt) as error:
