@@ -29,14 +29,14 @@ from bag_writing import (
     write_split_bag,
 )
 from mcap.reader import make_reader
-from mcap.writer import CompressionType
+from mcap.writer import CompressionType, Writer
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from fanet_ros.errors import InferenceError, SettingError, SourceError
 from fanet_ros.recorded.messages import LABEL_INFO
-from fanet_ros.recorded.output import output_file
+from fanet_ros.recorded.output import output_file, read_finished
 from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
 from fanet_ros.segmenter import Segmenter
 
@@ -573,6 +573,16 @@ def test_two_runs_never_work_on_the_same(tmp_path: Path, segmenter: Segmenter, s
         folder = segment_path(bag, segmenter, settings)
     assert len(errors) == 2
     assert originals(read(folder / "run_segmented")) == drive(images=6)
+
+
+def test_what_was_found_is_read_from_any_complete_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    with path.open("wb") as file:
+        writer = Writer(file, use_statistics=False)  # so that it is read to its end first
+        writer.start()
+        writer.add_metadata("fanet_segment", {"results": '{"segmented": 3}'})
+        writer.finish()
+    assert read_finished(path)[1] == {"segmented": 3}
 
 
 def test_an_output_file_is_hidden_until_it_is_complete(tmp_path: Path) -> None:

@@ -127,5 +127,6 @@ def read_finished(path: Path) -> tuple[Contents, dict[str, Any]]:
     """Return what is in a complete output file, and what was found in its input file."""
     with path.open("rb") as file:
         contents = read_mcap(file, path.name).contents
+        file.seek(0)  # the reader expects its start
         record = next(record for record in make_reader(file).iter_metadata() if record.name == _RESULTS)
     return contents, json.loads(record.metadata["results"])
