@@ -29,6 +29,7 @@ from bag_writing import (
     write_split_bag,
 )
 from mcap.reader import make_reader
+from mcap.records import Message
 from mcap.writer import CompressionType, Writer
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
@@ -36,7 +37,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from fanet_ros.errors import InferenceError, SettingError, SourceError
 from fanet_ros.recorded.messages import LABEL_INFO
-from fanet_ros.recorded.output import output_file, read_finished
+from fanet_ros.recorded.output import OutputFile, output_file, read_finished
 from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
 from fanet_ros.segmenter import Segmenter
 
@@ -119,6 +120,22 @@ def test_recording(tmp_path: Path, segmenter: Segmenter, settings: FileSegmentat
     assert set(summary["latency_ms"]) == {"read", "decode", "inference", "write"}
     assert (folder / "contact_sheet.png").exists()
     assert not [path for path in folder.rglob(".*") if path.name != ".segmented.json"]
+
+
+def test_copying_recorded_messages_is_no_stage(
+    tmp_path: Path, segmenter: Segmenter, settings: FileSegmentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, copy = [0.0], OutputFile.copy
+
+    def slow_copy(file: OutputFile, message: Message) -> None:
+        now[0] += 1
+        copy(file, message)
+
+    monkeypatch.setattr("fanet_ros.recorded.frames.perf_counter", lambda: now[0])
+    monkeypatch.setattr(OutputFile, "copy", slow_copy)
+    latencies = summary_of(segment_path(write_bag(tmp_path / "run", drive()), segmenter, settings))["latency_ms"]
+    assert {stage: latency["p99"] for stage, latency in latencies.items()} == dict.fromkeys(latencies, 0.0)
+    assert now == [8.0]
 
 
 def test_qos_profiles(tmp_path: Path, segmenter: Segmenter, settings: FileSegmentation) -> None:

@@ -112,6 +112,7 @@ class FileWork:
                     refusals.add(f"{topic}: {kind}", str(error))
             if self._keep_originals:
                 target.copy(message)
+                watch.skip()
             if image:
                 if not segmented:  # before the first mask, because consumers wait for it
                     names = label_info_message(image.header, self._segmenter.label_set, self._threshold)

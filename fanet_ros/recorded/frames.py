@@ -34,6 +34,10 @@ class Stopwatch:
         self._laps[stage] = (now - self._last) * 1e3
         self._last = now
 
+    def skip(self) -> None:
+        """Leave what was done since the end of a stage out of the next."""
+        self._last = perf_counter()
+
     def tell(self, report: RunReport) -> None:
         """Tell the report of all stages."""
         for stage, milliseconds in self._laps.items():
