@@ -60,6 +60,29 @@ def test_a_video_plays_once_and_starts_over(tmp_path):
         source.read()
 
 
+@pytest.mark.parametrize("name", ["drive.mp4", "folder"])
+def test_a_rewind_that_failed_is_tried_again_by_reading(tmp_path, name):
+    path, away = tmp_path / name, tmp_path / "away"
+    if path.suffix:
+        write_video(path)
+    else:
+        path.mkdir()
+        cv2.imwrite(str(path / "a.png"), plain(RED))
+    source = open_source(str(path))
+    first = source.read()
+    path.rename(away)
+    for attempt in (source.rewind, source.read, source.read):
+        with pytest.raises(SourceError, match="there is no"):
+            attempt()
+    away.rename(path)
+    again = source.read()
+    assert again.name == first.name
+    np.testing.assert_array_equal(again.image, first.image)
+    source.close()
+    with pytest.raises(SourceError, match="closed"):
+        source.read()
+
+
 def test_frames_of_a_video_do_not_share_memory(tmp_path):
     write_video(tmp_path / "drive.mp4")
     with open_source(str(tmp_path / "drive.mp4")) as source:

@@ -122,7 +122,8 @@ class Footage(FrameSource):
             SourceError: there is nothing, it may not be read, or no frame of it can be decoded.
         """
         self._path = Path(path)
-        self._frames: Generator[SourceFrame] | None = None
+        self._closed = False
+        self._frames: Generator[SourceFrame] | None = None  # None, too, after a rewind that failed
         self._first: SourceFrame | None = None
         self.rewind()
         assert self._first is not None
@@ -130,15 +131,19 @@ class Footage(FrameSource):
         self.intrinsics = Intrinsics.from_fov(width, height, UNCALIBRATED_FOV_DEG)
 
     def read(self) -> SourceFrame | None:
-        """Return the next frame, or None after the last one."""
-        if self._frames is None:
+        """Return the next frame, or None after the last one; a rewind that has failed is tried again."""
+        if self._closed:
             raise SourceError(f"{self._path} is closed; open it again to read on")
+        if self._frames is None:
+            self.rewind()
+        assert self._frames is not None
         first, self._first = self._first, None
         return first or next(self._frames, None)
 
     def rewind(self) -> None:
         """Start over at the first frame by opening the files anew: seeking is inexact in many containers."""
         self.close()
+        self._closed = False
         frames = self._play()
         self._first, self._frames = next(frames), frames
 
@@ -147,6 +152,7 @@ class Footage(FrameSource):
         if self._frames is not None:
             self._frames.close()
         self._first = self._frames = None
+        self._closed = True
 
     @abstractmethod
     def _play(self) -> Generator[SourceFrame]:
