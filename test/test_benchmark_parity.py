@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -119,6 +120,41 @@ def test_tables_say_what_was_measured_and_what_not() -> None:
 def test_the_shipped_document_has_a_place_for_the_tables() -> None:
     before, after = split_document(ROOT / "docs" / "gpu.md")
     assert before.endswith(f"{BEGIN}\n\n") and after.startswith(f"\n{END}")
+
+
+# stands for python3: keeps its arguments beside itself, and fails if asked to
+INTERPRETER = """#!/bin/sh
+printf '%s\\n' "$@" > "$0.arguments"
+case "$*" in *fail*) exit 3; esac
+"""
+
+
+def gpu_check(folder: Path, out: str, *arguments: str) -> tuple[int, list[str]]:
+    interpreter = folder / "interpreter"
+    interpreter.write_text(INTERPRETER)
+    interpreter.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(interpreter), "OUT": out}
+    code = subprocess.run([ROOT / "scripts" / "gpu_check", *arguments], env=environment, timeout=60).returncode
+    return code, (folder / "interpreter.arguments").read_text().split()
+
+
+def test_the_script_keeps_all_in_the_folder_out(tmp_path: Path) -> None:
+    out, shipped = tmp_path / "out", ROOT / "docs" / "gpu.md"
+    out.mkdir()
+    fixed = ["-m", "fanet_ros.commands.cli", "benchmark", "--parity", "--document", str(shipped)]
+    kept = [*fixed, "--json", str(out / "gpu_check.json")]
+    assert gpu_check(tmp_path, "", "--minutes", "3") == (0, [*fixed, "--minutes", "3"])
+    assert gpu_check(tmp_path, str(out), "--fail") == (3, [*kept, "--fail"])
+    assert not list(out.iterdir())
+    assert gpu_check(tmp_path, str(out), "--minutes", "3") == (0, [*kept, "--minutes", "3"])
+    assert (out / "gpu.md").read_text() == shipped.read_text()
+    own = tmp_path / "own.md"
+    for text, options in (("first", ["--document", str(own)]), ("second", [f"--document={own}", "--minutes", "3"])):
+        own.write_text(text)
+        assert gpu_check(tmp_path, str(out), *options) == (0, [*kept, *options])
+        assert (out / "gpu.md").read_text() == text
+    own = out / "gpu.md"
+    assert gpu_check(tmp_path, str(out), "--document", str(own))[0] == 0, "it is where the copy would go"
 
 
 def test_a_document_without_marks_is_refused_at_once(tmp_path: Path) -> None:
