@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import dataset_trees as trees
 import numpy as np
 import pytest
@@ -84,3 +85,19 @@ def test_folds_of_another_form_are_refused(tmp_path: Path, fold: str) -> None:
     trees.idd_lite(tmp_path)
     with pytest.raises(DatasetError, match=f"option fold: received '{fold}', expected K/N"):
         open_dataset("idd_lite", tmp_path, "train", {"fold": fold})
+
+
+def test_a_fold_of_idd_lite_holds_out_the_same_drives_as_ever(tmp_path: Path) -> None:
+    """Drives are counted as their images come by number, which interleave across drives."""
+    rng = np.random.default_rng(1)
+    numbers = rng.permutation(60)
+    for place, number in enumerate(numbers):
+        drive = f"drive{place % 12}"
+        for folder, end in (("leftImg8bit", "image.jpg"), ("gtFine", "label.png")):
+            (tmp_path / folder / "train" / drive).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / folder / "train" / drive / f"{number}_{end}"), np.zeros((4, 6), np.uint8))
+    names = open_dataset("idd_lite", tmp_path, "train").names
+    assert [int(name.split("/")[1]) for name in names] == list(range(60))
+    drives = list(dict.fromkeys(name.split("/")[0] for name in names))
+    held_out = open_dataset("idd_lite", tmp_path, "train", {"fold": "1/6"}).names
+    assert {name.split("/")[0] for name in held_out} == set(drives[::6])

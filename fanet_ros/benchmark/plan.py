@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 
 from fanet_ros.errors import SettingError
-from fanet_ros.settings import PRECISIONS, Size, check_device, read_size
+from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device, read_size
 
 _MAX_REPEATS = 100
 LEVELS = ("network", "frame", "temporal", "node", "batch", "ground")
@@ -171,7 +171,11 @@ def make_plan(
         turn_s=0.1 if quick else 0.4,
         cameras=() if parity else (Size(1280, 720), Size(1920, 1080))[: 1 if quick else 2],
         node_cases=_QUICK_NODE_CASES if quick else _node_cases(input_sizes[0]),
-        node_contender=Contender(backends[0] if backends else "auto", precisions[0] if precisions else "auto", device),
+        node_contender=Contender(
+            next((name for name in backends if name in BACKENDS), "auto"),
+            precisions[0] if precisions else "auto",
+            device,
+        ),
         starts=1 if quick else 3,
         random=("resnet18", "resnet34")[: 1 if quick else 2] if parity else (),
         minutes=minutes or (7.0 if parity else inf),

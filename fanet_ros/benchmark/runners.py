@@ -71,7 +71,9 @@ class Candidate:
             from fanet_ros.backends.torch_backend import TorchBackend  # imports torch, which not every contender needs
 
             device = TorchBackend.find_device(self.device)
-            request = BackendRequest(Path(self.weights), device, self.precision, temporal_frames=temporal_frames)
+            request = BackendRequest(
+                Path(self.weights), device, self.precision, threads=self.threads, temporal_frames=temporal_frames
+            )
             return TorchBackend(request, compiled=True)
         if self.calibrate and (self.backend, self.precision) == ("tensorrt", "int8"):
             self._calibrate()

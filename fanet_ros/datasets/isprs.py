@@ -47,6 +47,9 @@ def label_format(options: Mapping[str, Any]) -> tuple[LabelSet, ColorIds]:
     return label_set, ColorIds({_BOUNDARY: IGNORED, _CLUTTER: IGNORED, **classes}, tile_pixels)
 
 
+_PLAIN = "top"  # a folder's name that many folders have
+
+
 @dataclass(frozen=True)
 class _Files:
     """Where a kind of file of the tiles lies: in one of some folders, first of all where it should; `*` is the tile.
@@ -65,7 +68,11 @@ class _Files:
         return present.first([place / self.file.replace("*", tile) for place in places])
 
     def there(self, root: Path) -> bool:
-        return any(any((root / folder).rglob(self.file)) for folder in self.folders)
+        """Whether there is such a file, or a folder for them whose name says enough."""
+        return any(
+            (root / folder).is_dir() and (folder != _PLAIN or any((root / folder).rglob(self.file)))
+            for folder in self.folders
+        )
 
 
 def _layout(

@@ -55,6 +55,7 @@ def tile_pixels(path: Path) -> NDArray[np.uint8]:
         raise unreadable(path) from None
 
 
+@lru_cache(maxsize=256)  # a header may name thousands of strips
 def _plain_pixels(path: Path) -> tuple[int | None, tuple[int, int, int]]:
     """Where the pixels begin if they lie in the file as they are, row by row; None where they do not."""
     with open_header(path) as image:

@@ -56,7 +56,7 @@ class ParameterSpec:
         if expected is tuple and not isinstance(value, str | bytes) and isinstance(value, Sequence):
             value = tuple(value)
         if type(value) is not expected or not isinstance(value, bool | int | float | str | tuple):
-            raise self._refusal(value, f"a {_TYPE_NAMES[expected]}")
+            raise self._refusal(value, f"a {_TYPE_NAMES[expected]} {'' if self.choices else self.range_text}".strip())
         if isinstance(value, tuple) and not all(isinstance(element, str) for element in value):
             raise self._refusal(list(value), f"a {_TYPE_NAMES[expected]}")
         if isinstance(value, float) and not math.isfinite(value):
