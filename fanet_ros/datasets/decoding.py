@@ -98,9 +98,10 @@ def _gone(path: Path) -> DatasetError:
     return DatasetError(f"{path} is missing; unpack the data set again")
 
 
-def unreadable(path: Path, reason: str = "damaged or incomplete") -> DatasetError:
+def unreadable(path: Path, reason: str = "") -> DatasetError:
     """The error for a file that is there but is not what it should be."""
-    return DatasetError(f"{path} is no readable image: {reason}; unpack the data set again")
+    why = f" ({reason})" if reason else ""
+    return DatasetError(f"{path} is no readable image: damaged or incomplete{why}; unpack the data set again")
 
 
 def _decode(content: bytes, path: Path, flags: int) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ A file of 35 bytes may claim 32000x32000 pixels, which unfold to gigabytes.
 from __future__ import annotations
 
 import io
+import warnings
 
 import cv2
 import numpy as np
@@ -69,8 +70,10 @@ def _size_by_pillow(data: bytes) -> tuple[int, int] | None:
     except ImportError:
         return None
     try:
-        with Image.open(io.BytesIO(data), formats=_FILE_FORMATS) as image:
-            return image.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow says of a damaged file beside its error
+            with Image.open(io.BytesIO(data), formats=_FILE_FORMATS) as image:
+                return image.size
     except Image.DecompressionBombError as error:
         raise TooLargeError(str(error)) from None
     except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged files and other formats
