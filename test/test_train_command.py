@@ -6,6 +6,7 @@ What no process is needed for runs in this one, where the command does the same.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,6 @@ from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.training.checkpoint import STATE_FILE, load_state
 
 FANET = (sys.executable, str(Path(__file__).with_name("narrow_network.py")))  # the command, with a small network
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 LIMIT_S = 150
 
 
@@ -68,16 +68,35 @@ def arguments(tmp_path: Path, data: Path, output: str, *more: str) -> list[str]:
     ]
 
 
-def train_here(*words: str) -> None:
-    """Give the command in this process."""
+def train_here(*words: str) -> str:
+    """Give the command in this process; return what it prints."""
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    return result.output
 
 
-def start(*command: str, **options: Any) -> subprocess.Popen[str]:
+def start(*command: str, environment: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
     """Start a process, whose output can be read."""
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, env=child_environment(), text=True, **output, **options)
+    return subprocess.Popen(command, env=child_environment(environment), text=True, **output, **options)
+
+
+def train_in_two(*words: str) -> str:
+    """Give the command in this process and in another, with what torchrun would tell them; return what both print."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        group = {"MASTER_ADDR": "localhost", "MASTER_PORT": f"{free.getsockname()[1]}", "WORLD_SIZE": "2"}
+    first, second = ({**group, "RANK": rank, "LOCAL_RANK": rank} for rank in "01")
+    with start(*FANET, *words, environment=second) as process, pytest.MonkeyPatch.context() as patch:
+        try:
+            for name, value in first.items():
+                patch.setenv(name, value)
+            output = train_here(*words)
+            output += process.communicate(timeout=LIMIT_S)[0]
+        finally:
+            process.kill()
+    assert process.returncode == 0, output
+    return output
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -162,11 +181,9 @@ def test_two_processes_do_what_one_does(tmp_path: Path, clips: list[str]) -> Non
     """Without what depends on the process (batch norm of its own samples, noise), gradients average to the same."""
     data = make_tiny_camvid(tmp_path / "camvid", video=bool(clips))
     more = [word for setting in [*clips, *ALIKE] for word in ("--set", setting)]
-    process = start(*TORCHRUN, FANET[1], *arguments(tmp_path, data, "two", *more))
+    assert train_in_two(*arguments(tmp_path, data, "two", *more)).count("done after 6 iterations") == 1
     train_here(*arguments(tmp_path, data, "one", *more))
     train_here(*arguments(tmp_path, data, "start", *more, "--iterations", "1", "--set", "optimizer.rate=1e-12"))
-    output = ended(process)
-    assert process.returncode == 0 and output.count("done after 6 iterations") == 1, output
     before, one_state, two_state = (network_of(tmp_path / name) for name in ("start", "one", "two"))
     assert one_state.keys() == two_state.keys()
     moved = 0.0
@@ -187,17 +204,17 @@ def test_two_processes_do_what_one_does(tmp_path: Path, clips: list[str]) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("narrow")
 def test_two_processes_lose_as_much_on_a_mixture_as_one_does(tmp_path: Path, data: Path) -> None:
     """However coarse labels and those of a guide are shared out among the processes."""
     coarse = write_folder(tmp_path / "coarse", DRIVABLE, MAPPING, dark=False)
     mix = {"dataset": "folder", "name": "coarse", "share": 0.4, "loss_weight": 0.5, "soft": {"from": "weights"}}
-    more = ["--data", f"coarse={coarse}", "--weights", "shipped"]
+    train_here(*arguments(tmp_path, data, "before", "--iterations", "1"))
+    more = ["--data", f"coarse={coarse}", "--weights", f"{tmp_path / 'before' / 'final.safetensors'}"]
     for setting in [*ALIKE, f"data.mix={json.dumps([mix])}", "run.save_every=1", "data.validation=[]"]:
         more += ["--set", setting]
-    process = start(*TORCHRUN, "-m", "fanet_ros.commands.cli", *arguments(tmp_path, data, "two", *more))
+    train_in_two(*arguments(tmp_path, data, "two", *more))
     train_here(*arguments(tmp_path, data, "one", *more))
-    output = ended(process)
-    assert process.returncode == 0, output
     one, two = (
         [json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         for name in ("one", "two")
@@ -223,7 +240,7 @@ from fanet_ros.commands.cli import main
 main()
 """)
     process = start(
-        *TORCHRUN,
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         f"{script}",
         *arguments(tmp_path, data, "stopped", "--set", "run.batch=4", "--set", "run.save_every=100"),
     )
