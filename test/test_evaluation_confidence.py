@@ -92,8 +92,8 @@ def test_the_command_writes_weights_with_the_same_labels_and_better_confidence(t
 
 
 def test_a_twin_tells_the_temperature_of_the_weights(tmp_path: Path, data: Path) -> None:
-    twin = write_weights(tmp_path / "twin.safetensors")
-    weights = overconfident(twin, 4)
+    weights = write_weights(tmp_path / "weights.safetensors")
+    twin = overconfident(weights, 4)
     output = tmp_path / "tempered.safetensors"
     arguments = ["--dataset", "camvid", "--data", str(data), "--input-size", "camera", "--twin", str(twin)]
     result = RUNNER.invoke(app, ["temper", *arguments, "--weights", str(weights), "-o", str(output)])
@@ -106,7 +106,7 @@ def test_a_twin_tells_the_temperature_of_the_weights(tmp_path: Path, data: Path)
 
 
 def test_a_card_goes_along_to_another_folder_with_the_label_set_that_it_names(tmp_path: Path, data: Path) -> None:
-    weights = write_weights(tmp_path / "weights.safetensors")
+    weights = overconfident(write_weights(tmp_path / "weights.safetensors"), 4)
     label_set = tmp_path / "own.yaml"
     save_label_set(load_label_set("camvid11"), label_set)
     card = weights.with_suffix(".md")

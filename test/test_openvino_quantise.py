@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fanet_ros.artefacts.cache import obtain, weights_digest
 from fanet_ros.backends.openvino import build as openvino_build
+from fanet_ros.backends.openvino.backend import model_key
 from fanet_ros.backends.openvino.loading import openvino_core
 from fanet_ros.backends.openvino.quantise import quantise
 from fanet_ros.errors import BackendError, SourceError
@@ -20,9 +22,10 @@ SIZES = ((160, 96), (128, 128))
 
 
 @pytest.fixture(scope="module")
-def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exact")
-    openvino_build.build(folder, weights=str(DEFAULT_WEIGHTS))
+def exact() -> Path:
+    key = model_key(weights_digest(DEFAULT_WEIGHTS), "fp32")
+    arguments = {"weights": str(DEFAULT_WEIGHTS)}
+    folder = obtain(key, builder=openvino_build.__name__, arguments=arguments, progress=lambda _: None)
     return folder / openvino_build.MODEL
 
 
