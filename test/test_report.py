@@ -1,4 +1,5 @@
 import json
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from fanet_ros.errors import SettingError
 from fanet_ros.model.labels import load_label_set
+from fanet_ros.reports import report
 from fanet_ros.reports.report import RunReport, make_folder, print_summary, write_image
 
 LABELS = load_label_set("camvid11")
@@ -114,3 +116,11 @@ def test_latencies_of_long_runs_take_no_more_memory(tmp_path: Path) -> None:
     assert grown < 10_000
     latency = report.summary()["latency_ms"]["inference"]
     assert latency["p50"] == pytest.approx(15, abs=0.5) and latency["p99"] == pytest.approx(29.7, abs=0.1)
+
+
+def test_names_that_are_no_utf_8_are_written(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    report.write_image(path, np.zeros((4, 6, 3), np.uint8))
+    assert path.stat().st_size > 50
+    with pytest.raises(SettingError, match="No such file or directory"):
+        report.write_image(tmp_path / "gone" / "a.png", np.zeros((4, 6), np.uint8))

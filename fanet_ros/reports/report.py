@@ -222,5 +222,8 @@ def write_image(path: Path, picture: Image) -> None:
         SettingError: the file cannot be written.
     """
     content = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    if not cv2.imwrite(str(path), content):
-        raise SettingError(f"cannot write {path}; is the disk full or the folder gone?")
+    _, encoded = cv2.imencode(path.suffix, content)
+    try:
+        path.write_bytes(encoded.tobytes())  # OpenCV cannot open names that are no UTF-8
+    except OSError as error:
+        raise SettingError(f"cannot write {path}: {error.strerror}; is the disk full or the folder gone?") from None
