@@ -40,6 +40,7 @@ def _step(grid_side: int, side: int) -> float:
     return float(np.float32(grid_side - 1) / np.float32(side - 1)) if side > 1 else 0.0
 
 
+# Arguments have no annotations but tl.constexpr: Triton looks up every name in them when it compiles, and knows no Any.
 @triton.jit
 def _bilinear(corner, right, down, dx, dy, mask):  # type: ignore[no-untyped-def]
     """Mix four logits of one class, the upper left one of which `corner` points at."""
