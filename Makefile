@@ -24,7 +24,7 @@ demo: ## segment 100 frames of the street camera; FRAMES=N VIDEO=path RATE=hz AR
 	    $${VIDEO:+--video "$$VIDEO"} $${RATE:+--rate "$$RATE"} $(ARGS)
 
 test: lint ## lint, check types and run all tests; ARGS=... for pytest
-	@scripts/in_env python -m pytest -n 2 --dist worksteal $(ARGS)
+	@scripts/in_env python -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: ## ruff check, ruff format --check, import-linter, mypy
 	@scripts/in_env ruff check .
