@@ -59,12 +59,15 @@ class SourceFrame:
         encoding: `rgb8` or `bgr8`.
         labels: ground truth class ids, uint8 (H, W), 255 = unlabelled; None where there is none.
         name: of the frame within its source: the stem of an image file, or a zero-padded frame number.
+        depth: true depth, float32 (H, W), metres along the optical axis, inf in the sky; None unless the source knows
+            it and was asked for it.
     """
 
     image: NDArray[np.uint8]
     encoding: Literal["rgb8", "bgr8"]
     labels: NDArray[np.uint8] | None
     name: str
+    depth: NDArray[np.float32] | None = None
 
 
 class FrameSource(ABC):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,7 +33,8 @@ class CameraPose:
         y: metres left of the middle of the road.
         z: metres above the ground.
         yaw: radians about z, positive to the left.
-        pitch: radians about y, positive looks down (REP 103). There is no roll.
+        pitch: radians about y, positive looks down (REP 103).
+        roll: radians about the optical axis, positive tilts to the right: R = Rz(yaw) Ry(pitch) Rx(roll), as in URDF.
     """
 
     x: float
@@ -41,6 +42,7 @@ class CameraPose:
     z: float
     yaw: float
     pitch: float
+    roll: float = 0.0
 
     @cached_property
     def position(self) -> NDArray[np.float64]:
@@ -55,7 +57,16 @@ class CameraPose:
         forward = (cp * cy, cp * sy, -sp)
         right = (sy, -cy, 0.0)
         down = (-sp * cy, -sp * sy, -cp)
-        return np.array([right, down, forward])
+        level = np.array([right, down, forward])
+        if not self.roll:
+            return level
+        sr, cr = math.sin(self.roll), math.cos(self.roll)
+        return np.array([[cr, sr, 0.0], [-sr, cr, 0.0], [0.0, 0.0, 1.0]]) @ level
+
+    def moved(self, right: float, down: float, forward: float) -> CameraPose:
+        """The pose that many metres away along the axes of the optical frame, looking the same way."""
+        x, y, z = (self.position + np.array([right, down, forward]) @ self.optical_from_map).tolist()
+        return replace(self, x=x, y=y, z=z)
 
 
 @dataclass(frozen=True)
@@ -102,11 +113,11 @@ class View:
 
     @property
     def horizon(self) -> float:
-        """The row of the horizon, pixels; the same in every column, since there is no roll."""
+        """The row of the horizon of a view without roll, pixels; the same in every column."""
         return self.intrinsics.cy - self.intrinsics.fy * math.tan(self.pose.pitch)
 
     def ground_row(self, ahead: float) -> float:
-        """The image row of the ground `ahead` metres in front of the camera, straight along its heading."""
+        """The row of the ground `ahead` metres in front of a camera without roll, straight along its heading."""
         angle = math.atan2(self.pose.z, ahead) - self.pose.pitch
         return self.intrinsics.cy + self.intrinsics.fy * math.tan(angle)
 

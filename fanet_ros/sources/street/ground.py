@@ -1,4 +1,7 @@
-"""The ground of the street: a flat road between kerbs with pavement on either side, as image and labels."""
+"""The ground of the street: a road between kerbs with pavement on either side, as image, labels and depth.
+
+All of it lies at height 0: the kerbs are painted, not steps.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ _ACROSS = (40.0, 40.0, 30.0, 18.0, 8.0)  # texels per metre across the street, n
 _ALONG = (48.0, 16.0, 5.0, 1.5, 0.35)  # texels per metre along the street, near to far
 _FAR = 600.0  # beyond this the ground's last texels are stretched to the horizon, metres
 _LANE_LINE = 3.6
+_CORNERS = (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)  # of the plane that the ground is
 
 
 class Ground:
@@ -45,6 +49,8 @@ class Ground:
         if top >= height:
             return
         self._label(canvas, top, road, pavement)
+        if canvas.surfaces is not None:
+            canvas.surfaces.ids[top:] = canvas.surfaces.add([view.point(corner) for corner in _CORNERS])
         pose, k = view.pose, view.intrinsics
         # A texel of resolution r along the street is worth a pixel at the distance sqrt(f h / r).
         starts = [math.sqrt(k.fy * pose.z / (1.4 * along)) for along in _ALONG]

@@ -48,7 +48,9 @@ class StreetLight:
         rows, columns = self._sky.shape[:2]
         width = view.intrinsics.width
         shift = round(view.pose.yaw * -view.intrinsics.fx + time * width * _DRIFT) % (columns - width)
-        canvas.image[:bottom] = self._sky[rows - bottom :, shift : shift + width]
+        painted = min(bottom, rows)  # a camera that looks up sees more sky than there is: its top row goes on
+        canvas.image[: bottom - painted] = self._sky[0, shift : shift + width]
+        canvas.image[bottom - painted : bottom] = self._sky[rows - painted :, shift : shift + width]
         canvas.labels[:bottom] = class_id
 
     def expose(self, image: NDArray[np.uint8], frame: int, time: float) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from fanet_ros.sources.street.paint import shaded
 from fanet_ros.sources.street.people import FIGURE_SIZE, STAGES, make_rider, make_walker
 from fanet_ros.sources.street.raster import Canvas, Texture
 from fanet_ros.sources.street.scene import SceneObject, StreetScene
-from fanet_ros.sources.street.vehicles import Vehicle
+from fanet_ros.sources.street.vehicles import VEHICLES, Vehicle
 
 _Design = TypeVar("_Design")
 
@@ -40,7 +40,7 @@ class StreetPainter:
         self._facades = [make_facade(rng, variant, light) for variant in range(FACADES)]
         trees = [make_tree(rng) for _ in range(6)]
         self._people = {"walker": [make_walker(rng) for _ in range(8)], "rider": [make_rider(rng) for _ in range(6)]}
-        self._vehicles = [Vehicle(rng, variant) for variant in range(30)]
+        self._vehicles = [Vehicle(rng, variant) for variant in range(VEHICLES)]
         self._facing = {  # the camera
             "tree": trees,
             "garden_tree": trees,

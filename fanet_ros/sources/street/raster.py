@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.sources.street.geometry import Point, View, clip
+from fanet_ros.sources.street.surfaces import Surfaces
 
 Color = tuple[int, int, int]
 
@@ -59,27 +60,34 @@ def _halvings(ratio: float, size: int) -> int:
 class Canvas:
     """An image and its labels while a frame is painted, farthest things first.
 
-    Every drawing call computes one mask and writes colour and class through it, so the two agree in every pixel.
+    Every drawing call writes colour, class and surface through one and the same mask, so they agree in every pixel.
 
     Attributes:
-        view: pinhole and pose.
+        view: pinhole and pose; without roll.
         image: RGB and a meaningless fourth channel, uint8 (H, W, 4): OpenCV warps four channels faster than three.
         labels: class ids, uint8 (H, W), 255 where nothing was drawn.
+        surfaces: the plane that each pixel shows, for its depth; None unless asked for.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, *, depth: bool = False) -> None:
         size = (view.intrinsics.height, view.intrinsics.width)
         self.view = view
         self.image = np.zeros((*size, 4), np.uint8)
         self.labels = np.full(size, 255, np.uint8)
+        self.surfaces = Surfaces(view.intrinsics) if depth else None
 
     def polygon(self, points: Sequence[Point], color: Color, class_id: int) -> None:
         """Fill a convex planar polygon: map-frame corners in metres, RGB colour, class id."""
-        pixels = self.view.pixels(clip([self.view.point(point) for point in points]))
-        if self._box(pixels) is not None:
-            fixed = _fixed(pixels)
-            cv2.fillConvexPoly(self.image, fixed, color, cv2.LINE_8, _SHIFT)
-            cv2.fillConvexPoly(self.labels, fixed, class_id, cv2.LINE_8, _SHIFT)
+        corners = [self.view.point(point) for point in points]
+        visible = clip(corners)
+        pixels = self.view.pixels(visible)
+        if self._box(pixels) is None:
+            return
+        fixed = _fixed(pixels)
+        cv2.fillConvexPoly(self.image, fixed, color, cv2.LINE_8, _SHIFT)
+        cv2.fillConvexPoly(self.labels, fixed, class_id, cv2.LINE_8, _SHIFT)
+        if self.surfaces is not None:
+            cv2.fillConvexPoly(self.surfaces.ids, fixed, self.surfaces.add(corners, visible), cv2.LINE_8, _SHIFT)
 
     def upright(self, foot: Point, width: float, height: float, color: Color, class_id: int) -> None:
         """Fill an upright rectangle that looks back along the street: middle of its lower edge, metres."""
@@ -100,7 +108,8 @@ class Canvas:
         view = self.view
         start, a, b = view.point(corner), view.direction(along), view.direction(up)
         top_left = _add(start, b)
-        visible = clip([start, _add(start, a), _add(top_left, a), top_left])
+        corners = [start, _add(start, a), _add(top_left, a), top_left]
+        visible = clip(corners)
         pixels = view.pixels(visible)
         box = self._box(pixels)
         if box is None:
@@ -119,7 +128,11 @@ class Canvas:
             opacity = cv2.extractChannel(drawn, 3)
             mask &= cv2.threshold(opacity, _SOLID - 1, 1, cv2.THRESH_BINARY)[1]
         cv2.copyTo(drawn, mask, self.image[top:bottom, left:right])
-        np.copyto(self.labels[top:bottom, left:right], np.uint8(class_id), where=mask.view(np.bool_))
+        where = mask.view(np.bool_)
+        np.copyto(self.labels[top:bottom, left:right], np.uint8(class_id), where=where)
+        if self.surfaces is not None:
+            surface = np.uint16(self.surfaces.add(corners, visible))
+            np.copyto(self.surfaces.ids[top:bottom, left:right], surface, where=where)
 
     def shade(self, polygons: Iterable[Sequence[Point]], factor: float) -> None:
         """Darken the image (not the labels) once under any of these convex polygons, map frame, metres."""

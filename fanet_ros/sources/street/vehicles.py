@@ -26,6 +26,9 @@ _PLAIN = 60.0  # beyond this many metres bonnets and roofs are thinner than a pi
 _GLASS: Color = (40, 46, 52)
 
 
+VEHICLES = 30
+"""How many different vehicles are painted; a variant v has the picture, and so the painted size, of v % VEHICLES."""
+
 _Profile = tuple[tuple[float, float], ...]
 
 
