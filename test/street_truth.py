@@ -113,8 +113,8 @@ def free_cells(objects: list[Footprint], grid: GroundGrid, pose: CameraPose) -> 
     for box in objects:
         half = np.array([box.x_max - box.x_min, box.y_max - box.y_min]) / 2
         away = centres - ((box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2)
-        # two rectangles are apart if they are apart along an axis of the one or of the other
-        apart = np.any(np.abs(away) >= half + half_cell, axis=-1)
-        apart |= np.any(np.abs(away @ turn) >= half @ np.abs(turn) + grid.resolution / 2, axis=-1)
+        # two rectangles are apart if they are apart along an axis of the one or of the other; touching is no overlap
+        apart = np.any(np.abs(away) > half + half_cell - 1e-9, axis=-1)
+        apart |= np.any(np.abs(away @ turn) > half @ np.abs(turn) + grid.resolution / 2 - 1e-9, axis=-1)
         free &= apart
     return free
