@@ -19,7 +19,9 @@ SKY, BUILDING, ROAD, CAR = 0, 1, 3, 8  # of camvid11
 
 @dataclass(frozen=True)
 class Block:
-    """An upright box, metres in the map frame; `bottom` and `top` are heights above the ground at its middle.
+    """A box that stays upright on a ramp, metres in the map frame.
+
+    `bottom` and `top` are heights above the ground at its middle.
 
     Attributes:
         label: class id of its pixels.

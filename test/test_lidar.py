@@ -7,9 +7,9 @@ import pytest
 from street_truth import footprints, map_from_optical
 
 from fanet_ros.errors import SourceError
+from fanet_ros.sources.lidar import RINGS, SpinningLidar
 from fanet_ros.sources.street.camera import StreetCamera
 from fanet_ros.sources.street.geometry import View
-from fanet_ros.sources.street.lidar import RINGS, SpinningLidar
 
 NOISE = 0.02
 INDEX = 333
