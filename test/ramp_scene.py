@@ -77,7 +77,7 @@ class RampScene:
         labels = np.where(np.isfinite(depth), ROAD, SKY).astype(np.uint8)
         for block in self.blocks:
             low, high = self._corners(block)
-            at = _enter(eye, rays, low, high)
+            at = entered(eye, rays, low, high)
             nearer = at < depth
             depth[nearer], labels[nearer] = at[nearer], block.label
         return depth.astype(np.float32), labels
@@ -116,7 +116,7 @@ class RampScene:
         return depth
 
 
-def _enter(eye: Floats, rays: Floats, low: Floats, high: Floats) -> Floats:
+def entered(eye: Floats, rays: Floats, low: Floats, high: Floats) -> Floats:
     """How many rays away a box between two corners is entered, float64 (H, W); inf where it is missed."""
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = (low - eye) / rays, (high - eye) / rays

@@ -76,7 +76,10 @@ def scene_objects(camera: StreetCamera, index: int, behind: float = 6.0, ahead: 
 
 
 def footprints(camera: StreetCamera, index: int) -> list[Footprint]:
-    """Where nobody can drive: all that stands more than 0.15 m high; cars are full boxes, trees are trunks."""
+    """Where nobody can drive, 6 m behind to 60 m ahead: what stands more than 0.15 m high.
+
+    Cars are full boxes, trees are trunks; what begins overhead is left out.
+    """
     return [
         footprint_of(thing)
         for thing in scene_objects(camera, index)

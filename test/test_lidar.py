@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ramp_scene import entered
 from street_truth import footprints, map_from_optical
 
 from fanet_ros.errors import SourceError
@@ -60,6 +61,26 @@ def test_points_lie_on_the_ground_or_on_things(street, turned):
     x_away = np.maximum(boxes[:, 0] - x, x - boxes[:, 1])
     y_away = np.maximum(boxes[:, 2] - y, y - boxes[:, 3])
     assert np.maximum(x_away, y_away).min(axis=1).max() < 0.25
+
+
+def test_cars_hide_what_is_behind_them(street):
+    """Hardly a ray goes through the solid middle of a car: the street is painted far to near, ahead without fault."""
+    through, crossing = np.zeros(2, int), np.zeros(2, int)
+    for index in range(0, 1800, 150):
+        pose = place(street, index)
+        scan = SpinningLidar(street, noise=0.0).scan(index, pose)
+        away = in_map(scan, pose) - pose.position
+        ranges, near = np.linalg.norm(away, axis=1), np.full(len(away), np.inf)
+        for box in footprints(street, index):
+            if box.kind in ("car", "parked_car"):
+                low, high = (box.x_min + 0.3, box.y_min + 0.1, 0.45), (box.x_max - 0.5, box.y_max - 0.1, 0.75)
+                near = np.minimum(near, entered(pose.position, away / ranges[:, None], np.array(low), np.array(high)))
+        aside = np.abs(scan.points[:, 1]) > scan.points[:, 0] * np.tan(np.radians(30))
+        for place_of, where in enumerate((~aside, aside)):
+            crossing[place_of] += np.isfinite(near[where]).sum()
+            through[place_of] += np.sum(ranges[where] > near[where] + 0.6)
+    assert np.all(crossing > 500)
+    assert through[0] <= 0.001 * crossing[0] and through[1] <= 0.02 * crossing[1]
 
 
 def test_ranges_scatter_by_their_noise(street):
