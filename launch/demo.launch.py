@@ -26,7 +26,17 @@ from fanet_ros.ros.transport import shipped_dds_environment
 from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 # Parameters of the camera node that are arguments as well; fanet_ros/parameters/ describes them.
-CAMERA_PARAMETERS = ("source", "rate_hz", "width", "height", "frame_id", "loop", "seed")
+CAMERA_PARAMETERS = (
+    "source",
+    "rate_hz",
+    "width",
+    "height",
+    "frame_id",
+    "calibration",
+    "horizontal_fov",
+    "loop",
+    "seed",
+)
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
 STREET_POSE = {"camera_height": str(NOMINAL_HEIGHT_M), "camera_pitch": str(NOMINAL_PITCH_RAD)}
@@ -67,7 +77,7 @@ def _camera_argument(name: str) -> DeclareLaunchArgument:
         name,
         default_value=NOT_GIVEN,
         choices=[NOT_GIVEN, *BOOLEANS] if isinstance(spec.default, bool) else None,
-        description=f"{spec.description} Not given: {spec.default}.",
+        description=f"{spec.description} Not given: {'empty' if spec.default == '' else spec.default}.",
     )
 
 

@@ -15,11 +15,12 @@ from rich.console import Console
 
 from fanet_ros.benchmark import levels
 from fanet_ros.benchmark.ground_reference import PlainProjection
-from fanet_ros.benchmark.ground_work import TABLES_FOR_CALIBRATION, TABLES_FOR_POSE, calibration_of
+from fanet_ros.benchmark.ground_work import TABLES_FOR_CALIBRATION, TABLES_FOR_POSE
 from fanet_ros.benchmark.plan import make_plan
 from fanet_ros.benchmark.results import Results
 from fanet_ros.benchmark.run import run_plan
 from fanet_ros.benchmark.tables import print_results
+from fanet_ros.ground.camera_calibration import calibration_of
 from fanet_ros.ground.camera_model import CameraModel
 from fanet_ros.ground.classes import Kind, kinds_of
 from fanet_ros.ground.pose import CameraPose

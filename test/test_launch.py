@@ -66,7 +66,7 @@ def test_the_ground_parameters_among_the_arguments_exist() -> None:
 def test_the_camera_arguments_are_parameters_of_the_camera_node() -> None:
     names = ast.literal_eval(assigned(DEMO, "CAMERA_PARAMETERS"))
     assert set(names) <= set(CameraParameters.specs())
-    assert {"source", "rate_hz", "width", "height", "frame_id", "loop", "seed"} <= set(names)
+    assert {"source", "rate_hz", "width", "height", "frame_id", "calibration", "horizontal_fov"} <= set(names)
 
 
 @pytest.mark.parametrize(

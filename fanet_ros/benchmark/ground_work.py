@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fanet_ros.benchmark.ground_reference import PlainProjection
 from fanet_ros.benchmark.work import Work, wall, wall_of_each
-from fanet_ros.ground.camera_model import Calibration, CameraModel
+from fanet_ros.ground.camera_calibration import calibration_of
+from fanet_ros.ground.camera_model import CameraModel
 from fanet_ros.ground.classes import kinds_of
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
@@ -20,7 +21,6 @@ from fanet_ros.ground.semantic_cloud import SemanticCloud
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
-from fanet_ros.sources.base import Intrinsics
 from fanet_ros.sources.street.camera import LABEL_SET, StreetCamera
 
 TABLES_FOR_CALIBRATION, TABLES_FOR_POSE = "tables, new calibration", "tables, new pose"
@@ -90,11 +90,3 @@ def _results(
         "semantic points": lambda mask: points_of(view_of(mask), mask),
         "all together": everything,
     }
-
-
-def calibration_of(k: Intrinsics, distortion: tuple[float, ...]) -> Calibration:
-    """Return what the driver of a camera with these intrinsics and that distortion (plumb_bob) would tell."""
-    matrix = (k.fx, 0.0, k.cx, 0.0, k.fy, k.cy, 0.0, 0.0, 1.0)
-    projection = (k.fx, 0.0, k.cx, 0.0, 0.0, k.fy, k.cy, 0.0, 0.0, 0.0, 1.0, 0.0)
-    identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    return Calibration(k.width, k.height, "plumb_bob", distortion, matrix, identity, projection)

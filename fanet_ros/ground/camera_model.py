@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fanet_ros.ground.errors import CalibrationError
 from fanet_ros.ground.lenses import Lens, PinholeLens, lens_for
 from fanet_ros.settings import MAX_SIDE, Size
+from fanet_ros.untrusted.text import shown
 
 _MAX_ERROR = 0.02
 """Rays that do not come back to their pixel of the image within this many pixels are refused."""
@@ -182,7 +183,7 @@ def _check(calibration: Calibration, rectified: bool) -> None:
     for name in ("d", "k", "r", "p"):
         if not all(map(math.isfinite, getattr(calibration, name))):
             received = getattr(calibration, name)
-            raise CalibrationError(f"camera calibration: {name} is {received}, expected finite numbers")
+            raise CalibrationError(f"camera calibration: {name} is {shown(received)}, expected finite numbers")
     if not any(calibration.k):
         raise CalibrationError(
             "the camera is not calibrated (K is zero in its CameraInfo): calibrate it, for example with "
@@ -190,8 +191,8 @@ def _check(calibration: Calibration, rectified: bool) -> None:
         )
     if max(map(abs, calibration.d), default=0.0) > _LARGEST_COEFFICIENT:
         raise CalibrationError(
-            f"camera calibration: d is {calibration.d}, expected distortion coefficients of {_LARGEST_COEFFICIENT:g} "
-            "at most; calibrate the camera again"
+            f"camera calibration: d is {shown(calibration.d)}, expected distortion coefficients of "
+            f"{_LARGEST_COEFFICIENT:g} at most; calibrate the camera again"
         )
     x, y, width, height = calibration.region
     image = calibration.image_size

@@ -14,6 +14,7 @@ from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
 from fanet_ros.ground.errors import CalibrationError
+from fanet_ros.untrusted.text import shown
 
 Array = NDArray[np.float64]
 
@@ -141,9 +142,9 @@ def lens_for(model: str, coefficients: tuple[float, ...]) -> Lens:
         return PinholeLens(())
     if model not in _LENGTHS:
         raise CalibrationError(
-            f"camera calibration: received distortion model {model!r} with {len(coefficients)} coefficients, expected "
-            "plumb_bob, rational_polynomial or equidistant; calibrate the camera for one of them, or use rectified "
-            "images"
+            f"camera calibration: received distortion model {shown(model)} with {len(coefficients)} coefficients, "
+            "expected plumb_bob, rational_polynomial or equidistant; calibrate the camera for one of them, or use "
+            "rectified images"
         )
     if len(coefficients) not in _LENGTHS[model]:
         *others, last = map(str, _LENGTHS[model])

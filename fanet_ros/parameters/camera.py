@@ -23,15 +23,32 @@ class CameraParameters(Parameters):
         maximum=1000.0,
     )
     width: int = parameter(
-        0, "Width of the images in pixels; 0: the source's own.", Applies.AT_START, minimum=0, maximum=MAX_SIDE
-    )
-    height: int = parameter(
-        0, "Height of the images in pixels; 0: the source's own.", Applies.AT_START, minimum=0, maximum=MAX_SIDE
-    )
-    frame_id: str = parameter(
-        "camera_optical_frame",
-        "Coordinate frame of the images: the camera's optical frame (REP 103).",
+        0,
+        "Width in pixels of the street's images, or asked of a V4L2 camera; 0: its own. Files keep their size.",
         Applies.AT_START,
+        minimum=0,
+        maximum=MAX_SIDE,
+    )
+    height: int = parameter(0, "Height in pixels, likewise.", Applies.AT_START, minimum=0, maximum=MAX_SIDE)
+    frame_id: str = parameter(
+        "",
+        "Coordinate frame of the images: the camera's optical frame (REP 103); empty: the node's full name and "
+        "_optical_frame, such as camera_optical_frame or front/camera_optical_frame.",
+        Applies.AT_START,
+    )
+    calibration: str = parameter(
+        "",
+        "The camera's calibration: path or file:// URL of the YAML file that camera_calibration writes, of the "
+        "images' size. Without it and horizontal_fov, footage has no camera_info.",
+        Applies.AT_START,
+    )
+    horizontal_fov: float = parameter(
+        0.0,
+        "Horizontal field of view in radians, for a camera_info where there is no calibration: a lens without "
+        "distortion is assumed, so distances are estimates. 0: not known.",
+        Applies.AT_START,
+        minimum=0.0,
+        maximum=3.0,
     )
     loop: bool = parameter(True, "Start over at the end of the source; false: end the node.", Applies.AT_START)
     seed: int = parameter(0, "Seed of the procedural street.", Applies.AT_START, minimum=0, maximum=2**31 - 1)

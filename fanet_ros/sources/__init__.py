@@ -10,6 +10,7 @@ from fanet_ros.sources.base import FrameSource, Intrinsics, SourceFrame
 from fanet_ros.sources.images import IMAGE_SUFFIXES, ImageSource
 from fanet_ros.sources.street.camera import StreetCamera
 from fanet_ros.sources.video import V4l2Source, VideoSource
+from fanet_ros.untrusted.text import printable
 
 __all__ = ["FrameSource", "Intrinsics", "SourceFrame", "open_source"]
 
@@ -39,13 +40,20 @@ def open_source(
     if re.fullmatch(r"\d+", spec):
         return V4l2Source(f"/dev/video{int(spec)}", width=width, height=height)
     path = Path(spec).expanduser()
-    if spec.startswith("/dev/") or path.is_char_device():
+    if spec.startswith("/dev/") or (_exists(path) and path.is_char_device()):
         return V4l2Source(spec, width=width, height=height)
-    if not spec or not path.exists():
+    if not spec or not _exists(path):
         raise SourceError(
-            f"there is no source '{spec}'; give an existing video, image or folder of images, a camera such as "
-            "/dev/video0, or 'street'"
+            f"there is no source '{printable(spec)}'; give an existing video, image or folder of images, a camera "
+            "such as /dev/video0, or 'street'"
         )
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSource(path)
     return VideoSource(path)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or has a zero in it
+        return False

@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import SourceError
+from fanet_ros.settings import Size
 
 _Source = TypeVar("_Source", bound="FrameSource")
-
-UNCALIBRATED_FOV_DEG = 60.0
-"""Horizontal field of view assumed for footage that comes without a calibration, degrees."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +72,16 @@ class FrameSource(ABC):
     """Where frames come from; also a context manager that closes itself.
 
     Attributes:
-        intrinsics: of the camera. For footage (video, images, V4L2) they are a guess, since files carry no
-            calibration: square pixels, principal point in the middle, 60 degrees horizontally, at the size of the
-            first frame.
+        size: of the first frame, pixels; those of a folder of images may differ.
+        intrinsics: of the camera, exact; None for footage (video, images, V4L2), which carries no calibration.
         rate_hz: frames per second, as the file or the driver says; None where that is unknown (images).
         label_set: name of the label set that `SourceFrame.labels` use; None where there is no ground truth.
         length: number of frames: of image files, or as a video's container claims, which may be a few off; None =
             endless or unknown.
     """
 
-    intrinsics: Intrinsics
+    size: Size
+    intrinsics: Intrinsics | None = None
     rate_hz: float | None = None
     label_set: str | None = None
     length: int | None = None
@@ -131,7 +129,7 @@ class Footage(FrameSource):
         self.rewind()
         assert self._first is not None
         height, width = self._first.image.shape[:2]
-        self.intrinsics = Intrinsics.from_fov(width, height, UNCALIBRATED_FOV_DEG)
+        self.size = Size(width, height)
 
     def read(self) -> SourceFrame | None:
         """Return the next frame, or None after the last one; a rewind that has failed is tried again."""

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from fanet_ros.errors import SourceError
-from fanet_ros.sources.base import UNCALIBRATED_FOV_DEG, Footage, FrameSource, Intrinsics, SourceFrame
+from fanet_ros.settings import Size
+from fanet_ros.sources.base import Footage, FrameSource, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
 
 # FFmpeg writes to stderr by itself; OpenCV reads its level once, from the environment. -8 is AV_LOG_QUIET.
@@ -71,7 +72,7 @@ class V4l2Source(FrameSource):
         except SourceError:
             self.close()
             raise
-        self.intrinsics = Intrinsics.from_fov(columns, rows, UNCALIBRATED_FOV_DEG)
+        self.size = Size(columns, rows)
         self.rate_hz = _positive(capture.get(cv2.CAP_PROP_FPS))
 
     def read(self) -> SourceFrame:

@@ -4,76 +4,122 @@ from __future__ import annotations
 
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from fanet_ros.errors import SourceError
 from fanet_ros.parameters.camera import CameraParameters
+from fanet_ros.ros.camera.calibration import KnownCalibration, camera_info_message
 from fanet_ros.ros.conversions import ImageMessageWriter
+from fanet_ros.ros.diagnostics import Reporter, Status
 from fanet_ros.ros.parameter_server import ParameterServer
-from fanet_ros.ros.process import run_node
+from fanet_ros.ros.process import RosLogHandler, run_node
 from fanet_ros.ros.topics import Outputs, sensor_data
-from fanet_ros.sources import Intrinsics, SourceFrame, open_source
+from fanet_ros.settings import Size
+from fanet_ros.sources import FrameSource, SourceFrame, open_source
+from fanet_ros.sources.reopening import ReopeningSource
+from fanet_ros.untrusted.text import printable
 
 _DEFAULT_RATE_HZ = 30.0
-_RETRY_S = 1.0
 
 
 class CameraNode(Node):
-    """Publishes `~/image_raw`, `~/camera_info` and, where the source knows the truth, `~/labels` (class ids, mono8).
+    """Publishes `~/image_raw`, `~/camera_info` where the calibration is known, and `~/labels` where the truth is.
 
-    Its parameters are those of CameraParameters.
+    Its parameters are those of CameraParameters. Labels are class ids, mono8.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("camera", **kwargs)
+        RosLogHandler.install(self.get_logger())
         server = ParameterServer(self, CameraParameters)
         server.check()
         self._settings = settings = server.values
-        self._source = open_source(
-            settings.source, width=settings.width or None, height=settings.height or None, seed=settings.seed
-        )
-        topics = {
-            "image_raw": Image,
-            "camera_info": CameraInfo,
-            **({"labels": Image} if self._source.label_set else {}),
-        }
+        self._name = printable(settings.source)
+        self._frame_id = settings.frame_id or f"{self.get_fully_qualified_name().lstrip('/')}_optical_frame"
+        source = self._open()
+        self._calibration = KnownCalibration(settings, source)
+        self._size = source.size
+        topics: dict[str, type] = {"image_raw": Image}
+        if self._calibration.origin:
+            topics["camera_info"] = CameraInfo
+        if source.label_set:
+            topics["labels"] = Image
         self._outputs = Outputs(self, {name: (kind, sensor_data()) for name, kind in topics.items()})
         self._image_writer, self._labels_writer = ImageMessageWriter(), ImageMessageWriter()
         self._started = False
         self._sent = 0
-        rate_hz = settings.rate_hz or self._source.rate_hz or _DEFAULT_RATE_HZ
+        rate_hz = settings.rate_hz or source.rate_hz or _DEFAULT_RATE_HZ
+        self._source = ReopeningSource(source, self._open, loop=settings.loop)
+        Reporter(self, self._statuses)
         self._timer = self.create_timer(1.0 / rate_hz, self._tick)
-        self.get_logger().info(f"plays {settings.source} at {rate_hz:g} Hz on {self.resolve_topic_name('~/image_raw')}")
+        self.get_logger().info(f"plays {self._name} at {rate_hz:g} Hz on {self.resolve_topic_name('~/image_raw')}")
+        self._warn_of_estimates()
+
+    def _open(self) -> FrameSource:
+        settings = self._settings
+        return open_source(
+            settings.source, width=settings.width or None, height=settings.height or None, seed=settings.seed
+        )
+
+    def _warn_of_estimates(self) -> None:
+        log, asked = self.get_logger(), Size(self._settings.width, self._settings.height)
+        if any(side and side != own for side, own in zip(asked, self._size, strict=True)):
+            log.warning(f"{self._name} has images of {self._size}: width and height have no effect on them")
+        if not self._calibration.origin:
+            log.warning(
+                f"no calibration of {self._name} is known, so ~/camera_info is not published and drivable_area has "
+                "nothing to measure with; give the parameter calibration, or horizontal_fov for estimates"
+            )
+        elif self._calibration.is_estimate:
+            log.warning(
+                f"~/camera_info is made of {self._calibration.origin}, without the lens's distortion: distances that "
+                "drivable_area makes of it are estimates; give the parameter calibration for measured ones"
+            )
 
     def _tick(self) -> None:
         if not self._started and self._outputs.subscribers("image_raw") < self._settings.wait_for_subscribers:
             return
         self._started = True
-        try:
-            frame = self._source.read()
-            if frame is None:
-                if not self._settings.loop:
-                    self._end(f"{self._settings.source} has ended after {self._sent} frames")
-                    return
-                self._source.rewind()
-                frame = self._source.read()
-        except SourceError as error:
-            self.get_logger().error(f"{error}; trying again every {_RETRY_S:g} s", throttle_duration_sec=_RETRY_S)
-            return
+        frame = self._source.read()
         if frame is not None:
             self._publish(frame)
             self._sent += 1
             if self._sent == self._settings.frames:
                 self._end(f"sent {self._sent} frames, as asked for")
+        elif self._source.has_ended:
+            self._end(f"{self._name} has ended after {self._sent} frames")
 
     def _publish(self, frame: SourceFrame) -> None:
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._settings.frame_id)
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         self._outputs.publish("image_raw", self._image_writer.write(header, frame.image, frame.encoding))
-        self._outputs.publish("camera_info", camera_info_message(header, self._source.intrinsics))
+        size = Size(frame.image.shape[1], frame.image.shape[0])
+        known = self._calibration.of_size(size)
+        if known is not None:
+            self._outputs.publish("camera_info", camera_info_message(header, known))
+        elif self._calibration.origin and size != self._size:
+            self.get_logger().warning(
+                f"images of {size} come without ~/camera_info: the calibration is of another size"
+            )
+        self._size = size
         if frame.labels is not None and "labels" in self._outputs.wanted():
             self._outputs.publish("labels", self._labels_writer.write(header, frame.labels, "mono8"))
+
+    def _statuses(self) -> list[Status]:
+        level, message = DiagnosticStatus.OK, "images go out"
+        if self._source.fault:
+            level, message = DiagnosticStatus.ERROR, self._source.fault
+        elif not self._started:
+            message = f"waits for {self._settings.wait_for_subscribers} subscribers of ~/image_raw"
+        values = {
+            "source": self._name,
+            "sent": self._sent,
+            "image size": str(self._size),
+            "frame_id": printable(self._frame_id),
+            "calibration": printable(self._calibration.origin) or "unknown: no camera_info",
+        }
+        return [Status("source", level, message, values)]
 
     def _end(self, reason: str) -> None:
         """End the process, but only after receivers had time to take the last frame out of shared memory."""
@@ -84,21 +130,6 @@ class CameraNode(Node):
     def _shut_down(self) -> None:
         self._source.close()
         self.context.shutdown()
-
-
-def camera_info_message(header: Header, intrinsics: Intrinsics) -> CameraInfo:
-    """Return the calibration of an ideal, undistorted camera (REP 104)."""
-    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
-    return CameraInfo(
-        header=header,
-        width=intrinsics.width,
-        height=intrinsics.height,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
-        k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
-    )
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.errors import SourceError
 from fanet_ros.model.labels import load_label_set
+from fanet_ros.settings import Size
 from fanet_ros.sources.base import FrameSource, Intrinsics, SourceFrame
 from fanet_ros.sources.street.geometry import CameraPose, View
 from fanet_ros.sources.street.light import StreetLight
@@ -55,11 +56,12 @@ class StreetCamera(FrameSource):
     about half a pixel. Depth is of what is painted: the ground is flat, kerbs included, and people, trees and signs are
     flat pictures that face back along the street.
 
-    Its intrinsics are exact, not a guess.
-
     Attributes:
+        intrinsics: exact.
         scene: everything there is, in metres.
     """
+
+    intrinsics: Intrinsics
 
     def __init__(
         self,
@@ -93,6 +95,7 @@ class StreetCamera(FrameSource):
             raise SourceError(f"the street camera needs seed >= 0 and rate_hz > 0, got {seed} and {rate_hz}")
         if not 0 <= nod_deg <= _MOST_NOD_DEG:
             raise SourceError(f"the street camera nods by 0 to {_MOST_NOD_DEG:g} degrees, got nod_deg = {nod_deg}")
+        self.size = Size(width, height)
         self.intrinsics = Intrinsics.from_fov(width, height, FIELD_OF_VIEW_DEG)
         self.rate_hz = rate_hz
         self.label_set = LABEL_SET
