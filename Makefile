@@ -17,7 +17,7 @@ setup: ## prepare the environment and nothing else
 	@scripts/setup
 
 # With make -C, VIDEO may be relative to where make was typed.
-demo: ## segment 100 frames of the street camera; FRAMES=N VIDEO=path RATE=hz ARGS=...
+demo: ## segment 100 frames of the street camera into demo/; FRAMES=N VIDEO=path RATE=hz ARGS=...
 	@export FANET_DEMO_STARTED=$$(date +%s.%N); \
 	  [ -e "$$VIDEO" ] || [ ! -e "$$CALLER/$$VIDEO" ] || VIDEO=$${VIDEO:+$$CALLER/$$VIDEO}; \
 	  scripts/in_env python -m fanet_ros.ros.demo.run --frames "$$FRAMES" \

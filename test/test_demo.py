@@ -12,6 +12,8 @@ import torch
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from fanet_ros.ros.demo.run import loss_notes
+
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,12 +55,26 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
     assert (grid == (112, 168, 96)).all(2).mean() > 0.1, "the street ahead is free"
 
 
+def test_lost_frames_are_explained() -> None:
+    counts = {"frames_sent": 100, "frames_received": 90, "frames_dropped": 0, "frames_lost_in_transport": 0}
+    facts = {**counts, "camera_rate_hz": 10.0}
+    assert loss_notes(facts) == []
+    assert loss_notes({**facts, "frames_sent": None, "frames_lost_in_transport": None}) == [], "an interrupted run"
+    (dropped,) = loss_notes({**facts, "frames_dropped": 7})
+    assert "7 of 90 frames were dropped" in dropped and "RATE=5" in dropped
+    (lost,) = loss_notes({**facts, "frames_lost_in_transport": 10})
+    assert "10 of 100 frames were lost" in lost and "docs/transport.md" in lost
+
+
 def test_own_video(domain_id: int, tmp_path: Path) -> None:
     path = tmp_path / "drive.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (160, 96))
     for index in range(5):
         writer.write(np.full((96, 160, 3), 40 * index, np.uint8))
     writer.release()
+    older = tmp_path / "out" / "navigation.png"
+    older.parent.mkdir()
+    older.write_bytes(b"of an earlier run, with the street")
     result = run_demo(
         "--video", str(path), "--frames", "8", "--input-size", "160x96", "--output", str(tmp_path / "out")
     )
@@ -69,7 +85,8 @@ def test_own_video(domain_id: int, tmp_path: Path) -> None:
     assert summary["frames_sent"] == 8, "a video that is too short loops"
     assert "mean_iou" not in summary, "footage has no ground truth"
     assert summary["frames_in_memory"] == 0, "by default each frame is seen by itself"
-    assert not (tmp_path / "out" / "navigation.png").exists(), "and its camera's pose is unknown"
+    assert not older.exists(), "its camera's pose is unknown, and older pictures would pass for its own"
+    assert "no navigation.png" in result.stdout
 
 
 def test_a_bad_setting_is_one_clear_line(domain_id: int, tmp_path: Path) -> None:

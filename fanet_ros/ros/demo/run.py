@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ import rclpy
 import typer
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fanet_ros.errors import FanetError, SettingError
@@ -79,8 +81,9 @@ def run_demo(
             "wait_for_subscribers": 2,
         }
         report = RunReport(output, _label_set(), video_rate_hz=camera["rate_hz"])
+        _remove_results(output)
     except FanetError as error:
-        _console.print(f"[red]error:[/] {error}", soft_wrap=True)
+        _console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
 
     nodes: dict[str, dict[str, Any]] = {"segmentation": parameters, "camera": camera}
@@ -94,11 +97,50 @@ def run_demo(
         _console.print("[red]error:[/] no masks arrived; the log above tells what the nodes did")
         raise typer.Exit(1)
     print_summary(summary, f"demo: {source}")
-    navigation = f" and {output}/{_NAVIGATION}" if summary.get("grids_recorded") else ""
+    pictures = ["contact_sheet.png", *([_NAVIGATION] if summary.get("grids_recorded") else [])]
+    for note in loss_notes(summary):
+        _console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
     _console.print(
-        f"first mask {first_mask_after_s} s after the start; look at {output}/contact_sheet.png{navigation}",
+        f"first mask {first_mask_after_s} s after the start; look at "
+        + " and ".join(escape(f"{output}/{picture}") for picture in pictures),
         soft_wrap=True,
     )
+    if video:
+        _console.print(
+            f"no {_NAVIGATION}: it needs the camera's calibration and height, which a video does not tell",
+            soft_wrap=True,
+        )
+
+
+def loss_notes(summary: Mapping[str, Any]) -> list[str]:
+    """Return why frames have no mask, and what to do; nothing where all have one.
+
+    Args:
+        summary: with the counts of Recorder.counts; a number that nobody knows is None or missing.
+    """
+    notes = []
+    received = summary.get("frames_received")
+    if dropped := summary.get("frames_dropped"):
+        notes.append(
+            f"{dropped} of {received} frames were dropped: they came faster than this machine segments them. Send "
+            f"fewer (RATE={max(1, round(summary['camera_rate_hz'] / 2))}), or make the network's image smaller "
+            '(ARGS="--input-size 320x192")'
+        )
+    if lost := summary.get("frames_lost_in_transport"):
+        notes.append(
+            f"{lost} of {summary.get('frames_sent')} frames were lost between camera and node: the machine was too "
+            "busy, or /dev/shm is small; see docs/transport.md"
+        )
+    return notes
+
+
+def _remove_results(folder: Path) -> None:
+    """Remove what an earlier run wrote: its pictures would pass for those of this one."""
+    for name in ("overlay.mp4", "contact_sheet.png", "summary.json", _NAVIGATION):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise SettingError(f"cannot remove {folder / name} of an earlier run: {error.strerror}") from None
 
 
 def _label_set() -> LabelSet:
@@ -165,7 +207,7 @@ def _record(
                 last_mask, last_change = masks, now
             problem = _problem(recorder, camera, segmentation, now - started)
             if problem:
-                _console.print(f"[red]error:[/] {problem}", soft_wrap=True)
+                _console.print(f"[red]error:[/] {escape(problem)}", soft_wrap=True)
                 return
             if camera.poll() == 0 and now - last_change > _SILENCE_S:
                 return
