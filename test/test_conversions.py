@@ -63,13 +63,16 @@ def test_last_row_may_lack_its_padding() -> None:
         (image(4, 6, "bayer_rggb8", 6, size=3), "buffer", "3 bytes of data, expected 24"),
         (image(4, 6, "bayer_rggb8", 1), "step", "step of 1 bytes, expected at least 6"),
         (image(4, 6, "16UC3", 12), "step", "step of 12 bytes, expected at least 36"),
+        (image(4, 6, "16UC1", 12), "encoding", "'16UC1': numbers such as distances, and no picture"),
+        (image(4, 6, "32FC1", 24), "encoding", "'32FC1': numbers such as distances, and no picture"),
+        (image(4, 6, "\x1b[2J" + "x" * 100_000, 24), "encoding", r"^.{,900}$"),
         (image(4, 6, "yuv422", 11), "step", "step of 11 bytes, expected at least 12"),
     ],
 )
 def test_unusable_images_are_refused_with_kind_and_reason(message: Image, kind: str, text: str) -> None:
     with pytest.raises(UnusableImageError, match=text) as error:
         frame_from_image(message)
-    assert error.value.kind == kind
+    assert error.value.kind == kind and str(error.value).isprintable()
 
 
 def test_other_encodings_go_through_cv_bridge() -> None:

@@ -115,12 +115,50 @@ def test_grey_transparent_and_deep_pictures() -> None:
     )
 
 
-@pytest.mark.parametrize("words", ["16UC1; png compressed ", "32FC1; compressedDepth png", "16UC1", "png", ""])
-def test_distances_are_no_picture(words: str) -> None:
+NUMBERS = [
+    f"{bits}{kind}C{channels}"
+    for bits, kinds in ((8, "S"), (16, "US"), (32, "SF"), (64, "F"))
+    for kind in kinds
+    for channels in range(1, 5)
+]
+
+
+@pytest.mark.parametrize(
+    "words", [*NUMBERS, "8UC2", "16uc1", "compressedDepth", "mono16; compressedDepth png", "png", ""]
+)
+@pytest.mark.parametrize("rest", ["", "; png compressed ", ";PNG compressed", " ; png compressed mono16"])
+def test_distances_are_no_picture(words: str, rest: str) -> None:
     data = encoded(".png", np.full((18, 32), 2000, np.uint16))
     with pytest.raises(UnusableImageError, match="distances, and no picture") as refused:
-        frame_of_compressed(message(data, words))
+        frame_of_compressed(message(data, words + rest))
     assert refused.value.kind == "encoding"
+
+
+def test_a_mosaic_is_one_however_its_format_is_written_and_its_pixels_lie() -> None:
+    mosaic = np.empty(PICTURE.shape[:2], np.uint8)
+    for place, color in enumerate("rggb"):
+        mosaic[place // 2 :: 2, place % 2 :: 2] = PICTURE[place // 2 :: 2, place % 2 :: 2, "bgr".index(color)]
+    for words, pixels in (
+        ("BAYER_RGGB8; PNG compressed", mosaic),
+        (" bayer_rggb8 ;png compressed bgr8", mosaic),
+        ("bayer_rggb8", mosaic),
+        ("bayer_rggb8; png compressed mono8", mosaic),
+        ("bayer_rggb8; png compressed bgr8", np.dstack([mosaic] * 3)),
+        ("bayer_rggb16; png compressed ", mosaic.astype(np.uint16) * 257),
+    ):
+        found = frame_of_compressed(message(encoded(".png", pixels), words))
+        assert np.abs(found.astype(int) - PICTURE).mean() < 6, words
+
+
+@pytest.mark.parametrize("encoding", ["yuv422", "uyvy", "YUYV", "yuv422_yuy2", "nv12", "nv21", "nv24", "bayer_rggb12"])
+def test_bytes_that_may_be_no_picture_are_refused(encoding: str) -> None:
+    for suffix in (".png", ".jpg"):
+        with pytest.raises(UnusableImageError, match=encoding) as refused:
+            frame_of_compressed(message(encoded(suffix, PICTURE[..., 1]), f"{encoding}; {suffix[1:]} compressed "))
+        assert refused.value.kind == "encoding"
+        if not encoding.startswith("bayer"):
+            found = frame_of_compressed(message(encoded(suffix), f"{encoding}; {suffix[1:]} compressed bgr8"))
+            assert np.abs(found.astype(int) - PICTURE).mean() < 3
 
 
 def test_what_a_message_says_of_itself_is_shown_short_and_without_escapes() -> None:

@@ -5,6 +5,7 @@ A message is whatever has the fields of sensor_msgs/Image or CompressedImage: th
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import cv2
@@ -32,7 +33,9 @@ _CONVERSIONS = {
 ENCODINGS = (*CHANNELS, *_CONVERSIONS)
 """Of raw images that are read without cv_bridge (names: sensor_msgs/image_encodings)."""
 
-_DISTANCES = ("16UC1", "32FC1")  # REP 118
+# All of sensor_msgs/image_encodings that says how numbers lie but not what they show, without what may be a picture.
+_NUMBERS = re.compile(r"(?!8UC[134]$)(8|16|32|64)[USF]C[1-4]", re.IGNORECASE)
+_YUV = re.compile(r"(yuv|uyvy|yuyv|yuy2|nv\d|i420).*")
 
 
 class UnusableImageError(FrameError):
@@ -112,38 +115,59 @@ def frame_of_raw(message: Any) -> tuple[NDArray[np.uint8], str]:
     return np.asarray(cv2.cvtColor(pixels_of(message, channels), conversion), np.uint8), "bgr8"
 
 
+def check_shows_picture(encoding: str) -> None:
+    """Refuse encodings of numbers that are no colours: distances (REP 118), disparities, ids.
+
+    Raises:
+        UnusableImageError: it is one of them.
+    """
+    if _NUMBERS.fullmatch(encoding):
+        raise UnusableImageError("encoding", f"encoding {shown(encoding)}: numbers such as distances, and no picture")
+
+
 def frame_of_compressed(message: Any) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG image to bgr8, uint8 (H, W, 3).
 
     The format says what was encoded, as image_transport writes it: "bayer_rggb8; jpeg compressed bgr8". A mosaic of
-    Bayer that was encoded as it is becomes a picture; distances (16UC1, 32FC1) are none.
+    Bayer that was encoded as it is becomes a picture; numbers (16UC1, 32FC1, compressedDepth) are none.
 
     Raises:
-        UnusableImageError: the data is neither, too large or damaged, or shows distances.
+        UnusableImageError: the data is neither, too large or damaged, or shows no picture.
     """
+    words = shown(message.format)
     if not len(message.data):
-        raise UnusableImageError("buffer", f"compressed image (format {shown(message.format)}) without data")
-    encoding = message.format.partition(";")[0].strip()
-    if encoding in _DISTANCES:
-        raise UnusableImageError("encoding", f"compressed image of encoding '{encoding}': distances, and no picture")
+        raise UnusableImageError("buffer", f"compressed image (format {words}) without data")
+    encoding, _, compression = (part.strip() for part in message.format.lower().partition(";"))
+    check_shows_picture(encoding)
+    if "compresseddepth" in (encoding, *compression.split()):
+        raise UnusableImageError("encoding", f"format {words}: numbers such as distances, and no picture")
+    bayer = re.fullmatch("(bayer_.*?)(16|8)?", encoding)
+    demosaic = _CONVERSIONS.get(f"{bayer[1]}8") if bayer else None
+    if bayer and demosaic is None:
+        raise UnusableImageError("encoding", f"format {words}, expected one of {', '.join(ENCODINGS)}")
     try:
         # as the pixels lie in the file: a rotation in its EXIF data would no longer match the camera's calibration
         image = decode_image(bytes(message.data), cv2.IMREAD_UNCHANGED)
     except TooLargeError as error:
         raise UnusableImageError("size", f"compressed image: {error}") from None
     except UndecodableError as error:
-        received = f"{len(message.data)} bytes of format {shown(message.format)}"
         raise UnusableImageError(
-            "compression", f"{received} cannot be decoded, expected JPEG or PNG: {error}"
+            "compression",
+            f"{len(message.data)} bytes of format {words} cannot be decoded, expected JPEG or PNG: {error}",
         ) from None
     check_size(image.shape[1], image.shape[0])
     if image.dtype == np.uint16:
-        if image.ndim == 2 and encoding != "mono16":
-            raise UnusableImageError(
-                "encoding", f"16-bit grey image (format {shown(message.format)}): distances, and no picture"
-            )
+        if image.ndim == 2 and not (bayer or encoding == "mono16"):
+            raise UnusableImageError("encoding", f"16-bit grey image (format {words}): distances, and no picture")
         image = (image >> 8).astype(np.uint8)
+    if demosaic is not None and min(image.shape[:2]) >= 2:
+        mosaic = image if image.ndim == 2 else image[..., 0]
+        if image.ndim == 2 or all(np.array_equal(image[..., channel], mosaic) for channel in (1, 2)):
+            return np.asarray(cv2.cvtColor(mosaic, demosaic[1]), np.uint8)
     if image.ndim == 3:
         return np.asarray(image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
-    mosaic = encoding.startswith("bayer_") and encoding in _CONVERSIONS and min(image.shape) >= 2
-    return np.asarray(cv2.cvtColor(image, _CONVERSIONS[encoding][1] if mosaic else cv2.COLOR_GRAY2BGR), np.uint8)
+    if _YUV.fullmatch(encoding) and not compression.endswith("mono8"):
+        raise UnusableImageError(
+            "encoding", f"grey image of format {words}: whether its brightness or its bytes as they are cannot be told"
+        )
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)

@@ -18,12 +18,14 @@ from vision_msgs.msg import LabelInfo, VisionClass
 from fanet_ros.frames.image_messages import (
     ENCODINGS,
     UnusableImageError,
+    check_shows_picture,
     check_size,
     frame_of_compressed,
     frame_of_raw,
     rows_of,
 )
 from fanet_ros.model.labels import LabelSet
+from fanet_ros.untrusted.text import printable, shown
 
 
 def frame_from_image(message: Image | CompressedImage) -> tuple[NDArray[np.uint8], str]:
@@ -97,13 +99,14 @@ def _convert_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
     """Convert any other encoding (Bayer, YUV, 16 bit) to bgr8."""
     global _bridge
     message = _without_padding(message)
+    check_shows_picture(message.encoding)  # whatever the installed cv_bridge would make of it
     if _bridge is None:
         try:
             from cv_bridge import CvBridge
         except ImportError as error:
             raise UnusableImageError(
                 "encoding",
-                f"encoding '{message.encoding}' needs cv_bridge, which is not installed ({error}); install it or "
+                f"encoding {shown(message.encoding)} needs cv_bridge, which is not installed ({error}); install it or "
                 f"publish one of {', '.join(ENCODINGS)}",
             ) from None
         _bridge = CvBridge()
@@ -112,14 +115,14 @@ def _convert_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
     except Exception as error:  # cv_bridge raises its own, OpenCV's, numpy's and KeyError, by release and encoding
         raise UnusableImageError(
             "encoding",
-            f"encoding '{message.encoding}' ({message.width}x{message.height}, step {message.step}, "
+            f"encoding {shown(message.encoding)} ({message.width}x{message.height}, step {message.step}, "
             f"{len(message.data)} bytes) cannot be converted by the installed cv_bridge "
-            f"({type(error).__name__}: {error}); publish one of {', '.join(ENCODINGS)}",
+            f"({type(error).__name__}: {printable(str(error))}); publish one of {', '.join(ENCODINGS)}",
         ) from None
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape != (message.height, message.width, 3):
         raise UnusableImageError(
-            "encoding", f"encoding '{message.encoding}' became {frame.dtype} {frame.shape}, expected uint8 bgr8"
+            "encoding", f"encoding {shown(message.encoding)} became {frame.dtype} {frame.shape}, expected uint8 bgr8"
         )
     return frame
 

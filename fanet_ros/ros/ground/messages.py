@@ -16,6 +16,7 @@ from fanet_ros.ground.camera_model import Calibration, RegionOfInterest
 from fanet_ros.ground.semantic_cloud import POINT_STEP, SemanticCloud
 from fanet_ros.ground.view import ScanResult
 from fanet_ros.ros.conversions import frame_from_image
+from fanet_ros.untrusted.text import shown
 
 _XYZ = [PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate("xyz")]
 
@@ -45,7 +46,7 @@ def ids_from_image(message: Image) -> NDArray[np.uint8]:
     """
     if message.encoding not in ("mono8", "8UC1"):
         raise UnusableImageError(
-            "encoding", f"encoding '{message.encoding}', expected mono8, as the segmentation node publishes it"
+            "encoding", f"encoding {shown(message.encoding)}, expected mono8, as the segmentation node publishes it"
         )
     message.encoding = "mono8"
     frame, _ = frame_from_image(message)
