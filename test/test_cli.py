@@ -4,11 +4,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from bag_writing import image, text, write_bag
 from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
 
 from fanet_ros.commands.cli import app, segment
+from fanet_ros.commands.console import print_error, say
+from fanet_ros.errors import SettingError
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import package_version
 
@@ -28,6 +31,16 @@ def test_options_have_the_nodes_defaults() -> None:
     shared = [name for name in options if name in specs]
     assert len(shared) >= 8
     assert {name: options[name].default for name in shared} == {name: specs[name].default for name in shared}
+
+
+def test_names_are_told_short_and_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b[2J\x07\udce9" + "x" * 100_000
+    say(f"first {hostile}\nsecond [red]")
+    print_error(SettingError(f"received {hostile}"))
+    told = capsys.readouterr()
+    for words in (told.out, told.err):
+        assert "\\x1b[2J\\x07\\udce9" in words and "\x1b[2J" not in words and len(words) < 3000
+    assert told.out.splitlines()[1] == "second [red]"
 
 
 def test_segment_goes_on_after_a_bad_path(tmp_path: Path) -> None:

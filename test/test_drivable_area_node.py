@@ -17,7 +17,7 @@ from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe, diagnostics_values, pixels_of, running
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
-from vision_msgs.msg import LabelInfo
+from vision_msgs.msg import LabelInfo, VisionClass
 
 from fanet_ros.model.labels import load_label_set
 from fanet_ros.ros.camera.calibration import camera_info_message
@@ -297,6 +297,38 @@ def test_a_calibration_of_another_camera_is_told(shared_rig: Rig) -> None:
     shared_rig.wait_for_status(
         "ground", DiagnosticStatus.WARN, "camera_info is of frame 'rear'", street_mask(shared_rig.probe)
     )
+
+
+HOSTILE = "\x1b[2J\x07\n\u202e" + "x" * 100_000
+
+
+def test_names_in_messages_are_told_short_and_escaped(rig: Rig) -> None:
+    rig.listen("obstacle_scan")
+    rig.introduce()
+    mask = street_mask(rig.probe)
+    rig.info_frame = HOSTILE
+    told = [rig.wait_for_status("ground", DiagnosticStatus.WARN, "camera_info is of frame", mask)]
+    rig.info_frame = "camera"
+    mask.header.frame_id = HOSTILE
+    told.append(rig.wait_for_status("ground", DiagnosticStatus.WARN, "but the masks are of '\\x1b", mask))
+    mask.encoding = HOSTILE
+    told.append(rig.wait_for_status("input", DiagnosticStatus.WARN, "expected mono8", mask))
+    mask = street_mask(rig.probe)
+    classes = [VisionClass(class_id=id_, class_name=HOSTILE) for id_ in range(3)]
+    rig.labels.publish(LabelInfo(class_map=classes))
+    told.append(rig.wait_for_status("ground", DiagnosticStatus.ERROR, "no shipped label set", mask))
+    rig.introduce()
+    rig.info = camera_info_message(mask.header, STREET.intrinsics)
+    rig.info.distortion_model, rig.info.d = HOSTILE, [1.0] * 100_000
+    told.append(rig.wait_for_status("ground", DiagnosticStatus.ERROR, "distortion model", mask))
+    rig.info.d = [1e300] * 100_000
+    told.append(rig.wait_for_status("ground", DiagnosticStatus.ERROR, "d is", mask))
+    for status in told:
+        assert status.message.isprintable() and len(status.message) < 1000, status.message[:200]
+    rig.probe.wait(lambda: "expected distortion coefficients" in rig.node.output, "the last of them in the log")
+    lines = rig.node.output.splitlines()
+    assert len(lines) >= 4 and max(map(len, lines)) < 1200
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_grid_does_not_outlive_what_it_is_made_of(rig: Rig) -> None:

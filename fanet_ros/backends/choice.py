@@ -65,8 +65,8 @@ def create_backend(
         weights, device, precision, threads, progress=progress, kept_sizes=kept_sizes, temporal_frames=temporal_frames
     )
 
-    # OpenMP threads that spin while they wait starve every other process of the robot (and ten-fold slow this one
-    # on a busy machine); the variable is read once, when torch loads.
+    # OpenMP threads that spin while they wait take the cores from all other processes of the robot, and on a busy
+    # machine make this one ten times slower. The variable is read once, when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     passed_over: list[str] = []

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from fanet_ros.errors import FanetError
+from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
 INTERRUPTED = 130  # exit status; what shells report for Ctrl-C
 
@@ -20,12 +21,17 @@ errors = Console(stderr=True)
 def say(*lines: str, to: Console | None = None) -> None:
     """Print lines as they are: nothing in them is markup, none is wrapped."""
     for line in lines:
-        (to or Console()).print(line, highlight=False, soft_wrap=True, markup=False)
+        (to or Console()).print(_safe(line), highlight=False, soft_wrap=True, markup=False)
 
 
 def print_error(error: FanetError) -> None:
     """Print what the user has to know, in one line; brackets in names of files are no markup."""
-    errors.print(Text.assemble(("error:", "red"), f" {error}"), highlight=False, soft_wrap=True)
+    errors.print(Text.assemble(("error:", "red"), f" {_safe(str(error))}"), highlight=False, soft_wrap=True)
+
+
+def _safe(text: str) -> str:
+    """Return text without what a terminal would obey: names in files and recordings are others'."""
+    return "\n".join(printable(line, MOST_OF_MESSAGE) for line in text.split("\n"))
 
 
 @contextmanager

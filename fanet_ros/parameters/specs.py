@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from fanet_ros.errors import SettingError
+from fanet_ros.untrusted.text import printable, shown
 
 ParameterValue = bool | int | float | str | tuple[str, ...]
 
@@ -87,7 +88,7 @@ class ParameterSpec:
         return ""
 
     def _refusal(self, value: object, expected: str) -> SettingError:
-        return SettingError(f"{self.kind} '{self.name}': received {value!r}, expected {expected}")
+        return SettingError(f"{self.kind} '{self.name}': received {shown(value)}, expected {expected}")
 
 
 _TYPE_NAMES: Mapping[type, str] = {
@@ -119,4 +120,4 @@ def unknown_parameter_hint(name: str, known: Collection[str]) -> str:
     """Return one sentence about a parameter name that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known ones: {', '.join(known)}"
-    return f"unknown parameter '{name}' is ignored; {hint}"
+    return f"unknown parameter '{printable(name)}' is ignored; {hint}"

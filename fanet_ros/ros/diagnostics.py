@@ -9,6 +9,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
+
 _INTERVAL_S = 1.0
 
 
@@ -49,9 +51,11 @@ class Reporter:
         return DiagnosticStatus(
             level=status.level,
             name=self._prefix + status.part,
-            message=status.message,
+            message=printable(status.message, MOST_OF_MESSAGE),
             hardware_id="fanet_ros",
-            values=[KeyValue(key=key, value=str(value)) for key, value in status.values.items()],
+            values=[
+                KeyValue(key=key, value=printable(str(value), MOST_OF_MESSAGE)) for key, value in status.values.items()
+            ],
         )
 
 

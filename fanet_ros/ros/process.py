@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from rclpy.task import Future
 from fanet_ros import processes
 from fanet_ros.errors import FanetError
 from fanet_ros.ros.transport import prepare_process
+from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
 NodeType = TypeVar("NodeType", bound=Node)
 
@@ -52,7 +54,7 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
             node = make()
         except Exception as error:  # a wrong argument, file or name; rclpy has a class of its own for each
             kind = "" if isinstance(error, FanetError) else f"{type(error).__name__}: "
-            print(f"error: cannot start the node: {kind}{error}", file=sys.stderr)
+            print(f"error: cannot start the node: {kind}{printable(str(error), MOST_OF_MESSAGE)}", file=sys.stderr)
             sys.exit(2)
         for note in notes:
             node.get_logger().warning(note)
@@ -79,7 +81,9 @@ def _spin(node: Node, stop: Future) -> None:
             break
         except Exception as error:
             if rclpy.ok():  # else a callback was caught in the middle by the end of the context
-                node.get_logger().error(f"survived an error in a callback: {type(error).__name__}: {error}")
+                reason = printable(f"{type(error).__name__}: {error}", MOST_OF_MESSAGE)
+                node.get_logger().error(f"survived an error in a callback: {reason}")
+                node.get_logger().debug(traceback.format_exc())
 
 
 def stop_signals() -> Future:
@@ -132,7 +136,7 @@ class RosLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Forward one record at its level."""
-        text = record.getMessage()
+        text = self.format(record)  # with its traceback, if it has one
         if record.levelno >= logging.ERROR:
             self._logger.error(text)
         elif record.levelno >= logging.WARNING:

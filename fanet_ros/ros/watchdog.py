@@ -13,6 +13,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage
 
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel
+from fanet_ros.untrusted.text import printable
 
 _MOST_NAMED = 3  # publishers, or topics, in one message
 _COMPRESSED = "/compressed"
@@ -73,6 +74,7 @@ class Watchdog:
         if not topics:
             return ""
         topics.sort(key=lambda name: difflib.SequenceMatcher(None, name, channel.topic).ratio(), reverse=True)
+        topics = [printable(name) for name in topics[:_MOST_NAMED]]
         others = f" (or {', '.join(topics[1:_MOST_NAMED])})" if topics[1:] else ""
         source, target = channel.input_name, topics[0]
         if transport == "compressed":  # the node remaps NAME/image first, and the whole name then
@@ -97,7 +99,7 @@ def explain_silence(node: Node, subscription: Subscription) -> str:
     wanted_type = f"{message_type.__module__.partition('.')[0]}/msg/{message_type.__name__}"
     publishers = node.get_publishers_info_by_topic(topic)
     of_type = [info for info in publishers if info.topic_type == wanted_type]
-    strange = [f"{_name(info)} publishes {info.topic_type}" for info in publishers if info not in of_type]
+    strange = [f"{_name(info)} publishes {printable(info.topic_type)}" for info in publishers if info not in of_type]
     mismatches = [f"{_name(i)} ({text})" for i in of_type if (text := _mismatch(i, profile))]
     reasons = []
     if not publishers:
@@ -122,7 +124,7 @@ def _transport(channel: CameraChannel) -> str:
 def _name(info: TopicEndpointInfo) -> str:
     if "UNKNOWN" in info.node_name:  # what rmw says of one that is no ROS node, or not yet discovered
         return "an unknown node"
-    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+    return printable(f"{info.node_namespace.rstrip('/')}/{info.node_name}")
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import reprlib
 from typing import Any
 
 MOST_CHARACTERS = 120
+MOST_OF_MESSAGE = 2000
+"""Of a whole message: no name in it should come that far, this is the net below."""
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = MOST_CHARACTERS
@@ -23,12 +25,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= 4 * MOST_CHARACTERS else f"{text[: 4 * MOST_CHARACTERS]}..."
 
 
-def printable(text: str) -> str:
+def printable(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return a name from outside as it is, but for control characters, which are escaped as in Python's texts.
 
-    Also shortened: the middle gives way where it is longer than 120 characters.
+    Also shortened: the middle gives way where it is longer than `most` characters.
     """
-    if len(text) > MOST_CHARACTERS:
-        half = MOST_CHARACTERS // 2
+    if len(text) > most:
+        half = most // 2
         text = f"{text[:half]}...{text[-half:]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)

@@ -20,6 +20,7 @@ from fanet_ros.ros.conversions import frame_from_image
 from fanet_ros.ros.demo.navigation_recorder import NavigationRecorder
 from fanet_ros.ros.demo.stamps import ByStamp, Stamp, stamp_of
 from fanet_ros.ros.topics import latched, sensor_data
+from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
 _QUEUE = 50
 
@@ -146,7 +147,9 @@ class Recorder(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == self._status_name:
-                self.node_fault = status.message if status.level == DiagnosticStatus.ERROR else ""
+                self.node_fault = (
+                    printable(status.message, MOST_OF_MESSAGE) if status.level == DiagnosticStatus.ERROR else ""
+                )
 
 
 def _as_rgb(message: Image) -> NDArray[np.uint8]:

@@ -22,10 +22,12 @@ from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.ros.ground.messages import SemanticCloudMessage, calibration_from
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.settings import Size
+from fanet_ros.untrusted.text import printable
 
 _POSE_TOLERANCE_RAD = 0.0005  # at 1.5 m height and 20 m ahead this moves the ground by 0.13 m
 _POSE_TOLERANCE_M = 0.002
 _BLIND_SHARE = 0.9
+_MOST_OF_CLASSES = 400  # characters
 _POSE_HINT = (
     "is the robot's URDF or a static transform published? Else give the camera's pose by parameters "
     "(camera_height and so on)"
@@ -111,7 +113,9 @@ class GroundModel:
                 if settings.camera_height > 0:
                     raise
                 frame = header.frame_id or self._camera_frame
-                raise NoGroundError(f"{error}; or is '{frame}' no optical frame (z forward, REP 103)?") from None
+                raise NoGroundError(
+                    f"{error}; or is '{printable(frame)}' no optical frame (z forward, REP 103)?"
+                ) from None
             self._projector_of = needed
             self._tables_built += 1
         return known
@@ -148,8 +152,8 @@ class GroundModel:
         notes = []
         if self._camera_frame and mask_header.frame_id and self._camera_frame != mask_header.frame_id:
             notes.append(
-                f"camera_info is of frame '{self._camera_frame}', but the masks are of '{mask_header.frame_id}': is it "
-                "another camera's?"
+                f"camera_info is of frame '{printable(self._camera_frame)}', but the masks are of "
+                f"'{printable(mask_header.frame_id)}': is it another camera's?"
             )
         assert self._projector is not None
         share = self._projector.share_in_range(mask, self._kinds == Kind.UNKNOWN)
@@ -185,11 +189,12 @@ def _find_label_set(name: str, info: LabelInfo | None) -> LabelSet:
     if info is None:
         raise NotReadyError("label_info", "which says what the masks' class ids mean")
     told = {c.class_id: c.class_name for c in info.class_map}
+    classes = printable(", ".join(told.values()), _MOST_OF_CLASSES)
     if name:
         label_set = load_label_set(name)
         if told != dict(enumerate(label_set.names)):
             raise LabelSetError(
-                f"the masks have the classes {', '.join(told.values())}, but label set '{label_set.name}' has "
+                f"the masks have the classes {classes}, but label set '{label_set.name}' has "
                 f"{', '.join(label_set.names)}; give both nodes the same labels"
             )
         return label_set
@@ -198,6 +203,6 @@ def _find_label_set(name: str, info: LabelInfo | None) -> LabelSet:
         if told == dict(enumerate(label_set.names)):
             return label_set
     raise LabelSetError(
-        f"no shipped label set has the masks' classes ({', '.join(told.values())}); set the parameter labels to the "
+        f"no shipped label set has the masks' classes ({classes}); set the parameter labels to the "
         "YAML file that the segmentation node uses"
     )

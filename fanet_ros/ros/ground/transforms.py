@@ -12,12 +12,17 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from fanet_ros.errors import FanetError
+from fanet_ros.untrusted.text import printable
 
 _TOLERANCE_S = 0.1
 """A transform that is this much older or newer than the image still counts: TF comes a little after the images."""
 
 _START_S = 3.0
 """Seconds after which TF's publishers should have been found."""
+
+
+_MOST_OF_REASON = 500
+"""Characters of what TF says, which names frames."""
 
 
 class TransformError(FanetError):
@@ -78,18 +83,19 @@ class Transforms:
         try:
             return self._buffer.lookup_transform(target, source, Time.from_msg(stamp)).transform
         except (tf2_ros.TransformException, ValueError) as error:  # ValueError: a stamp that is no time
-            reason = error
+            words = printable(str(error), _MOST_OF_REASON)
         is_early = monotonic() - self._listens_since < _START_S
         try:
             newest = self._buffer.lookup_transform(target, source, Time())
         except tf2_ros.TransformException:
             raise TransformError(
-                f"TF does not tell where '{source}' is in '{target}': {reason}; {hint}", is_early=is_early
+                f"TF does not tell where '{printable(source)}' is in '{target}': {words}; {hint}", is_early=is_early
             ) from None
         if self._is_near(newest.header.stamp, stamp):
             return newest.transform
         raise TransformError(
-            f"TF of '{source}' in '{target}' and the image are of different times: {reason}", is_early=is_early
+            f"TF of '{printable(source)}' in '{target}' and the image are of different times: {words}",
+            is_early=is_early,
         )
 
     def _is_near(self, found: TimeMessage, wanted: TimeMessage) -> bool:
