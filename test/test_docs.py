@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
+from fanet_ros.commands.cli import app
 from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.parameters.segmentation import SegmentationParameters
@@ -60,3 +62,20 @@ def test_the_readme_is_short_and_begins_with_what_to_type() -> None:
     beginning = "\n".join(lines[:40])
     for words in ("ros2 launch fanet_ros", "make demo", "**Needs**", "non-commercial", "CamVid"):
         assert words in beginning
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "fanet_ros" / "weights" / "fanet18_camvid11.md"], ids=lambda p: p.name)
+def test_commands_have_the_options_they_are_given(page: Path) -> None:
+    text = re.sub(r"^# in commit [^`]*", "", page.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    root = typer.main.get_command(app)
+    for line in re.findall(r"(?<![\w/-])fanet ([a-z]+ [^\n`#|]*)", text):
+        words = line.split()
+        command = root
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        if command is root:
+            continue  # prose
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for word in words:
+            if word.startswith("--"):
+                assert word.split("=")[0].rstrip(".,;:)") in {*known, "--help"}, f"fanet {line}"
