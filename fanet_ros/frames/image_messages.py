@@ -137,8 +137,9 @@ def frame_of_compressed(message: Any) -> NDArray[np.uint8]:
     words = shown(message.format)
     if not len(message.data):
         raise UnusableImageError("buffer", f"compressed image (format {words}) without data")
-    encoding, _, compression = (part.strip() for part in message.format.lower().partition(";"))
+    encoding, _, compression = (part.strip() for part in message.format.partition(";"))
     check_shows_picture(encoding)
+    encoding, compression = encoding.lower(), compression.lower()
     if "compresseddepth" in (encoding, *compression.split()):
         raise UnusableImageError("encoding", f"format {words}: numbers such as distances, and no picture")
     bayer = re.fullmatch("(bayer_.*?)(16|8)?", encoding)

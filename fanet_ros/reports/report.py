@@ -22,6 +22,7 @@ from fanet_ros.files import write_whole
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.reports.render import Painter, contact_sheet
 from fanet_ros.reports.scores import Scorer
+from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
 Image = NDArray[np.uint8]
 
@@ -182,10 +183,12 @@ class RunReport:
 def print_summary(summary: dict[str, Any], title: str) -> None:
     """Print a summary as tables for people: its plain entries, latencies and classes."""
     console = Console()
-    facts = Table(title=escape(title), show_header=False)
+    facts = Table(title=escape(printable(title)), show_header=False)
     for key, value in summary.items():
         if not isinstance(value, dict):
-            facts.add_row(key.replace("_", " "), "-" if value is None else escape(str(value)))
+            facts.add_row(
+                key.replace("_", " "), "-" if value is None else escape(printable(str(value), MOST_OF_MESSAGE))
+            )
     console.print(facts)
 
     stages = Table("stage", "p50 ms", "p99 ms")
