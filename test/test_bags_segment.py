@@ -36,6 +36,7 @@ from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from fanet_ros.errors import InferenceError, SettingError, SourceError
+from fanet_ros.recorded import frames
 from fanet_ros.recorded.messages import LABEL_INFO
 from fanet_ros.recorded.output import OutputFile, output_file, read_finished
 from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
@@ -131,7 +132,7 @@ def test_copying_recorded_messages_is_no_stage(
         now[0] += 1
         copy(file, message)
 
-    monkeypatch.setattr("fanet_ros.recorded.frames.perf_counter", lambda: now[0])
+    monkeypatch.setattr(frames, "perf_counter", lambda: now[0])
     monkeypatch.setattr(OutputFile, "copy", slow_copy)
     latencies = summary_of(segment_path(write_bag(tmp_path / "run", drive()), segmenter, settings))["latency_ms"]
     assert {stage: latency["p99"] for stage, latency in latencies.items()} == dict.fromkeys(latencies, 0.0)
