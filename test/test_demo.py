@@ -57,11 +57,11 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
 
 def test_lost_frames_are_explained() -> None:
     counts = {"frames_sent": 100, "frames_received": 90, "frames_dropped": 0, "frames_lost_in_transport": 0}
-    facts = {**counts, "camera_rate_hz": 10.0}
+    facts = {**counts, "fps": 6.0}
     assert loss_notes(facts) == []
     assert loss_notes({**facts, "frames_sent": None, "frames_lost_in_transport": None}) == [], "an interrupted run"
     (dropped,) = loss_notes({**facts, "frames_dropped": 7})
-    assert "7 of 90 frames were dropped" in dropped and "RATE=5" in dropped
+    assert "7 of 90 frames were dropped" in dropped and "RATE=4.8" in dropped
     (lost,) = loss_notes({**facts, "frames_lost_in_transport": 10})
     assert "10 of 100 frames were lost" in lost and "docs/transport.md" in lost
 

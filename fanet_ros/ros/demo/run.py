@@ -45,6 +45,8 @@ _NAVIGATION = "navigation.png"
 _STREET_RATE_HZ = 10.0  # what two CPU cores keep up with, camera and recorder included
 _START_TIMEOUT_S = 60.0
 _SILENCE_S = 2.0
+_SLOWEST_HZ = 0.1
+_OF_FPS = 0.8  # of the masks a second that a run made: a rate that leaves some room
 _console = Console()
 
 
@@ -52,7 +54,8 @@ def run_demo(
     frames: Annotated[int, typer.Option(min=1, help="Frames the camera sends.")] = 100,
     video: Annotated[Path | None, typer.Option(help="Play this video instead of the street camera.")] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.1, help="Frames per second the camera sends; else the video's own, or 10.")
+        float | None,
+        typer.Option(min=_SLOWEST_HZ, help="Frames per second the camera sends; else the video's own, or 10."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo"),
     precision: Annotated[str, typer.Option(help="Precision of the network.")] = "auto",
@@ -121,9 +124,10 @@ def loss_notes(summary: Mapping[str, Any]) -> list[str]:
     notes = []
     received = summary.get("frames_received")
     if dropped := summary.get("frames_dropped"):
+        rate_hz = max(_SLOWEST_HZ, round(_OF_FPS * summary["fps"], 1))
         notes.append(
             f"{dropped} of {received} frames were dropped: they came faster than this machine segments them. Send "
-            f"fewer (RATE={max(1, round(summary['camera_rate_hz'] / 2))}), or make the network's image smaller "
+            f"fewer (RATE={rate_hz:g}), or make the network's image smaller "
             '(ARGS="--input-size 320x192")'
         )
     if lost := summary.get("frames_lost_in_transport"):
