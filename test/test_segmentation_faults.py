@@ -4,6 +4,7 @@ import array
 import signal
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fanet_ros.msg import SegmentationStats
 from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe, diagnostics_values, noise_picture, pixels_of, running
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import LabelInfo
 
 pytestmark = pytest.mark.ros
@@ -62,6 +63,43 @@ def test_bad_images_are_counted_reported_and_survived(probe: Probe) -> None:
         assert probe.answer("/segmentation/stats", message).frames_rejected == len(bad)
     for text in ("size 0x0", "100 bytes of data, expected 25920", "step of 1 bytes", "'holographic'"):
         assert node.output.count(text) >= 1, text
+
+
+def test_compressed_images_are_pictures_or_refused(probe: Probe) -> None:
+    """A few of each kind over DDS; test_encoded_image.py has all of them."""
+    probe.listen(Image, "/segmentation/mask")
+    probe.listen(DiagnosticArray, "/diagnostics", RELIABLE)
+    picture = noise_picture(120, 72)
+    grey = np.ascontiguousarray(picture[..., 0])
+
+    def compressed(pixels: np.ndarray, words: str) -> CompressedImage:
+        data = array.array("B", cv2.imencode(".png", pixels)[1].tobytes())
+        return CompressedImage(header=probe.header(), format=words, data=data)
+
+    refused = {
+        "numbers such as distances": compressed(grey.astype(np.uint16) * 9, "16UC1; png compressed "),
+        "16-bit grey image": compressed(grey.astype(np.uint16) * 9, "png"),
+        "grey image of format 'nv12": compressed(grey, "nv12; png compressed "),
+        "'\\x1b[2J\\nxxx": CompressedImage(format="\x1b[2J\n" + "x" * 100_000, data=array.array("B", b"none")),
+    }
+    with running("segmentation_node", image_transport="compressed", input_size=INPUT_SIZE) as node:
+        camera = probe.publisher(CompressedImage, "/image/compressed")
+        for pixels, words in ((picture, "BAYER_RGGB8 ;PNG compressed bgr8"), (grey, "bayer_grbg8; png compressed ")):
+            probe.publish_until_answered(camera, compressed(pixels, words), "/segmentation/mask")
+        masks = len(probe.received["/segmentation/mask"])
+        for reason, message in refused.items():
+            camera.publish(message)
+            probe.wait(
+                lambda reason=reason: (
+                    (status := probe.diagnostic("segmentation: input")) is not None
+                    and status.level == DiagnosticStatus.WARN
+                    and reason in status.message
+                    and status.message.isprintable()
+                ),
+                f"diagnostics to say {reason}",
+            )
+        assert len(probe.received["/segmentation/mask"]) == masks, "what is refused has no mask"
+    assert all(len(line) < 1000 and line.rstrip().isprintable() for line in node.output.splitlines())
 
 
 def test_reports_of_one_kind_are_throttled(probe: Probe) -> None:

@@ -22,6 +22,7 @@ from fanet_ros.sources.reopening import ReopeningSource
 from fanet_ros.untrusted.text import printable
 
 _DEFAULT_RATE_HZ = 30.0
+_WARNING_INTERVAL_S = 10.0
 
 
 class CameraNode(Node):
@@ -100,7 +101,8 @@ class CameraNode(Node):
             self._outputs.publish("camera_info", camera_info_message(header, known))
         elif self._calibration.origin and size != self._size:
             self.get_logger().warning(
-                f"images of {size} come without ~/camera_info: the calibration is of another size"
+                f"images of {size} come without ~/camera_info: the calibration is of another size",
+                throttle_duration_sec=_WARNING_INTERVAL_S,
             )
         self._size = size
         if frame.labels is not None and "labels" in self._outputs.wanted():
