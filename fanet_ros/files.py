@@ -1,14 +1,51 @@
-"""Files that are whole at every moment: made beside their place, then moved there."""
+"""Files: what is written is whole at every moment, made beside its place and moved there; what is read has an end."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fanet_ros.errors import SettingError
+
+
+def check_has_end(path: Path) -> None:
+    """Accept folders and ordinary files. Devices and pipes may have no end, or wait for someone who never comes.
+
+    Raises:
+        OSError: there is none, or it is something else; the message (`strerror`) says what.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, f"it is {_kind(status.st_mode)}, and no file", str(path))
+    for system in ("/proc", "/sys"):  # files there are made up by the kernel while they are read
+        if os.path.ismount(system) and status.st_dev == os.stat(system).st_dev:
+            raise OSError(errno.EINVAL, f"it belongs to {system}, and is no ordinary file", str(path))
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "something else")
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        OSError: it cannot be read, has no end, or is larger; the message (`strerror`) says which.
+    """
+    check_has_end(path)
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
+    return content
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def load_label_set(name_or_path: str) -> LabelSet:
     try:
         return _parse(read_yaml(path), path)
     except OSError as error:
-        raise LabelSetError(f"cannot read label set {path}: {error}") from None
+        raise LabelSetError(f"cannot read label set {path}: {error.strerror}") from None
     except YamlError as error:
         raise LabelSetError(f"label set {path} is no valid YAML: {error}") from None
 

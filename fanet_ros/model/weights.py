@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.files import replacing
+from fanet_ros.files import check_has_end, replacing
 from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 
 _WRAPPERS = ("model_state", "state_dict", "model")
@@ -161,6 +161,7 @@ def _read_head(path: Path) -> bytes:
     try:
         if not path.exists():
             raise WeightsError(f"{path}: no such weights file; check the path")
+        check_has_end(path)
         if not path.is_file():
             raise WeightsError(f"{path}: not a file; give the .safetensors, .pth, .pt or .pkl file itself")
         with path.open("rb") as file:

@@ -12,6 +12,7 @@ from typing import Any
 from rosbags.rosbag2.metadata import parse_qos
 
 from fanet_ros.errors import SourceError
+from fanet_ros.files import check_has_end
 from fanet_ros.recorded.db3_file import open_database, read_db3
 from fanet_ros.recorded.mcap_file import read_mcap
 from fanet_ros.recorded.recording import Recording
@@ -40,6 +41,10 @@ def open_storage(recording: Recording, path: Path, scratch: Path) -> Iterator[St
     """
     with ExitStack() as stack:
         plain = path
+        try:
+            check_has_end(path)
+        except OSError as error:
+            raise SourceError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
         if path.suffix == ".zstd":
             make_folder(scratch)
             plain = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".unpacked-", dir=scratch))) / path.stem

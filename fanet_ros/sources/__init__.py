@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from fanet_ros.errors import SourceError
+from fanet_ros.files import check_has_end
 from fanet_ros.sources.base import FrameSource, Intrinsics, SourceFrame
 from fanet_ros.sources.images import IMAGE_SUFFIXES, ImageSource
 from fanet_ros.sources.street.camera import StreetCamera
@@ -47,6 +48,10 @@ def open_source(
             f"there is no source '{printable(spec)}'; give an existing video, image or folder of images, a camera "
             "such as /dev/video0, or 'street'"
         )
+    try:
+        check_has_end(path)
+    except OSError as error:
+        raise SourceError(f"cannot read {printable(spec)}: {error.strerror}") from None
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSource(path)
     return VideoSource(path)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import SourceError
+from fanet_ros.files import read_bounded
 from fanet_ros.frames.encoded_image import UndecodableError, decode_image
 from fanet_ros.sources.base import Footage, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
@@ -20,6 +21,7 @@ from fanet_ros.untrusted.text import printable
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Files with these endings count as images, in upper or lower case."""
 
+_MOST_BYTES = 1 << 30
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +74,6 @@ def _list_images(path: Path) -> list[Path]:
 
 
 def _decode(file: Path) -> NDArray[np.uint8]:
-    data = file.read_bytes()  # OpenCV and numpy cannot open names that are no UTF-8
+    data = read_bounded(file, _MOST_BYTES)  # OpenCV and numpy cannot open names that are no UTF-8
     with quiet_opencv():
         return np.asarray(decode_image(data, cv2.IMREAD_COLOR, other_formats=True), np.uint8)

@@ -73,7 +73,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         content = read_yaml(path)
     except OSError as error:
-        raise SettingError(f"cannot read recipe {path}: {error}") from None
+        raise SettingError(f"cannot read recipe {path}: {error.strerror}") from None
     except YamlError as error:
         raise SettingError(f"recipe {path} is no valid YAML: {error}") from None
     if not isinstance(content, dict):
