@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fanet_ros.errors import SettingError
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_/. +-]+")
 
 
 def check_has_end(path: Path) -> None:
@@ -46,6 +49,27 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
     return content
+
+
+@contextmanager
+def plain_name(path: Path) -> Iterator[str]:
+    """Give an absolute name of what is at `path` that C++ libraries understand: plain ASCII without a percent sign.
+
+    They crash at names that are no UTF-8, and OpenCV takes "cam:front.mp4" for a protocol and "%03d" for many files.
+    The name is only good within the block; what was opened by it stays open.
+
+    Raises:
+        OSError: a link cannot be made where temporary files go.
+    """
+    absolute = os.path.abspath(path)
+    if _PLAIN_NAME.fullmatch(absolute):
+        yield absolute
+        return
+    suffix = path.suffix if _PLAIN_NAME.fullmatch(path.suffix) else ""  # decoders look at it
+    with tempfile.TemporaryDirectory(prefix="fanet-") as folder:
+        link = os.path.join(folder, f"link{suffix}")
+        os.symlink(absolute, link)
+        yield link
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from fanet_ros.recorded.topics import Choice, choose_topics
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import package_version
 from fanet_ros.segmenter import Segmenter
+from fanet_ros.untrusted.text import printable
 
 
 def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
@@ -105,7 +106,7 @@ def _finish_files(
     """Finish every file that no earlier run has finished; `images` says how many each of them has."""
     tally = _Tally()
     with progress_bar() as progress:
-        task = progress.add_task(recording.path.name, total=sum(images))
+        task = progress.add_task(printable(recording.path.name), total=sum(images))
         for source_path, path, count in zip(recording.files, work.files, images, strict=True):
             kept = path.is_file()
             if not kept:
