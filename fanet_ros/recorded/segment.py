@@ -57,7 +57,9 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
         notes.append(f"no definition is known of {types}: copied without, so Foxglove cannot show it")
     for text in (choice, *notes):
         say(f"{path.name}: {text}")
-    work = claim_workplace(settings.output, recording, _settings_as_json(segmenter, settings, choice))
+    work = claim_workplace(
+        settings.output, recording, _settings_as_json(segmenter, settings, choice), overwrite=settings.overwrite
+    )
     if work.bag.is_dir():
         say(f"{path.name}: already segmented with the same settings: {work.bag}/")
         return work.folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import cv2
@@ -31,23 +31,36 @@ class ImageSource(Footage):
     Files are taken in natural order (frame2 before frame10). Photos are turned upright as their EXIF orientation
     says, grey and 16-bit images become 8-bit BGR, transparency is dropped. Images may differ in size. A file
     that cannot be decoded is logged as a warning and left out; `length` counts it nevertheless.
+
+    Attributes:
+        unreadable: files that could not be decoded so far.
     """
 
+    def __init__(self, path: str | Path, files: Sequence[Path] = ()) -> None:
+        """Open the images at `path` or, where some are given, these `files` in this order; read the first of them.
+
+        Raises:
+            SourceError: there is none, it may not be read, or none can be decoded.
+        """
+        self._files = list(files)
+        self.unreadable: list[Path] = []
+        super().__init__(path)
+
     def _play(self) -> Generator[SourceFrame]:
-        files = _list_images(self._path)
+        files = self._files or _list_images(self._path)
         self.length = len(files)
-        unreadable = 0
+        self.unreadable = []
         for file in files:
             try:
                 image = _decode(file)
             except (OSError, UndecodableError) as error:
-                unreadable += 1
+                self.unreadable.append(file)
                 _log.warning("skipped %s: it is no readable image (%s)", printable(str(file)), error)
             else:
                 yield SourceFrame(image, "bgr8", None, file.stem)
-        if unreadable == self.length:
+        if len(self.unreadable) == self.length:
             raise SourceError(
-                f"cannot decode {self._path}: none of its {self.length} image file(s) is readable; "
+                f"cannot decode {printable(str(self._path))}: none of its {self.length} image file(s) is readable; "
                 "check that they are complete"
             )
 
