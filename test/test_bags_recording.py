@@ -108,7 +108,7 @@ def test_without_a_storage_the_names_of_the_files_tell(tmp_path: Path) -> None:
 def test_recordings_of_ros_1_are_called_so(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"#ROSBAG V2.0\n")
     assert is_recording(tmp_path / name)
-    with pytest.raises(SourceError, match=r"recorded by ROS 1: convert it, .*rosbags-convert --src"):
+    with pytest.raises(SourceError, match=r"recorded by ROS 1: convert the .bag, .*rosbags-convert --src"):
         find_recording(tmp_path / name)
 
 

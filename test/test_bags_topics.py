@@ -87,7 +87,7 @@ def test_nothing_to_segment() -> None:
     with pytest.raises(SourceError, match=r"left out: /old/mask \('mask' in its name\); --topic chooses$"):
         choose_topics([raw("/old/mask")], {}, [], keep_originals=True)
     others = {"/a\x1b[2J": "sensor_msgs/Image, ros1 encoding", **{f"/{n}": "a/msg/B" for n in range(30)}}
-    with pytest.raises(SourceError, match=r"and 11 more; this was recorded by ROS 1: convert it") as error:
+    with pytest.raises(SourceError, match=r"and 11 more; these are messages of ROS 1: convert the .bag") as error:
         choose_topics([], others, [], keep_originals=True)
     assert "\x1b" not in str(error.value)
 

@@ -32,6 +32,7 @@ from fanet_ros.recorded.topics import Choice
 from fanet_ros.reports.report import RunReport
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
+from fanet_ros.untrusted.text import printable
 from fanet_ros.video.camera_video import CameraVideo, Shot
 
 _JPEG_QUALITY = 90
@@ -109,7 +110,7 @@ class FileWork:
                     image = self._segment(message, type_name, videos[topic], watch)
                 except (UnusableImageError, InferenceError) as error:
                     kind = error.kind if isinstance(error, UnusableImageError) else "inference"
-                    refusals.add(f"{topic}: {kind}", str(error))
+                    refusals.add(f"{printable(topic)}: {kind}", str(error))
             if self._keep_originals:
                 target.copy(message)
                 watch.skip()

@@ -13,7 +13,7 @@ from fanet_ros.untrusted.text import printable
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-    *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
+    *(".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"),
 )
 """Files in folders with these endings count as videos, in upper or lower case."""
 

@@ -17,7 +17,7 @@ from fanet_ros.untrusted.yaml_text import YamlError, read_yaml
 
 _log = logging.getLogger(__name__)
 
-CONVERT_ROS1 = "convert it, for example: pip install rosbags && rosbags-convert --src drive.bag --dst drive"
+CONVERT_ROS1 = "convert the .bag, for example: pip install rosbags && rosbags-convert --src drive.bag --dst drive"
 
 METADATA = "metadata.yaml"
 """What a finished rosbag2 folder has; a recorder that was killed has not written it."""

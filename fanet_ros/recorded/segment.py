@@ -53,7 +53,7 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
     choice = choose_topics(found.images, found.others, settings.topics, keep_originals=keep_originals)
     notes = list(found.notes)
     if found.undefined and keep_originals:
-        types = ", ".join(sorted(found.undefined))
+        types = printable(", ".join(sorted(found.undefined)))
         notes.append(f"no definition is known of {types}: copied without, so Foxglove cannot show it")
     for text in (choice, *notes):
         say(f"{path.name}: {text}")

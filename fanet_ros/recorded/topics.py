@@ -166,7 +166,9 @@ def _list(images: Sequence[ImageTopic], others: Mapping[str, str]) -> str:
         return f"the images are {_joined(found)}"
     found = sorted(f"{printable(topic)} ({printable(what)})" for topic, what in others.items())
     ros1 = any(what.endswith(f", {ROS1} encoding") for what in others.values())
-    return f"the topics are {_joined(found) or 'none'}{f'; this was recorded by ROS 1: {CONVERT_ROS1}' if ros1 else ''}"
+    return (
+        f"the topics are {_joined(found) or 'none'}{f'; these are messages of ROS 1: {CONVERT_ROS1}' if ros1 else ''}"
+    )
 
 
 def _joined(topics: Sequence[str]) -> str:

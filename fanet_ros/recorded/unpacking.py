@@ -34,11 +34,16 @@ class TooLargeError(SourceError):
 
 
 class _Decompressor(Protocol):
-    eof: bool
-    needs_input: bool
-    unused_data: bytes | None
+    @property
+    def eof(self) -> bool: ...
 
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes | None: ...
+
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
 
 
 _KINDS: dict[str, Callable[[], _Decompressor]] = {"zstd": ZstdDecompressor, "lz4": LZ4FrameDecompressor}
