@@ -14,6 +14,7 @@ from typing import BinaryIO
 import apsw
 from mcap.records import Channel, Message, Schema
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
+from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 
 from fanet_ros.recorded.messages import definition_of
@@ -38,6 +39,8 @@ def open_database(file: BinaryIO) -> Iterator[Sqlite3Reader]:
     apsw.connection_hooks.append(_limit_lengths)
     try:
         reader.open()
+    except ReaderError as error:
+        raise ValueError(str(error).replace(str(reader.path), "it")) from None
     finally:
         apsw.connection_hooks.remove(_limit_lengths)
     try:

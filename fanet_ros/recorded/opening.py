@@ -73,11 +73,11 @@ def _unpack(packed: Path, plain: Path) -> None:
         unpack_file(packed, plain)
     except TooLargeError as error:
         raise damaged(packed.name, error) from None
-    except Exception as error:  # the library's own and OSError, of the input as of the disk
+    except Exception as error:  # the library's own; and OSError, of the input as of the disk
         _log.debug("%s cannot be unpacked", printable(packed.name), exc_info=error)
+        reason = error.strerror if isinstance(error, OSError) else f"{error}; is it complete?"
         raise SourceError(
-            f"{printable(str(packed))} cannot be unpacked into {printable(str(plain.parent.parent))}: {error}; "
-            "is it complete?"
+            f"{printable(str(packed))} cannot be unpacked into {printable(str(plain.parent.parent))}: {reason}"
         ) from None
 
 

@@ -107,7 +107,7 @@ def qos_text(profiles: list[Qos]) -> str:
 def damaged(name: str, error: Exception) -> SourceError:
     """Return the error that says that a file cannot be read, whatever a library has raised."""
     _log.debug("%s cannot be read", printable(name), exc_info=error)
-    reason = printable(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, TooLargeError):
-        return SourceError(f"{printable(name)} is not read: {reason}")
+        return SourceError(f"{printable(name)} is not read: {error}")
+    reason = printable(" ".join(str(error).split())) or type(error).__name__
     return SourceError(f"{printable(name)} is damaged or cut short, or no recording of ROS 2: {reason}")

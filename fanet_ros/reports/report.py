@@ -7,6 +7,7 @@ import os
 import random
 from array import array
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -235,4 +236,6 @@ def write_image(path: Path, picture: Image) -> None:
     try:
         path.write_bytes(encoded.tobytes())  # OpenCV cannot open names that are no UTF-8
     except OSError as error:
+        with suppress(OSError):
+            path.unlink()  # half a picture
         raise SettingError(f"cannot write {path}: {error.strerror}; is the disk full or the folder gone?") from None
