@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -21,6 +23,17 @@ from fanet_ros.recorded.recording import find_recording
 from fanet_ros.segmenter import Segmenter
 
 ODD = (b"caf\xe9", b"cam:front", b"drive%03d", b"two words [1]", b"\x1b[2Jred")
+
+
+@pytest.fixture(scope="module")
+def load_once() -> Callable[..., Segmenter]:
+    return lru_cache(Segmenter)
+
+
+@pytest.fixture(autouse=True)
+def one_network(load_once: Callable[..., Segmenter], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all commands of these tests have the same network, so that it is loaded once."""
+    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", load_once)
 
 
 def segment(output: Path, *arguments: Path | str) -> Result:

@@ -4,6 +4,7 @@ Most checkpoints here hold, under each key, one number broadcast to the tensor's
 so that the files are small, and a different number per key shows any confusion of keys.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,12 @@ def test_files_that_hold_no_weights_are_refused(tmp_path, content, complaint):
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=complaint):
         load_weights(path)
+
+
+def test_a_name_that_is_no_utf_8(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.safetensors")
+    path.write_bytes(DEFAULT_WEIGHTS.read_bytes())
+    assert load_network(path).config == load_network(DEFAULT_WEIGHTS).config
 
 
 def test_truncated_torch_checkpoint_is_refused(tmp_path):

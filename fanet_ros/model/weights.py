@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.files import check_has_end, replacing
+from fanet_ros.files import check_has_end, plain_name, replacing
 from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 
 _WRAPPERS = ("model_state", "state_dict", "model")
@@ -179,7 +179,8 @@ def _read_head(path: Path) -> bytes:
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
-        return load_file(path, device="cpu")
+        with plain_name(path) as name:
+            return load_file(name, device="cpu")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: a damaged or truncated safetensors file ({error}); get it again") from error
 
