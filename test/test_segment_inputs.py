@@ -113,6 +113,21 @@ def test_stills_share_a_folder_and_damaged_ones_are_counted(tmp_path: Path) -> N
     assert names(tmp_path / "out") == {"images"} and summary(folder)["images_refused"] == 0
 
 
+def test_a_video_that_is_cut_short_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "drive.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (120, 72))
+    for _ in range(20):
+        writer.write(picture())
+    writer.release()
+    whole = path.read_bytes()
+    assert "is it complete?" not in segment(tmp_path / "out", path).output
+    path.write_bytes(whole[: len(whole) // 2])
+    result = segment(tmp_path / "out", path)
+    frames = summary(tmp_path / "out" / "drive_2")["frames_processed"]
+    assert f"only {frames} of the 20 frames that it states could be read; is it complete?" in result.output
+    assert summary(tmp_path / "out" / "drive_2")["frames_stated"] == 20
+
+
 @pytest.mark.parametrize("odd", ODD)
 def test_names_of_any_bytes(tmp_path: Path, odd: bytes) -> None:
     name = os.fsdecode(odd)

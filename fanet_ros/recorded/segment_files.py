@@ -19,6 +19,8 @@ from fanet_ros.sources import FrameSource, open_source
 from fanet_ros.sources.images import ImageSource
 from fanet_ros.untrusted.text import printable
 
+_MOST_OF = 0.9
+
 
 @dataclass(frozen=True)
 class FileSegmentation:
@@ -106,9 +108,12 @@ def _segment_opened(path: Path, source: FrameSource, segmenter: Segmenter, setti
             extra["fps"] = round(report.frames / (perf_counter() - started), 2)
             if source.rate_hz is not None:
                 extra["temporal_frames"] = settings.temporal_frames
+                extra["frames_stated"] = source.length
             if isinstance(source, ImageSource):
                 extra["images_refused"] = len(source.unreadable)
             print_summary(report.finish(extra), f"{path.name} -> {folder}/")
+    if source.rate_hz is not None and report.frames < _MOST_OF * (source.length or 0):  # a few may be off in any file
+        say(f"{name}: only {report.frames} of the {source.length} frames that it states could be read; is it complete?")
     if isinstance(source, ImageSource) and source.unreadable:
         raise SourceError(
             f"{name}: {len(source.unreadable)} of {source.length} images cannot be read, first: "
