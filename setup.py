@@ -65,7 +65,7 @@ setup(
         "typer>=0.9",
     ],
     extras_require={
-        "bags": ["mcap>=1.3", "rosbags>=0.11", "zstandard"],
+        "bags": ["apsw", "backports.zstd; python_version < '3.14'", "lz4", "mcap>=1.3", "rosbags>=0.11.9"],
         "benchmark": ["matplotlib>=3.5", "psutil>=5.9"],
         "calibrate": ["nncf>=2.14"],
         "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8"],
