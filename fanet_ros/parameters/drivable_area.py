@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, fields
 
 from fanet_ros.errors import SettingError
-from fanet_ros.ground.settings import GroundSettings
+from fanet_ros.ground.accumulate import check_window
+from fanet_ros.ground.settings import MAX_METRES, GroundSettings, ground_faults
 from fanet_ros.parameters.specs import Parameters, parameter
 
 _DEFAULTS = GroundSettings()
@@ -34,8 +35,12 @@ class DrivableAreaParameters(Parameters):
         minimum=0.0,
         maximum=100.0,
     )
-    camera_x: float = parameter(0.0, "Where the camera is in base_frame, metres forward.")
-    camera_y: float = parameter(0.0, "Where the camera is in base_frame, metres to the left.")
+    camera_x: float = parameter(
+        0.0, "Where the camera is in base_frame, metres forward.", minimum=-MAX_METRES, maximum=MAX_METRES
+    )
+    camera_y: float = parameter(
+        0.0, "Where the camera is in base_frame, metres to the left.", minimum=-MAX_METRES, maximum=MAX_METRES
+    )
     camera_roll: float = parameter(
         0.0,
         "Turn of the camera about its line of sight, radians, positive to the right (REP 103).",
@@ -101,6 +106,26 @@ class DrivableAreaParameters(Parameters):
         2.0, "Seconds after which an accumulated observation counts a third.", minimum=0.05, maximum=3600.0
     )
     input_timeout: float = parameter(2.0, "Seconds without a mask after which diagnostics report ERROR.", minimum=0.1)
+
+    def contradictions(self) -> list[str]:
+        """Return why these values cannot work together whatever the camera is, one sentence for each reason."""
+        found = ground_faults({field.name: getattr(self, field.name) for field in fields(GroundSettings)})
+        if self.accumulate and not found:
+            try:
+                check_window(self.ground_settings())
+            except SettingError as error:
+                found.append(str(error))
+        if self.accumulate and self.odom_frame == self.base_frame:
+            found.append(
+                f"odom_frame: received {self.odom_frame!r}, which is base_frame, too; accumulate needs a frame that "
+                "the robot moves in, such as odom"
+            )
+        if 0 < self.camera_height <= self.ground_z:
+            found.append(
+                f"camera_height: received {self.camera_height:g}, expected more than ground_z ({self.ground_z:g}): the "
+                "camera must be above the ground"
+            )
+        return found
 
     def ground_settings(self) -> GroundSettings:
         """Return what the projection needs.

@@ -10,7 +10,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -36,7 +36,7 @@ def latched() -> QoSProfile:
 
 
 class Outputs:
-    """What a node publishes, by name; who asks `wanted` first computes nothing for nobody."""
+    """What a node publishes, by name. Ask `wanted` first: what nobody subscribes to need not be computed."""
 
     def __init__(self, node: Node, topics: Mapping[str, tuple[type, QoSProfile]], prefix: str = "~/") -> None:
         """Create all topics, or none.
@@ -93,8 +93,46 @@ def subscribe(
         return node.create_subscription(message_type, topic, callback, profile, qos_overriding_options=_overridable())
 
 
+class LatchedInput:
+    """A subscription to what some publish once and keep for those who come later, and others again and again.
+
+    No single subscription hears both: one that asks for the past is not matched with publishers that keep none (both
+    sides are warned of that), and one that does not ask gets none. So there is a second one while somebody keeps the
+    past; what both hear comes twice.
+
+    Attributes:
+        live: to what is published from now on; it matches all publishers, and QoS overrides are its.
+    """
+
+    def __init__(self, node: Node, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Subscribe.
+
+        Raises:
+            SettingError: the override of its QoS cannot be used.
+        """
+        self._node, self._callback = node, callback
+        self.live = subscribe(node, message_type, topic, callback, sensor_data())
+        self._past: Subscription | None = None
+        self.follow()
+
+    def follow(self) -> None:
+        """Subscribe to the past, or no longer, as there are publishers that keep it; call it now and then."""
+        publishers = self._node.get_publishers_info_by_topic(self.live.topic_name)
+        is_kept = any(info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for info in publishers)
+        if is_kept and self._past is None:
+            self._past = self._node.create_subscription(
+                self.live.msg_type, self.live.topic_name, self._callback, latched()
+            )
+        elif not is_kept and self._past is not None:
+            self._node.destroy_subscription(self._past)
+            self._past = None
+
+
+_OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+
+
 def _overridable() -> QoSOverridingOptions:
-    return QoSOverridingOptions.with_default_policies()  # history, depth and reliability
+    return QoSOverridingOptions(_OVERRIDABLE)
 
 
 @contextmanager
