@@ -129,6 +129,25 @@ def test_the_obstacle_layer_keeps_points_on_the_ground_and_clears_with_free_beam
         assert source["marking"] and source["clearing"]
 
 
+@pytest.mark.parametrize("name", ["semantic_layer", "static_layer"])
+def test_layers_that_never_call_their_data_old_have_one_beside_them_that_does(name: str) -> None:
+    settings = parameters(name)
+    watch = settings["scan_layer"]
+    assert scalars(watch) <= OBSTACLE_LAYER and watch["plugin"] == "nav2_costmap_2d::ObstacleLayer" and watch["enabled"]
+    source = watch[watch["observation_sources"]]
+    assert set(source) <= OBSTACLE_SOURCE
+    assert source["topic"] == parameters("obstacle_layer")["obstacle_layer"]["camera_scan"]["topic"]
+    assert source["expected_update_rate"] > 0, "0 never calls anything old"
+    # a buffer that neither marks nor clears is not asked for its age; marking would make lethal what only costs
+    assert (source["marking"], source["clearing"], source["inf_is_valid"]) == (False, True, True)
+    if name == "static_layer":
+        assert watch["combination_method"] == 2, "what the grid calls unknown stays unknown"
+        assert settings["plugins"].index("free_space_layer") < settings["plugins"].index("scan_layer")
+    else:
+        assert watch["footprint_clearing_enabled"], "the semantic layer clears none"
+        assert settings["semantic_layer"]["camera"]["expected_update_rate"] == 0.0, "it has no effect: promise none"
+
+
 def test_the_static_layer_waits_for_a_latched_grid_in_the_frame_of_the_costmap() -> None:
     settings = parameters("static_layer")
     layer = settings["free_space_layer"]
