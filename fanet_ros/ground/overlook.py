@@ -64,10 +64,10 @@ class Overlook:
         points[..., 2] = np.where(np.isnan(lengths), np.float32(np.nan), np.float32(self.settings.ground_z))
         return points
 
-    def pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def pixels(self, points: NDArray[np.float64], *, in_range_only: bool = True) -> NDArray[np.float64]:
         """Return where points of the ground, (N, 2) in the base frame, are seen, float64 (N, 2), column and row.
 
-        Not rounded, see `rounded`; NaN for points that are out of range, or not seen in the mask.
+        Not rounded, see `rounded`; NaN for points that are out of range (if that matters), or not seen in the mask.
         """
         (forward, left, up), offset = self.pose.base_from_optical, points - self.foot
         # by hand: for two columns the threads of a matrix product cost more than they save
@@ -77,7 +77,9 @@ class Overlook:
         width, height = self.mask_size
         with np.errstate(invalid="ignore"):
             is_inside = (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)
-        pixels[~(is_inside & self.settings.are_in_range(points))] = np.nan
+        if in_range_only:
+            is_inside &= self.settings.are_in_range(points)
+        pixels[~is_inside] = np.nan
         return pixels
 
 

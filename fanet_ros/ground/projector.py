@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fanet_ros.errors import FrameError
 from fanet_ros.ground.bearings import BearingTable
 from fanet_ros.ground.camera_model import CameraModel
+from fanet_ros.ground.closing import ContactCloser
 from fanet_ros.ground.errors import NoGroundError
 from fanet_ros.ground.grid import GridTable
 from fanet_ros.ground.overlook import Overlook
@@ -62,7 +63,8 @@ class GroundProjector:
         bearings = BearingTable(overlook, self.points, is_in_range)
         scan = ScanTable(settings, bearings)
         self.blind_range = scan.blind_range
-        self._tables = GroundTables(bearings, GridTable(overlook, bearings), scan, mask_size, settings)
+        closer = ContactCloser(overlook, bearings)
+        self._tables = GroundTables(bearings, GridTable(overlook, bearings), scan, closer, mask_size, settings)
 
     def view(self, mask: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> GroundView:
         """Return one frame's results, which share their work and are computed when they are asked for.
