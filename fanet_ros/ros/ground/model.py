@@ -17,6 +17,7 @@ from fanet_ros.ground.classes import Kind
 from fanet_ros.ground.errors import NoGroundError
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
+from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.ros.ground.classes import Meaning
 from fanet_ros.ros.ground.errors import NotReadyError
@@ -25,8 +26,6 @@ from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.settings import Size
 from fanet_ros.untrusted.text import printable
 
-_POSE_TOLERANCE_RAD = 0.0005  # at 1.5 m height and 20 m ahead this moves the ground by 0.13 m
-_POSE_TOLERANCE_M = 0.002
 _BLIND_SHARE = 0.9
 _MANY_CHANGES, _CHANGES_WITHIN_S = 5, 10.0  # of the calibration: while a camera is set up there are one or two
 _POSE_HINT = (
@@ -36,7 +35,11 @@ _POSE_HINT = (
 
 
 class GroundModel:
-    """Makes the projector that fits a mask, and makes it anew only when it must be."""
+    """Makes the projector that fits a mask, and makes it anew only when it must be.
+
+    Attributes:
+        pose: of the camera when the last mask was taken; None before the first.
+    """
 
     def __init__(self, transforms: Transforms) -> None:
         self._transforms = transforms
@@ -47,8 +50,9 @@ class GroundModel:
         self._projector: GroundProjector | None = None
         self._projector_of: tuple[object, ...] = ()
         self._cloud: SemanticCloudMessage | None = None
-        self._cloud_of: Meaning | None = None
+        self._cloud_of: tuple[Meaning | None, CameraPose | None] = (None, None)
         self._tables_built = 0
+        self.pose: CameraPose | None = None
 
     def set_camera_info(self, message: CameraInfo) -> None:
         """Take over a calibration; what was computed from an equal one stays."""
@@ -79,11 +83,13 @@ class GroundModel:
         pose = self._find_pose(header, settings)
         needed = (self._calibration, settings.rectified, mask_size, ground)
         known = self._projector if self._projector_of == needed else None
-        if known is None or not known.pose.is_close(pose, _POSE_TOLERANCE_RAD, _POSE_TOLERANCE_M):
+        if known is None or not known.can_take(pose):
+            # TF moves the camera: from now on masks are moved, too, and the tables stay
+            is_moving = known is not None and settings.camera_height == 0
             self._projector = self._cloud = known = None  # frees memory before it takes some
             camera = self._camera(self._calibration, rectified=settings.rectified)
             try:
-                self._projector = known = GroundProjector(camera, pose, mask_size, ground)
+                self._projector = known = self._build(camera, pose, mask_size, ground, is_moving)
             except NoGroundError as error:
                 if settings.camera_height > 0:
                     raise
@@ -93,21 +99,33 @@ class GroundModel:
                 ) from None
             self._projector_of = needed
             self._tables_built += 1
+        self.pose = pose
         return known
+
+    @staticmethod
+    def _build(
+        camera: CameraModel, pose: CameraPose, size: Size, ground: GroundSettings, is_moving: bool
+    ) -> GroundProjector:
+        if is_moving:
+            try:
+                return GroundProjector(camera, pose, size, ground, is_moving=True)
+            except NoGroundError:
+                pass  # all that is seen lies in the border that a moving camera leaves out: tables for this pose alone
+        return GroundProjector(camera, pose, size, ground)
 
     def cloud(self, meaning: Meaning) -> SemanticCloudMessage:
         """Return the cloud message for the last `projector`, in the colours of the classes."""
-        if self._cloud is None or self._cloud_of is not meaning:
-            assert self._projector is not None
-            self._cloud = SemanticCloudMessage(self._projector.points_in_range, meaning.palette)
-            self._cloud_of = meaning
+        assert self._projector is not None and self.pose is not None
+        if self._cloud is None or self._cloud_of[0] is not meaning or self._cloud_of[1] != self.pose:
+            points = self._projector.points_from(self.pose)
+            self._cloud, self._cloud_of = SemanticCloudMessage(points, meaning.palette), (meaning, self.pose)
         return self._cloud
 
     def facts(self) -> dict[str, str]:
         """Return what camera and ground were last found to be, for people who calibrate; empty before that."""
         if self._projector is None or self._calibration is None:
             return {}
-        pose = self._projector.pose
+        pose = self.pose or self._projector.pose
         x, y, z = pose.translation
         return {
             "camera position (m)": f"{x:.3f} {y:.3f} {z:.3f}",

@@ -118,7 +118,9 @@ class DrivableAreaNode(Node):
         waiting = None
         if wanted & _GEOMETRIC:
             projector = self._model.projector(header, Size(mask.shape[1], mask.shape[0]), settings)
-            view = projector.view(mask, kinds)
+            assert self._model.pose is not None
+            steadied = projector.steadied(mask, self._model.pose)
+            view = projector.view(steadied, kinds)
             ground_header = Header(stamp=header.stamp, frame_id=settings.base_frame)
             if "obstacle_scan" in wanted:
                 self._outputs.publish("obstacle_scan", scan_message(ground_header, view.scan()))
@@ -129,7 +131,7 @@ class DrivableAreaNode(Node):
                 if grid is not None:
                     self._outputs.publish("free_space", grid)
                 notes += [self._free_space.note] if self._free_space.note else []
-            notes += self._model.notes(header, mask, kinds)
+            notes += self._model.notes(header, steadied, kinds)
             if "semantic_points" in wanted:
                 waiting = WaitingMask(header, ground_header, mask, self._model.cloud(meaning), _since(started))
         self._succeed(notes, is_needed=bool(wanted & _GEOMETRIC))
