@@ -94,6 +94,8 @@ def test_hardly_any_ground_below_the_cars_of_the_street_is_free() -> None:
                     np.maximum(np.abs(along - thing.x) - thing.length / 2, np.abs(across - thing.y) - thing.width / 2)
                     < -SETTINGS.grid_resolution
                 )
+        points = grid.obstacle_points()
+        assert (np.hypot(points[:, 0], points[:, 1]) <= SETTINGS.range_max + 1e-3).all(), "also those on joining lines"
         is_free = grid.occupancy() == FREE
         free, below, cars = free + is_free.sum(), below + (is_free & is_below).sum(), cars + is_below.sum()
     assert cars > 4000 and free > 20_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class CameraModel:
             self._rays = {mask_size: table}  # a camera's masks have one size; an older one is not needed any more
         return self._rays[mask_size]
 
-    def directions(self, pixels: NDArray[np.floating], mask_size: Size) -> NDArray[np.float64]:
+    def directions(self, pixels: NDArray[Any], mask_size: Size) -> NDArray[np.float64]:
         """Return where places of a mask look, computed anew.
 
         Args:

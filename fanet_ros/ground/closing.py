@@ -41,8 +41,9 @@ class ContactCloser:
         # a lower edge at height c is seen h / (h - c) times as far away as it is
         self._farthest = min(_MOST_TIMES, height / (height - _CLEARANCE)) if height > _CLEARANCE else _MOST_TIMES
         rows = np.arange(len(bearings.last))
-        ends = np.where(bearings.is_seen.any(axis=1), bearings.foot_ranges[rows, bearings.last], np.float32(0))
-        self._beyond_ranges = ends[:, None] * np.geomspace(1.0, self._farthest, _BEYOND + 1, dtype=np.float32)[1:]
+        ends = bearings.foot_ranges[rows, bearings.last]
+        self._ends = np.where(bearings.is_seen.any(axis=1), ends, np.float32(0))
+        self._beyond_ranges = self._ends[:, None] * np.geomspace(1.0, self._farthest, _BEYOND + 1, dtype=np.float32)[1:]
         points = self._directions[:, None] * self._beyond_ranges[..., None] + overlook.foot
         pixels = overlook.pixels(points.reshape(-1, 2), in_range_only=False)
         self._beyond = rounded(pixels).reshape(*self._beyond_ranges.shape, 2)
@@ -63,7 +64,7 @@ class ContactCloser:
         classes[at] = mask[rows, columns]
         self._look_beyond(ranges, classes, mask, kinds)
         closed = self._joined(ranges, contacts.sample, classes)
-        is_moved = closed < ranges
+        is_moved = (closed < ranges) & (contacts.is_there | (closed <= self._ends))
         return Starts(
             np.where(is_moved & ~contacts.is_there, self._bearings.last, contacts.sample),
             contacts.is_there | is_moved,
@@ -78,7 +79,7 @@ class ContactCloser:
         kinds: NDArray[np.uint8],
     ) -> None:
         """Where a bearing has no contact within the range, fill in the one that it has behind it."""
-        at = np.flatnonzero(classes < 0)
+        at = np.flatnonzero((classes < 0) & (self._ends > 0))
         columns, rows = self._beyond[at, :, 0], self._beyond[at, :, 1]
         seen = np.where(columns == OUTSIDE, UNLABELLED, mask[rows, columns])
         is_obstacle = (kinds[seen] == Kind.OBSTACLE) & (columns != OUTSIDE)
@@ -135,15 +136,16 @@ class ContactCloser:
             while len(chain) >= 2:
                 a, m = chain[-2], chain[-1]
                 along_x, along_y = x[k] - x[a], y[k] - y[a]
+                is_far_round = x[a] * y[k] - y[a] * x[k] <= 0  # half a turn or more, below a camera that looks down
                 is_before = along_x * (y[m] - y[a]) - along_y * (x[m] - x[a]) > 0  # on the camera's side of the line
-                if is_before or along_x * along_x + along_y * along_y > _LONGEST * _LONGEST:
+                if is_far_round or is_before or along_x * along_x + along_y * along_y > _LONGEST * _LONGEST:
                     break
                 chain.pop()
             chain.append(k)
         return [
             (first + a, first + k)
             for a, k in zip(chain[:-1], chain[1:], strict=True)
-            if math.hypot(x[k] - x[a], y[k] - y[a]) <= _LONGEST
+            if math.hypot(x[k] - x[a], y[k] - y[a]) <= _LONGEST and x[a] * y[k] - y[a] * x[k] > 0
         ]
 
     @staticmethod
