@@ -86,8 +86,8 @@ class GroundModel:
         if known is None or not known.can_take(pose):
             # TF moves the camera: from now on masks are moved, too, and the tables stay
             is_moving = known is not None and settings.camera_height == 0
+            camera = self._camera(self._calibration, rectified=settings.rectified)  # a bad one costs no tables
             self._projector = self._cloud = known = None  # frees memory before it takes some
-            camera = self._camera(self._calibration, rectified=settings.rectified)
             try:
                 self._projector = known = self._build(camera, pose, mask_size, ground, is_moving)
             except NoGroundError as error:
