@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.model.labels import load_label_set
-from fanet_ros.ros.camera.node import camera_info_message
+from fanet_ros.ros.camera.calibration import camera_info_message
 from fanet_ros.ros.conversions import label_info_message
 from fanet_ros.sources.street.camera import StreetCamera
 

@@ -17,7 +17,9 @@ from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from ros_harness import RELIABLE, NodeProcess, Probe, diagnostics_values, pixels_of, running
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from vision_msgs.msg import LabelInfo, VisionClass
 
+from fanet_ros.ros.camera.calibration import camera_info_message
 from fanet_ros.sources.street.ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
 
 pytestmark = pytest.mark.ros

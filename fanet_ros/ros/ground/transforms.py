@@ -22,9 +22,9 @@ OTHER_CLOCK_S = 60.0
 _START_S = 3.0
 """Seconds after which TF's publishers should have been found."""
 
-
 _MOST_OF_REASON = 500
 """Characters of what TF says, which names frames."""
+
 OTHER_CLOCK_HINT = (
     "is a recording played without --clock or use_sim_time, or does the camera's driver stamp with a clock of its own?"
 )
