@@ -24,7 +24,7 @@ def segmenters() -> list[Segmenter]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three images with labels of half their size."""
+    """Three images with labels."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "images").mkdir()
     (folder / "labels").mkdir()
@@ -33,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             frame = street.read()
             assert frame is not None and frame.labels is not None
             cv2.imwrite(str(folder / "images" / f"{number}.png"), frame.image[..., ::-1])
-            cv2.imwrite(str(folder / "labels" / f"{number}.png"), frame.labels[::2, ::2])
+            cv2.imwrite(str(folder / "labels" / f"{number}.png"), frame.labels)
     return folder
 
 
@@ -55,7 +55,7 @@ def test_labelled_frames(segmenters: list[Segmenter], data: Path) -> None:
         assert frame.labels is not None
         truth.append(frame.labels)
         for index, segmenter in enumerate(segmenters):
-            labels[index].append(segmenter.segment(frame.image, frame.encoding, output_size=Size(80, 48)).labels)
+            labels[index].append(segmenter.segment(frame.image, frame.encoding, output_size=Size(160, 96)).labels)
     for index, (accuracy, size) in enumerate(zip(found, (Size(160, 96), Size(96, 64)), strict=True)):
         assert (accuracy.frames, accuracy.input_sizes) == (3, (size,))
         assert accuracy.miou == pytest.approx(miou_by_hand(np.array(labels[index]), np.array(truth)))

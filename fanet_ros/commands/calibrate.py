@@ -25,12 +25,15 @@ def calibrate(
     frames: Annotated[
         str,
         typer.Argument(
-            help="Images like your camera's: a folder or a video. With labels: a folder with images/ and labels/, or a "
-            "text file with lines 'image label'."
+            help="Images like your camera's: a folder or a video. With labels: a folder with images/ and labels/ (of "
+            "several splits train), or a text file with lines 'image label'."
         ),
     ],
     network: NetworkOptions,
-    gate: Annotated[str, typer.Option(help="Measure on these frames instead, labelled ones if you have them.")] = "",
+    gate: Annotated[
+        str,
+        typer.Option(help="Measure on these frames instead (of several splits val), labelled ones if you have them."),
+    ] = "",
     twin: Annotated[
         Path | None,
         typer.Option(
@@ -59,12 +62,15 @@ def calibrate(
         from fanet_ros.backends import backend_class
         from fanet_ros.calibration import calibrate as calibration
         from fanet_ros.calibration.calibration_frames import open_frames
+        from fanet_ros.model.model_card import read_card, resolve_label_set
+        from fanet_ros.model.weights import load_weights
 
-        calibration_set = open_frames(frames)
+        path = weights_path(network.weights)
+        classes = resolve_label_set(network.labels, read_card(path), load_weights(path).config.classes)
         task = calibration.Task(
-            weights=weights_path(network.weights),
-            calibration=calibration_set,
-            gate=open_frames(gate) if gate else calibration_set,
+            weights=path,
+            calibration=open_frames(frames, split="train"),
+            gate=open_frames(gate or frames, classes),
             calibration_frames=calibration_frames,
             gate_frames=gate_frames,
             backend=network.backend,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from fanet_ros.errors import DatasetError
 from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
+from fanet_ros.untrusted.text import shown
 
 _ANY_IMAGE = "(?i:" + "|".join(map(re.escape, IMAGE_SUFFIXES)) + ")"
 
@@ -137,16 +138,47 @@ def unreadable_folder(error: OSError) -> DatasetError:
     return DatasetError(f"{error.filename} cannot be read: {error.strerror}; check its permissions")
 
 
-def read_names(path: Path) -> list[list[str]]:
-    """Read a list file: the words of each line that is not blank.
+class Line(NamedTuple):
+    """A line of a list file."""
+
+    number: int
+    text: str
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Read a list file: its lines that are not blank, counted from 1, without blanks around them.
 
     Raises:
         DatasetError: it cannot be read or is no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin a text with a byte order mark
     except FileNotFoundError:
         raise DatasetError(f"the list {path} is missing; unpack the data set again") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read the list {path}: {error}") from None
-    return [line.split() for line in lines if line.strip()]
+        raise DatasetError(f"cannot read the list {path}: {error}; save it as UTF-8 text") from None
+    lines = (Line(number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
+    return [line for line in lines if line.text]
+
+
+def two_files(line: Line, listing: Path, place: Callable[[str], Path]) -> tuple[Path, Path]:
+    """Return the files, present or not, that a line with the paths of an image and of its labels names.
+
+    Either may hold blanks; where the line can be divided in several ways, that with the most files present counts.
+
+    Args:
+        line: the two paths, with blanks or a tab between them.
+        listing: that the line is of, for messages.
+        place: where the file of a path is, or should be.
+
+    Raises:
+        DatasetError: there are no two paths.
+    """
+    gaps = re.finditer(r"\t+" if "\t" in line.text else r"\s+", line.text)
+    divided = [(place(line.text[: gap.start()]), place(line.text[gap.end() :])) for gap in gaps]
+    present = [sum(path.is_file() for path in both) for both in divided] if len(divided) > 1 else [1] * len(divided)
+    if not any(present):
+        raise DatasetError(
+            f"line {line.number} of {listing} is {shown(line.text)}, expected the paths of an image and of its labels"
+        )
+    return divided[present.index(max(present))]
