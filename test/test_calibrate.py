@@ -264,3 +264,33 @@ def test_faults_are_one_line_without_a_traceback(weights: Path, data: Path) -> N
         assert result.exit_code == 2, result.output
         assert text in result.output
         assert "Traceback" not in result.output
+
+
+@pytest.mark.slow
+def test_forgetting_brings_back_what_was_delivered(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calibration on a few frames replaces the results and the int8 network beside the weights until it is undone."""
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    delivered = read_gate_results(DEFAULT_WEIGHTS)
+    shipped = find_int8(DEFAULT_WEIGHTS, artefacts.weights_digest(DEFAULT_WEIGHTS))
+    assert shipped == shipped_int8_folder(DEFAULT_WEIGHTS)
+    more = max(r.frames for r in delivered if (r.backend, r.precision) == ("openvino", "int8"))
+    options = ["--backend", "openvino", "--precision", "int8", "--input-size", INPUT_SIZE]
+    result = RUNNER.invoke(APP, [str(data), "--gate-frames", "2", *options])
+    assert result.exit_code == 0, result.output
+    warning = f"this measures on 2 frames, and replaces what was measured on {more} frames of"
+    assert warning in result.stderr and "fanet calibrate --forget" in result.stderr
+    assert find_int8(DEFAULT_WEIGHTS, artefacts.weights_digest(DEFAULT_WEIGHTS)) != shipped
+    assert read_gate_results(DEFAULT_WEIGHTS) != delivered
+    result = RUNNER.invoke(APP, ["--forget"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("removed: ") == 2 and "gate.json" in result.output
+    assert find_int8(DEFAULT_WEIGHTS, artefacts.weights_digest(DEFAULT_WEIGHTS)) == shipped
+    assert read_gate_results(DEFAULT_WEIGHTS) == delivered
+    assert "removed: nothing" in RUNNER.invoke(APP, ["--forget"]).output
+
+
+def test_forgetting_takes_no_frames_and_measuring_needs_some(data: Path) -> None:
+    for arguments, text in (([str(data), "--forget"], "forget: received frames, too"), ([], "frames: received none")):
+        result = RUNNER.invoke(APP, arguments)
+        assert result.exit_code == 2 and text in result.output

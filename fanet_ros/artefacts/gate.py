@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, weights_digest
+from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, discard, weights_digest
 from fanet_ros.errors import SettingError
 from fanet_ros.files import replacing
 
@@ -174,6 +174,31 @@ def write_gate_results(
     except OSError as error:
         raise SettingError(f"cannot write the results of the accuracy gate to {path}: {error.strerror}") from None
     return path
+
+
+def forget_calibration(weights: Path) -> list[Path]:
+    """Remove one's own results and int8 networks of a weights file, so that those shipped beside it count again.
+
+    Engines that were built from such a network go, too.
+
+    Returns:
+        What was removed from the cache; nothing where nothing was there.
+
+    Raises:
+        WeightsError: the weights file cannot be read.
+        SettingError: something cannot be removed.
+    """
+    folder = cache_folder(weights_digest(weights))
+    found = sorted(folder.glob("*_int8_*")) + sorted(folder.glob(_FILE_NAME))
+    try:
+        for path in found:  # the results last: of an int8 network that is gone they do no harm
+            if path.is_dir():
+                discard(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingError(f"cannot remove {error.filename}: {error.strerror}; check its permissions") from None
+    return found
 
 
 def shipped_gate_file(weights: Path) -> Path:
