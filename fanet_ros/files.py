@@ -88,10 +88,19 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         unfinished = Path(folder, path.name)
         yield unfinished
+        if unfinished.is_file():  # libraries that make their files private do not know that this one is to be shared
+            unfinished.chmod(_usual_mode(Path(folder)))
         if durable:
             with unfinished.open("rb+") as file:
                 os.fsync(file.fileno())
         os.replace(unfinished, path)
+
+
+def _usual_mode(folder: Path) -> int:
+    """The permissions of a new file, by the umask, which can only be asked for by setting it for all threads."""
+    example = folder / ".mode"
+    example.touch()
+    return stat.S_IMODE(example.stat().st_mode)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

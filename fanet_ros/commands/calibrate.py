@@ -59,8 +59,7 @@ def calibrate(
         bool,
         typer.Option(
             "--forget",
-            help="Only remove your own results and int8 network of the weights: those delivered with them count "
-            "again.",
+            help="Only remove your own results and int8 network of the weights: those delivered with them count again.",
         ),
     ] = False,
 ) -> None:

@@ -24,15 +24,18 @@ CURVES, PICTURES = "tensorboard", "pictures"
 class Observer:
     """Shows and notes what happens in a training; that of processes other than the first does neither."""
 
-    def __init__(self, folder: Path, *, first: bool, started_at: int) -> None:
-        """Begin to observe in the folder of a run; of an earlier attempt, entries after `started_at` are dropped."""
+    def __init__(self, folder: Path, *, first: bool, started_at: int, unscored: bool = False) -> None:
+        """Begin to observe in the folder of a run.
+
+        Of an earlier attempt, entries after `started_at` are dropped, and scores at it where it is still `unscored`.
+        """
         self._folder, self._first = folder, first
         self._console = Console()
         self._progress: Progress | None = None
         self._curves: SummaryWriter | None = None
         if first:
             make_folder(folder / PICTURES)
-            _drop_later_entries(folder / LOG_FILE, started_at)
+            _drop_later_entries(folder / LOG_FILE, started_at, unscored)
             self._curves = SummaryWriter(str(folder / CURVES), purge_step=started_at + 1)
 
     @contextmanager
@@ -115,14 +118,16 @@ class Observer:
             raise TrainingError(f"cannot write {path}: {error.strerror}; is the disk full?") from None
 
 
-def _drop_later_entries(path: Path, last: int) -> None:
+def _drop_later_entries(path: Path, last: int, unscored: bool) -> None:
     """Keep of an earlier attempt's log what came before the checkpoint from which it goes on."""
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            if json.loads(line)["iteration"] <= last:
+            entry = json.loads(line)
+            later = entry["iteration"] > last or (unscored and entry["iteration"] == last and "validation" in entry)
+            if not later:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):  # cut short when the process was killed
             continue
