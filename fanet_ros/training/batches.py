@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -69,12 +70,6 @@ class Batch(NamedTuple):
     soft: Tensor | None = None
     past: Past | None = None
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all its tensors."""
-        fields = [*self[:-1], *(self.past or ())]
-        return sum(field.nbytes for field in fields if isinstance(field, Tensor))
-
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; copies from pinned memory go on meanwhile."""
 
@@ -136,6 +131,16 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
         self._rank, self._ranks, self._settings = rank, ranks, settings
         self._any_soft = any(part.soft is not None for part in parts)
         self._clips = [ClipDataset(part.dataset, settings.frames, part.step) for part in parts]
+
+    @property
+    def batch_bytes(self) -> int:
+        """About how large a batch is: its images and labels, and soft labels where there are any."""
+        window, crop, divisor = self._placer.window_size, self._placer.crop_size, self._settings.soft_divisor
+        sample = window.width * window.height * (3 * self._settings.frames + 1)
+        if self._any_soft:
+            points = -(-crop.width // divisor) * -(-crop.height // divisor)
+            sample += points * len(self._parts[0].meaning.network)
+        return sample * len(self._plan.step(0)[self._rank :: self._ranks])
 
     def __getitem__(self, iteration: int) -> Batch | DatasetError:
         """Read the windows of a step, counted from 0.
@@ -217,7 +222,7 @@ def load_steps(
         DatasetError: a sample cannot be read.
         TrainingError: a worker process died or hangs.
     """
-    workers = workers if first >= last else _workers_with_room(dataset, first, workers)
+    workers = _workers_with_room(dataset, workers)
     loader = DataLoader(
         dataset,
         batch_size=None,
@@ -228,6 +233,7 @@ def load_steps(
         timeout=_PATIENCE_S if workers else 0,
         worker_init_fn=_start_worker,
     )
+    others = multiprocessing.active_children()
     batches = iter(loader)
     waiting_since: float | None = None
     while True:
@@ -240,6 +246,9 @@ def load_steps(
             waiting_since = waiting_since or monotonic() - _PATIENCE_S
             if "timed out" in reason and monotonic() - waiting_since < LONGEST_WAIT_S:
                 if asked_to_stop():
+                    for process in multiprocessing.active_children():
+                        if process not in others:  # ours, of which one hangs: the loader would wait for its end
+                            process.terminate()
                     yield None
                 continue
             raise TrainingError(
@@ -252,20 +261,13 @@ def load_steps(
         yield batch
 
 
-def _workers_with_room(dataset: StepDataset, step: int, workers: int) -> int:
-    """Return how many processes can read ahead in the shared memory there is; where it is full, batches get lost.
-
-    Raises:
-        DatasetError: a sample of the step cannot be read.
-    """
+def _workers_with_room(dataset: StepDataset, workers: int) -> int:
+    """Return how many processes can read ahead in the shared memory there is; where it is full, batches get lost."""
     if not workers or not SHARED_MEMORY.is_dir():
         return workers
-    batch = dataset[step]
-    if isinstance(batch, DatasetError):
-        raise batch
-    needed = batch.nbytes * (_PREFETCHED + 1)  # and the one that is learnt from
+    needed = dataset.batch_bytes * (_PREFETCHED + 1)  # and the one that is learnt from
     free = shutil.disk_usage(SHARED_MEMORY).free
-    room = min(workers, free // max(needed, 1))
+    room = min(workers, free // needed)
     if room < workers:
         _log.warning(
             "shared memory (%s) has %.0f MB free, and each of %d processes that read ahead needs %.0f MB: %d of them "
