@@ -1,5 +1,6 @@
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,3 +112,14 @@ def test_a_file_is_read_up_to_a_bound(tmp_path: Path) -> None:
     assert read_bounded(tmp_path / "a", 5) == b"12345"
     with pytest.raises(OSError, match="larger than 4 bytes"):
         read_bounded(tmp_path / "a", 4)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_files_that_a_library_made_private_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with replacing(tmp_path / "a") as unfinished:
+            unfinished.touch(0o600)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask

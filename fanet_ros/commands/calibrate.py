@@ -119,7 +119,7 @@ def _forget(weights: Path) -> None:
     removed = forget_calibration(weights)
     left = [f"{r.backend} {r.precision}: {r}" for r in read_gate_results(weights)]
     say(
-        *(f"removed: {path}" for path in removed or ["nothing, as there was no calibration of your own"]),
+        *([f"removed: {path}" for path in removed] or ["removed: nothing, as there was no calibration of your own"]),
         *(left or ["nothing is measured of these weights now: auto takes fp32"]),
     )
 
