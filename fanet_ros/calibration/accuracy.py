@@ -84,13 +84,11 @@ def _require_knowledge(scorer: Scorer, data: str) -> None:
         SourceError: it scores below labelling every pixel with the most frequent class.
     """
     scores = scorer.scores()
-    shares = [share for share in scores.shares if share > 0]
-    guess = max(shares) / len(shares)
-    if scores.miou < guess:
+    if scores.miou < scores.guess:
         raise SourceError(
             f"in fp32 the network scores {100 * scores.miou:.1f} % mIoU on {data}, and labelling all with the most "
-            f"frequent class scores {100 * guess:.1f} %: are the ids in the labels those of the network's classes "
-            "(fanet dataset check shows what they are)?"
+            f"frequent class scores {100 * scores.guess:.1f} %: are the ids in the labels those of the network's "
+            "classes (fanet dataset check shows what they are)?"
         )
 
 
