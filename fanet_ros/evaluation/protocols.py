@@ -24,20 +24,25 @@ METRICS = {
 
 NONE = "none"
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    "dataset": str,
-    "split": str,
-    "options": dict,
-    "input_size": str,
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "dataset": (str,),
+    "split": (str,),
+    "options": (dict,),
+    "input_size": (str,),
     "scales": (list, str),
-    "flip": bool,
-    "window": str,
-    "stride": str,
-    "leave_out": list,
-    "temporal_frames": int,
-    "step": int,
-    "published": list,
-    "note": str,
+    "flip": (bool,),
+    "window": (str,),
+    "stride": (str,),
+    "leave_out": (list,),
+    "temporal_frames": (int,),
+    "step": (int,),
+    "published": (list,),
+    "note": (str,),
+}
+_PUBLISHED: Mapping[str, tuple[type, ...]] = {
+    "network": (str,),
+    "source": (str,),
+    **dict.fromkeys(METRICS, (int, float)),
 }
 _WORDS = {
     str: "text",
@@ -199,9 +204,7 @@ def _parse_protocol(name: Any, entry: Any) -> Protocol:
 
 
 def _parse_published(entry: Any) -> Published:
-    words = _checked(
-        entry, {"network": str, "source": str, **dict.fromkeys(METRICS, (int, float))}, ("network", "source")
-    )
+    words = _checked(entry, _PUBLISHED, ("network", "source"))
     figures = {metric: float(value) for metric, value in words.items() if metric in METRICS}
     for metric, value in figures.items():
         if not 0 <= value <= 100:
@@ -209,7 +212,7 @@ def _parse_published(entry: Any) -> Published:
     return Published(words["network"], figures, words["source"])
 
 
-def _checked(entry: Any, kinds: Mapping[str, type | tuple[type, ...]], required: Sequence[str]) -> dict[str, Any]:
+def _checked(entry: Any, kinds: Mapping[str, tuple[type, ...]], required: Sequence[str]) -> dict[str, Any]:
     """Return a mapping's content, whose names and types are as they should be.
 
     Raises:
@@ -220,7 +223,7 @@ def _checked(entry: Any, kinds: Mapping[str, type | tuple[type, ...]], required:
     for name, value in entry.items():
         if name not in kinds:
             raise SettingError(f"{shown(name)} is unknown; known are {', '.join(kinds)}")
-        kind = kinds[name] if isinstance(kinds[name], tuple) else (kinds[name],)
+        kind = kinds[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):  # a bool is an int
             raise SettingError(f"{name}: received {shown(value)}, expected {' or '.join(_WORDS[one] for one in kind)}")
     lacking = [name for name in required if name not in entry]

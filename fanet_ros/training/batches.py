@@ -266,7 +266,7 @@ def _workers_with_room(dataset: StepDataset, workers: int) -> int:
     if not workers or not SHARED_MEMORY.is_dir():
         return workers
     needed = dataset.batch_bytes * (_PREFETCHED + 1)  # and the one that is learnt from
-    free = shutil.disk_usage(SHARED_MEMORY).free
+    free = shutil.disk_usage(SHARED_MEMORY).free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's
     room = min(workers, free // needed)
     if room < workers:
         _log.warning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ class Observer:
         if first:
             make_folder(folder / PICTURES)
             _drop_later_entries(folder / LOG_FILE, started_at, unscored)
-            self._curves = SummaryWriter(str(folder / CURVES), purge_step=started_at + 1)
+            with self._writing():
+                self._curves = SummaryWriter(str(folder / CURVES), purge_step=started_at + 1)
 
     @contextmanager
     def watching(self, iterations: int, done: int) -> Iterator[None]:
@@ -57,7 +58,8 @@ class Observer:
                 yield
             finally:
                 assert self._curves is not None
-                self._curves.close()
+                with suppress(OSError):  # a full disk, of which more was said before; the last curves are lost
+                    self._curves.close()
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -76,9 +78,10 @@ class Observer:
         """
         if self._curves is None or self._progress is None:
             return
-        self._curves.add_scalar("train/loss", loss, iteration)
-        self._curves.add_scalar("train/rate", rate, iteration)
-        self._curves.add_scalar("train/seconds_per_step", seconds, iteration)
+        with self._writing():
+            self._curves.add_scalar("train/loss", loss, iteration)
+            self._curves.add_scalar("train/rate", rate, iteration)
+            self._curves.add_scalar("train/seconds_per_step", seconds, iteration)
         facts = f"loss {loss:.3f}  {seconds:.2f} s a step"
         self._progress.update(self._task, completed=iteration, facts=facts)
         if not self._console.is_terminal:
@@ -88,20 +91,22 @@ class Observer:
     def flush(self) -> None:
         """Write out the curves, as far as a checkpoint has come."""
         if self._curves is not None:
-            self._curves.flush()
+            with self._writing():
+                self._curves.flush()
 
     def validated(self, iteration: int, validation: Validation) -> None:
         """Note scores, and write the pictures."""
         if self._curves is None:
             return
         scores, name = validation.scores, validation.name
-        self._curves.add_scalar(f"{name}/miou", scores.miou, iteration)
-        self._curves.add_scalar(f"{name}/pixel_accuracy", scores.pixel_accuracy, iteration)
-        for class_name, iou in zip(validation.names, scores.iou, strict=True):
-            self._curves.add_scalar(f"{name}_iou/{class_name}", iou, iteration)
-        if validation.pictures is not None:
-            self._curves.add_image(name, validation.pictures, iteration, dataformats="HWC")
-            write_image(self._folder / PICTURES / f"{name}_{iteration:06d}.jpg", validation.pictures)
+        with self._writing():
+            self._curves.add_scalar(f"{name}/miou", scores.miou, iteration)
+            self._curves.add_scalar(f"{name}/pixel_accuracy", scores.pixel_accuracy, iteration)
+            for class_name, iou in zip(validation.names, scores.iou, strict=True):
+                self._curves.add_scalar(f"{name}_iou/{class_name}", iou, iteration)
+            if validation.pictures is not None:
+                self._curves.add_image(name, validation.pictures, iteration, dataformats="HWC")
+                write_image(self._folder / PICTURES / f"{name}_{iteration:06d}.jpg", validation.pictures)
         self.say(
             f"iteration {iteration}  {name}: mIoU {scores.miou:.4f}, pixel accuracy {scores.pixel_accuracy:.4f}, "
             f"{scores.frames} images"
@@ -110,12 +115,18 @@ class Observer:
         self._note({"iteration": iteration, "validation": name, **facts})
 
     def _note(self, entry: dict[str, Any]) -> None:
-        path = self._folder / LOG_FILE
+        with self._writing(), (self._folder / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            yield
         except OSError as error:
-            raise TrainingError(f"cannot write {path}: {error.strerror}; is the disk full?") from None
+            raise TrainingError(
+                f"cannot write to {self._folder}: {error.strerror}; is the disk full? Then make room, and go on with: "
+                f"fanet train --resume {self._folder}"
+            ) from None
 
 
 def _drop_later_entries(path: Path, last: int, unscored: bool) -> None:
