@@ -30,7 +30,7 @@ from fanet_ros.training.checkpoint import STATE_FILE, load_state
 
 FANET = (sys.executable, str(Path(__file__).with_name("narrow_network.py")))  # the command, with a small network
 LIMIT_S = 150
-STOP_LIMIT_S = 5  # on a busy machine, with the saving of the state
+STOP_LIMIT_S = 5  # takes 0.7 s; as long as torch waits for a worker that hangs
 
 
 @pytest.fixture(autouse=True)
@@ -170,9 +170,12 @@ def test_a_signal_ends_a_training_that_waits_for_images(tmp_path: Path, data: Pa
     with (data / "pipe").open("wb"):  # returns when the other side reads
         began = monotonic()
         process.send_signal(number)
-        output = ended(process)
-    assert process.returncode == 130 and "stopped after 0 iterations" in output, output
-    assert monotonic() - began < STOP_LIMIT_S
+        assert process.stdout is not None
+        said = next((line for line in process.stdout if line.startswith("stopped after 0 iterations")), "")
+        took_s = monotonic() - began  # without the end of the interpreter, which takes many seconds on a busy machine
+        ended(process)
+    assert said and process.returncode == 130
+    assert took_s < STOP_LIMIT_S
     assert load_state(tmp_path / "waiting")["iteration"] == 0
 
 
