@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
+from time import time
 
 from fanet_ros.errors import SettingError
 
+_ABANDONED_AFTER_S = 24 * 3600.0  # where the file system has no locks
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_/. +-]+")
 
 
@@ -85,11 +91,12 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        unfinished = Path(folder, path.name)
+    with scratch_folder(path.parent, f".{path.name}.") as folder:
+        unfinished = folder / path.name
         yield unfinished
         if unfinished.is_file():  # libraries that make their files private do not know that this one is to be shared
-            unfinished.chmod(_usual_mode(Path(folder)))
+            mode = stat.S_IMODE(unfinished.stat().st_mode)
+            unfinished.chmod(mode | (_usual_mode(folder) & 0o444))
         if durable:
             with unfinished.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -138,3 +145,76 @@ def check_can_write(option: str, path: Path) -> None:
         raise SettingError(
             f"{option}: {path.parent} cannot be written: {error.strerror}; give another folder"
         ) from None
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder in `parent` for work in progress, for nobody else to look into, and remove it at the end.
+
+    It is locked meanwhile, so that `remove_abandoned` can tell it from what a killed process left.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with suppress(FileNotFoundError):
+            opened = os.open(folder, _FOLDER | os.O_NOFOLLOW)
+            if not _is_in_use(opened) and folder.exists():
+                break
+            os.close(opened)  # another process was quicker, and takes it for abandoned
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(opened)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Let one process (and thread) at a time change what is in a folder; the others wait, so be quick.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    with _folder_open(folder) as opened:
+        with suppress(OSError):  # no locks: then two at once may fail, as without this
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove what `scratch_folder` made in `parent`, under prefixes with a dot, for processes that were killed.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    for name in os.listdir(parent):
+        if not name.startswith("."):
+            continue
+        with suppress(OSError), _folder_open(parent / name, os.O_NOFOLLOW) as opened:  # files are passed over
+            if not _is_in_use(opened, unknown_for_s=_ABANDONED_AFTER_S):
+                shutil.rmtree(parent / name, ignore_errors=True)
+
+
+def _is_in_use(opened: int, unknown_for_s: float = -inf) -> bool:
+    """Take the lock of a scratch folder, and return whether another has it.
+
+    Where the file system has no locks, it is taken to be in use for so long after the last change.
+    """
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # some network file systems have none
+        return time() - os.fstat(opened).st_mtime < unknown_for_s
+    return False
+
+
+@contextmanager
+def _folder_open(folder: Path, flags: int = 0) -> Iterator[int]:
+    opened = os.open(folder, _FOLDER | flags)
+    try:
+        yield opened
+    finally:
+        os.close(opened)

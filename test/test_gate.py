@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, weights_digest
+from fanet_ros.artefacts.cache import GRAPH_VERSION, weights_digest
 from fanet_ros.artefacts.gate import (
     LIMITS,
     GateResult,
@@ -15,6 +15,7 @@ from fanet_ros.artefacts.gate import (
     shipped_gate_file,
     write_gate_results,
 )
+from fanet_ros.artefacts.place import cache_folder
 from fanet_ros.errors import SettingError, WeightsError
 
 SUPPORTED = ("int8", "bf16", "fp32")
