@@ -18,6 +18,7 @@ from time import time
 from fanet_ros.errors import SettingError
 
 _ABANDONED_AFTER_S = 24 * 3600.0  # where the file system has no locks
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_/. +-]+")
 
@@ -195,6 +196,15 @@ def remove_abandoned(parent: Path) -> None:
         with suppress(OSError), _folder_open(parent / name, os.O_NOFOLLOW) as opened:  # files are passed over
             if not _is_in_use(opened, unknown_for_s=_ABANDONED_AFTER_S):
                 shutil.rmtree(parent / name, ignore_errors=True)
+
+
+def lack_of_room(error: BaseException | None) -> OSError | None:
+    """Return the error of a disk that takes no more (full, over its quota, read-only) that led to this one, if any."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_in_use(opened: int, unknown_for_s: float = -inf) -> bool:

@@ -8,12 +8,14 @@ serves this process alone (place.py). Importing this module imports no framework
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,8 +34,8 @@ from fanet_ros.artefacts.place import (
     private_folder,
     private_folder_if_any,
 )
-from fanet_ros.errors import BackendError, WeightsError
-from fanet_ros.files import locked_folder, remove_abandoned, scratch_folder
+from fanet_ros.errors import BackendError, FanetError, WeightsError
+from fanet_ros.files import lack_of_room, locked_folder, remove_abandoned, scratch_folder
 from fanet_ros.settings import Size
 
 GRAPH_VERSION = 1
@@ -41,7 +43,7 @@ GRAPH_VERSION = 1
 
 MANIFEST = "manifest.json"
 _REPORT_INTERVAL_S = 2.0
-_LEAST_ROOM = 2**16  # bytes; where not even that is left, a build has failed for that reason
+_SAFE_ROOM = 2**28  # bytes; where a build has failed with less left, it may have been for that
 
 _log = logging.getLogger(__name__)
 
@@ -185,8 +187,12 @@ def _store_in(parent: Path, key: ArtefactKey, write: Callable[[Path], None]) -> 
     with scratch_folder(parent, ".unfinished-") as unfinished:
         try:
             write_artefact(unfinished, key, write)
-        except Exception:  # libraries do not say that the disk is full: "iostream error"
-            _check_room(unfinished)
+        except Exception as error:
+            full = lack_of_room(error)
+            if full is not None:
+                raise full from error
+            if not isinstance(error, FanetError) or isinstance(error, BackendError):
+                _check_room(unfinished)  # libraries do not say that the disk is full: "iostream error"
             raise
         with locked_folder(parent):
             discard(folder)
@@ -195,9 +201,11 @@ def _store_in(parent: Path, key: ArtefactKey, write: Callable[[Path], None]) -> 
 
 
 def _check_room(folder: Path) -> None:
-    """Raise OSError if nothing more can be written to a folder, because its disk is full for example."""
+    """Raise OSError where little can be written to a folder; libraries may have removed what filled the disk up."""
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-        file.write(bytes(_LEAST_ROOM))
+        file.write(bytes(2**16))
+    if shutil.disk_usage(folder).free < _SAFE_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def write_artefact(folder: Path, key: ArtefactKey, write: Callable[[Path], None]) -> None:

@@ -180,8 +180,8 @@ def _private_root() -> Path:
         folder = tempfile.mkdtemp(prefix="fanet_ros-")
     except OSError as error:
         raise BackendError(
-            f"neither the cache nor a temporary folder can be used: {error.strerror}; set TMPDIR or XDG_CACHE_HOME to a "
-            "folder of your own with room"
+            f"neither the cache nor a temporary folder can be used: {error.strerror}; set XDG_CACHE_HOME or TMPDIR to "
+            "a folder of yours with room"
         ) from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
@@ -190,7 +190,7 @@ def _private_root() -> Path:
 @functools.cache
 def _warn(reason: str) -> None:
     _log.warning(
-        "the cache is not used: %s. What is built serves this process alone; or set XDG_CACHE_HOME to a folder of your "
-        "own with room",
+        "the cache is not used: %s. What is built serves this process alone and is built again at the next start; set "
+        "XDG_CACHE_HOME to a folder of your own with room",
         reason,
     )
