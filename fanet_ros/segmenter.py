@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
 from fanet_ros.backends.request import FrameRequest
-from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
+from fanet_ros.errors import BackendError, FanetError, FrameError, NoRoomError, SettingError
+from fanet_ros.files import lack_of_room
 from fanet_ros.frames.frame import check_frame, fit_input_size
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.labels import LabelSet
@@ -27,6 +29,8 @@ from fanet_ros.settings import Size, check_input_size
 from fanet_ros.video.video_memory import VideoMemory
 
 __all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMemory"]
+
+_log = logging.getLogger(__name__)
 
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
@@ -209,6 +213,10 @@ class Segmenter:
             except (FrameError, BackendError) as error:
                 results[index] = error
                 input_sizes.append(None)
+            except (RuntimeError, MemoryError) as error:  # of a library, while it builds
+                _log.debug("a network could not be built", exc_info=True)
+                results[index] = BackendError(f"{type(error).__name__}: {error}")
+                input_sizes.append(None)
         for run in group_runs(input_sizes, self._batching.batch_at(scale)):
             input_size = input_sizes[run[0]]
             assert input_size is not None, "group_runs leaves out what has no size"
@@ -297,19 +305,22 @@ class Segmenter:
             self._met.add(largest)
             for other in self._scales:
                 if other != scale:
-                    with contextlib.suppress(BackendError):  # it is raised when that scale is asked for
+                    with contextlib.suppress(
+                        BackendError, RuntimeError, MemoryError
+                    ):  # it is raised when that scale is asked for
                         self._build(scaled_size(largest, other))
         self._build(input_size)
         return input_size
 
     def _build(self, input_size: Size) -> None:
-        """Let the backend build what this size needs; what has failed once is not built again for every frame."""
+        """Let the backend build what this size needs; what fails for good is not built again for every frame."""
         if input_size in self._unbuildable:
             raise BackendError(self._unbuildable[input_size])
         try:
             self._backend.prepare(input_size)
         except BackendError as error:
-            self._unbuildable[input_size] = str(error)
+            if not isinstance(error, NoRoomError) and lack_of_room(error) is None:
+                self._unbuildable[input_size] = str(error)
             raise
 
     def _answers(
@@ -321,7 +332,9 @@ class Segmenter:
             try:
                 return self._backend.segment_batch(orders, input_size)
             except (BackendError, RuntimeError, MemoryError) as error:  # of all: nothing is remembered of any
-                self._batching = BatchReport(1, reason=f"a batch of {len(orders)} failed: {error}")
+                _log.debug("a batch failed", exc_info=True)
+                reason = f"a batch of {len(orders)} failed: {str(error) or type(error).__name__}"
+                self._batching = BatchReport(1, reason=reason)
         return self._backend.segment_each(orders, input_size)
 
     def _result(self, request: FrameRequest, answer: LabelBuffers, input_size: Size, threshold: float) -> Segmentation:

@@ -1,3 +1,4 @@
+import errno
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fanet_ros.errors import (
     FrameError,
     InferenceError,
     LabelSetError,
+    NoRoomError,
     SettingError,
     WeightsError,
 )
@@ -147,6 +149,41 @@ def test_what_cannot_be_built_is_not_tried_for_every_frame(monkeypatch: pytest.M
         with pytest.raises(BackendError, match="the compiler gave up"):
             segmenter.segment(FRAME)
     assert tried == [Size(160, 96)]
+
+
+@pytest.mark.parametrize("kind", ["room", "disk"])
+def test_what_lacks_room_is_tried_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(device="cpu", input_size="160x96")
+    with monkeypatch.context() as patch:
+
+        def fail(size: Size) -> None:
+            if kind == "room":
+                raise NoRoomError("the GPU's memory is full")
+            raise BackendError("cannot be built") from OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(segmenter._backend, "prepare", fail)
+        with pytest.raises(BackendError):
+            segmenter.segment(FRAME)
+    assert segmenter.segment(FRAME).labels.shape == FRAME.shape[:2]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("std::exception"), MemoryError()])
+def test_a_library_that_fails_while_it_builds_costs_no_other_frame_its_labels(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="camera")
+    prepare = segmenter._backend.prepare
+
+    def fail_for_large_ones(size: Size) -> None:
+        if size.width > 160:
+            raise error
+        prepare(size)
+
+    monkeypatch.setattr(segmenter._backend, "prepare", fail_for_large_ones)
+    large = np.zeros((96, 320, 3), np.uint8)
+    good, bad = segmenter.segment_batch([FrameRequest(FRAME, "rgb8"), FrameRequest(large, "rgb8")])
+    assert labels_of(good).shape == FRAME.shape[:2]
+    assert isinstance(bad, BackendError) and type(error).__name__ in str(bad)
 
 
 def test_given_arrays_are_written_to(segmenter: Segmenter) -> None:

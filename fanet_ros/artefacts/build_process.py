@@ -77,7 +77,7 @@ def _failure(title: str, code: int, lines: list[str]) -> FanetError:
     kind, _, message = lines[-1].partition(": ")
     error_class = getattr(errors, kind, None)
     if code == _FAULT_OF_USER and error_class is not None:  # else a library ended the process with that code
-        return error_class(f"building {title} failed: {message}" if error_class is BackendError else message)
+        return error_class(f"building {title} failed: {message}" if issubclass(error_class, BackendError) else message)
     if code < 0:
         name = signal.strsignal(-code) or f"signal {-code}"
         reason = f"it was ended by a signal ({name}; out of memory?); its last words: {lines[-1]}"

@@ -34,7 +34,7 @@ from fanet_ros.artefacts.place import (
     private_folder,
     private_folder_if_any,
 )
-from fanet_ros.errors import BackendError, FanetError, WeightsError
+from fanet_ros.errors import BackendError, FanetError, NoRoomError, WeightsError
 from fanet_ros.files import lack_of_room, locked_folder, remove_abandoned, scratch_folder
 from fanet_ros.settings import Size
 
@@ -161,7 +161,7 @@ def store(key: ArtefactKey, write: Callable[[Path], None], *, lasting: bool = Fa
         The artefact's folder: where the cache cannot be written, and unless `lasting`, a temporary one.
 
     Raises:
-        BackendError: it cannot be kept.
+        NoRoomError: it cannot be kept.
     """
     parent = lasting_folder(key.weights) if lasting else cache_folder(key.weights)
     try:
@@ -169,12 +169,12 @@ def store(key: ArtefactKey, write: Callable[[Path], None], *, lasting: bool = Fa
     except OSError as error:
         reason = f"{parent} cannot be written: {error.strerror or error}"
     if lasting:
-        raise BackendError(f"the built model cannot be kept: {reason}; make room, or set XDG_CACHE_HOME")
+        raise NoRoomError(f"the built model cannot be kept: {reason}; make room, or set XDG_CACHE_HOME")
     private = private_folder(key.weights, reason)
     try:
         return _store_in(private, key, write)
     except OSError as error:
-        raise BackendError(
+        raise NoRoomError(
             f"the built model can be kept nowhere: {reason}; nor can {private}: {error.strerror or error}; make room"
         ) from None
 

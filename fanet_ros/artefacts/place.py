@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fanet_ros.errors import BackendError, SettingError
+from fanet_ros.errors import NoRoomError, SettingError
 
 _MOST_LINKS = 40  # as many as Linux follows
 
@@ -179,7 +179,7 @@ def _private_root() -> Path:
     try:
         folder = tempfile.mkdtemp(prefix="fanet_ros-")
     except OSError as error:
-        raise BackendError(
+        raise NoRoomError(
             f"neither the cache nor a temporary folder can be used: {error.strerror}; set XDG_CACHE_HOME or TMPDIR to "
             "a folder of yours with room"
         ) from None
