@@ -216,7 +216,7 @@ def _check(split: str, found: Found, progress: Progress, soft: SoftLabels | None
 
 def _looks(found: Found, gone: set[Path], soft: SoftLabels | None) -> Iterator[_Look]:
     """Look at all pairs in order, on several threads (decoding leaves Python's lock)."""
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
     batch = threads * _AHEAD
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(found.pairs), batch):
