@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from fanet_ros import processes
-from fanet_ros.errors import FanetError
+from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.ros.transport import prepare_process
 from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
@@ -50,9 +51,10 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
     node: NodeType | None = None
     try:
         try:
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            join_ros()
             node = make()
         except Exception as error:  # a wrong argument, file or name; rclpy has a class of its own for each
+            logging.getLogger(__name__).debug("the node cannot start", exc_info=True)
             kind = "" if isinstance(error, FanetError) else f"{type(error).__name__}: "
             print(f"error: cannot start the node: {kind}{printable(str(error), MOST_OF_MESSAGE)}", file=sys.stderr)
             sys.exit(2)
@@ -67,6 +69,20 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         rclpy.try_shutdown()
         for number in processes.stop_signals():  # a repeat would kill the interpreter while it ends
             signal.signal(number, signal.SIG_IGN)
+
+
+def join_ros() -> None:
+    """Initialise rclpy without its signal handlers (`stop_signals` says why).
+
+    Raises:
+        SettingError: there is no place for the log; says what to set.
+    """
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rclpy's RCLError, which has no public name
+        if re.search("log(ging)? directory", str(error)):
+            raise SettingError(f"{error}; set HOME or ROS_LOG_DIR to a folder that this user can write") from error
+        raise
 
 
 def _spin(node: Node, stop: Future) -> None:

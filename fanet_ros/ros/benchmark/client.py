@@ -19,7 +19,6 @@ import psutil
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
@@ -27,6 +26,7 @@ from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import PEAK
 from fanet_ros.benchmark.process import Answer, ProcessError, serve
 from fanet_ros.reports.statistics import quantile
+from fanet_ros.ros.process import join_ros
 from fanet_ros.ros.segmentation.frame_statistics import WINDOW
 from fanet_ros.ros.topics import sensor_data
 from fanet_ros.ros.transport import prepare_process
@@ -73,7 +73,7 @@ class BenchmarkClient:
             The middleware, and what prepare_process says of it.
         """
         notes = prepare_process()
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        join_ros()
         self._node = rclpy.create_node("benchmark_client", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 
 import rclpy
 import typer
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -29,6 +28,7 @@ from fanet_ros.processes import end, start_module
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.demo.recorder import Recorder
+from fanet_ros.ros.process import join_ros
 from fanet_ros.ros.transport import prepare_process
 from fanet_ros.sources import open_source
 from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
@@ -92,7 +92,11 @@ def run_demo(
     nodes: dict[str, dict[str, Any]] = {"segmentation": parameters, "camera": camera}
     if not video:  # where the camera is, is known of the street alone
         nodes["ground"] = {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
-    recorded = _run_nodes(nodes, report, output)
+    try:
+        recorded = _run_nodes(nodes, report, output)
+    except FanetError as error:
+        _console.print(f"[red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(2) from None
     first_mask_time = recorded.pop("first_mask_time")
     first_mask_after_s = None if first_mask_time is None else round(first_mask_time - began, 1)
     summary = report.finish({"source": source, "first_mask_after_s": first_mask_after_s, **recorded})
@@ -167,7 +171,7 @@ def _run_nodes(nodes: dict[str, dict[str, Any]], report: RunReport, output: Path
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     frames, rate_hz = nodes["camera"]["frames"], nodes["camera"]["rate_hz"]
     with ExitStack() as stack:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
+        join_ros()  # without handlers Ctrl-C is Python's KeyboardInterrupt
         stack.callback(rclpy.try_shutdown)
         recorder = Recorder(NAMESPACE, report, rate_hz=rate_hz, drivable_area="ground" in nodes)
         stack.callback(recorder.destroy_node)
