@@ -52,18 +52,18 @@ def benchmark(
     ] = 0,
 ) -> None:
     """Measure network, frame and node on this machine against eager PyTorch (docs/performance.md)."""
-    from fanet_ros.benchmark.machine import describe_machine, load_average
-    from fanet_ros.benchmark.parity import as_markdown, split_document
-    from fanet_ros.benchmark.plan import make_plan
-    from fanet_ros.benchmark.plot import check_can_plot, plot_results
-    from fanet_ros.benchmark.results import Results
-    from fanet_ros.benchmark.run import run_plan
-    from fanet_ros.benchmark.tables import print_results
-
     # a service manager's request ends it as Ctrl-C does: in order, with what was measured
     for number in stop_signals():
         signal.signal(number, signal.default_int_handler)
-    with one_line_errors():
+    with one_line_errors("benchmark"):
+        from fanet_ros.benchmark.machine import describe_machine, load_average
+        from fanet_ros.benchmark.parity import as_markdown, split_document
+        from fanet_ros.benchmark.plan import make_plan
+        from fanet_ros.benchmark.plot import check_can_plot, plot_results
+        from fanet_ros.benchmark.results import Results
+        from fanet_ros.benchmark.run import run_plan
+        from fanet_ros.benchmark.tables import print_results
+
         plan = make_plan(
             weights or [DEFAULT_WEIGHTS],
             backends=backend or (),

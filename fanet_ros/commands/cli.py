@@ -96,13 +96,13 @@ def segment(
     begins anew (docs/recorded.md). A folder stands for all images, videos and recordings in it. Images alone
     (*.jpg) share the folder OUTPUT/images/.
     """
-    from fanet_ros.artefacts.cache import weights_digest
-    from fanet_ros.recorded.inputs import find_inputs
-    from fanet_ros.recorded.segment_files import FileSegmentation, segment_input
-    from fanet_ros.segmenter import Segmenter
-
-    inputs = find_inputs(paths)
     with one_line_errors():
+        from fanet_ros.artefacts.cache import weights_digest
+        from fanet_ros.recorded.inputs import find_inputs
+        from fanet_ros.recorded.segment_files import FileSegmentation, segment_input
+        from fanet_ros.segmenter import Segmenter
+
+        inputs = find_inputs(paths)
         _SPECS["threads"].validate(threads)
         _SPECS["temporal_frames"].validate(temporal_frames)
         _SPECS["overlay_alpha"].validate(overlay_alpha)

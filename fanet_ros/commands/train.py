@@ -68,7 +68,7 @@ def train(
     ] = 1,
 ) -> None:
     """Train FANet. Start it with torchrun for several GPUs or machines; kill it when you like, and resume it."""
-    with one_line_errors():
+    with one_line_errors("train"):
         check_options(device=device)
         # as for inference: threads that spin while they wait slow everything beside them; read once, when torch loads
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

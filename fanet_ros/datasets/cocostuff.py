@@ -13,6 +13,7 @@ from fanet_ros.datasets.label_formats import GreyIds
 from fanet_ros.datasets.layout import Found, Layout, found_by
 from fanet_ros.datasets.matching import Files, matches, read_lines
 from fanet_ros.errors import DatasetError
+from fanet_ros.extras import what_to_install
 from fanet_ros.model.labels import load_label_set
 
 LISTS = "imageLists"
@@ -39,8 +40,8 @@ class _MatIds(GreyIds):
         """
         try:
             from scipy.io import loadmat
-        except ImportError:
-            raise DatasetError(f"{path} can only be read with SciPy: pip install scipy") from None
+        except ImportError as error:
+            raise DatasetError(f"{path}: reading it needs {what_to_install('scipy')}") from error
         if not path.is_file():
             raise DatasetError(f"{path} is missing; unpack the data set again")
         try:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import DatasetError
+from fanet_ros.extras import what_to_install
 from fanet_ros.frames.encoded_image import UndecodableError, decode_image
 from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.settings import Size
@@ -145,8 +146,8 @@ def _is_cut_short(content: bytes) -> bool:
 def _palette_indices(content: bytes, path: Path) -> NDArray[np.uint8]:
     try:
         from PIL import Image  # OpenCV gives colours only
-    except ImportError:
-        raise DatasetError(f"{path} has a palette and can only be read with Pillow: pip install pillow") from None
+    except ImportError as error:
+        raise DatasetError(f"{path} has a palette; reading it needs {what_to_install('PIL')}") from error
     try:
         with Image.open(io.BytesIO(content)) as image:
             return np.array(image, np.uint8)

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from fanet_ros.errors import SourceError
+from fanet_ros.extras import what_to_install
 from fanet_ros.recorded.frames import FramePainter, progress_bar, say, timed
 from fanet_ros.recorded.inputs import Input
 from fanet_ros.recorded.recording import is_recording
@@ -79,9 +80,7 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
         try:  # what recordings need and nothing else does
             from fanet_ros.recorded.segment import segment_recording
         except ModuleNotFoundError as error:
-            raise SourceError(
-                f"reading recordings needs {error.name}, which is not installed: pip install rosbags mcap"
-            ) from None
+            raise SourceError(f"reading recordings needs {what_to_install(error.name)}") from error
         return segment_recording(path, segmenter, settings)
     # a name that a camera has, such as 0, is a file here
     with open_source(str(path.absolute())) as source:
