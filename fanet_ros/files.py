@@ -109,6 +109,17 @@ def _usual_mode(folder: Path) -> int:
     example = folder / ".mode"
     example.touch()
     return stat.S_IMODE(example.stat().st_mode)
+def looked_for(path: Path) -> str:
+    """Return where a path that does not exist was looked for, to follow it in messages; empty where it says so itself.
+
+    A node started by a launch file, a service or a script rarely works in the folder one thinks of.
+    """
+    if path.is_absolute():
+        return ""
+    try:
+        return f" (looked for in {Path.cwd()})"
+    except OSError:
+        return " (looked for in the working directory, which is gone)"
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -135,7 +146,7 @@ def check_can_write(option: str, path: Path) -> None:
         SettingError: there is no such folder, nothing can be written there, or the path is no file.
     """
     if not path.parent.is_dir():
-        raise SettingError(f"{option}: there is no folder {path.parent}; make it first")
+        raise SettingError(f"{option}: there is no folder {path.parent}{looked_for(path)}; make it first")
     if path.exists() and not path.is_file():  # a device would be replaced, not written to
         what = "a folder" if path.is_dir() else "a device or the like"
         raise SettingError(f"{option}: {path} is {what}; give the name of a file")

@@ -21,7 +21,7 @@ from fanet_ros.frames.frame import check_frame, fit_input_size
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import read_card, resolve_label_set
-from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
 from fanet_ros.scheduling.batching import BatchReport, group_runs, measure_batches
 from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
 from fanet_ros.scheduling.scaled_size import scaled_size
@@ -84,7 +84,8 @@ class Segmenter:
         """Load weights and prepare the backend.
 
         Args:
-            weights: a .safetensors or torch checkpoint; a model card beside it (same stem, .md) is read.
+            weights: a .safetensors or torch checkpoint, or `shipped` for those of this package; a model card beside it
+                (same stem, .md) is read.
             labels: label set (name or path of a YAML file); empty for what the card names.
             backend: `auto` or a backend's name.
             device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
@@ -109,7 +110,7 @@ class Segmenter:
             raise SettingError(f"input_size: {error}") from None
         if not scales or not all(0 < scale <= 1 for scale in scales):
             raise SettingError(f"scales: received {tuple(scales)}, expected numbers above 0 and up to 1")
-        path = Path(weights).expanduser()
+        path = weights_path(weights)
         card = read_card(path)
         self._input_size = input_size
         self._recommended = card.input_size

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from fanet_ros.errors import FanetError
-from fanet_ros.resources import DEFAULT_WEIGHTS, config_path, package_version
+from fanet_ros.resources import DEFAULT_WEIGHTS, config_path, package_version, weights_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,3 +32,11 @@ def test_package_xml_is_the_only_place_of_the_version() -> None:
     match = re.search(r"<version>(.+)</version>", (ROOT / "package.xml").read_text())
     assert match is not None and package_version() == match[1]
     assert match[1] in (ROOT / "CHANGELOG.rst").read_text()
+
+
+def test_weights_are_shipped_or_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert weights_path() == weights_path("") == weights_path("shipped") == weights_path(Path("shipped"))
+    assert weights_path("shipped") == DEFAULT_WEIGHTS
+    assert weights_path("~/mine.pth") == Path("/home/somebody/mine.pth")
+    assert weights_path("./shipped") == Path("shipped"), "a file of that name has a path"

@@ -35,7 +35,7 @@ from fanet_ros.artefacts.place import (
     private_folder_if_any,
 )
 from fanet_ros.errors import BackendError, FanetError, NoRoomError, WeightsError
-from fanet_ros.files import lack_of_room, locked_folder, remove_abandoned, scratch_folder
+from fanet_ros.files import lack_of_room, locked_folder, looked_for, remove_abandoned, scratch_folder
 from fanet_ros.settings import Size
 
 GRAPH_VERSION = 1
@@ -100,7 +100,7 @@ def weights_digest(path: Path) -> str:
     try:
         return _sha256(path)
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such weights file; check the path") from None
+        raise WeightsError(f"{path}: no such weights file{looked_for(path)}; check the path") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 

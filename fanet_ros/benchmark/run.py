@@ -21,6 +21,7 @@ from fanet_ros.benchmark.plan import Plan
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results
 from fanet_ros.errors import WeightsError
+from fanet_ros.files import looked_for
 
 _LEAST_TEST_S, _TEST_GRACE_S = 20.0, 30.0  # for the tests, however late it is
 
@@ -41,7 +42,7 @@ def run_plan(plan: Plan, results: Results, console: Console) -> bool:
     """
     for weights in plan.weights:
         if not weights.is_file():
-            raise WeightsError(f"{weights}: no such weights file; check the path")
+            raise WeightsError(f"{weights}: no such weights file{looked_for(weights)}; check the path")
     if plan.parity:
         backend_class("torch").find_device(plan.device)
     try:

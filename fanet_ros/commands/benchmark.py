@@ -13,7 +13,7 @@ from fanet_ros.commands.console import errors, one_line_errors
 from fanet_ros.errors import SettingError
 from fanet_ros.files import write_whole
 from fanet_ros.processes import stop_signals
-from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
 
 _WIDTH = 120  # of the tables in a file or pipe
 _INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -65,7 +65,7 @@ def benchmark(
         from fanet_ros.benchmark.tables import print_results
 
         plan = make_plan(
-            weights or [DEFAULT_WEIGHTS],
+            [weights_path(path) for path in weights or [DEFAULT_WEIGHTS]],
             backends=backend or (),
             precisions=precision or (),
             device=device,

@@ -93,7 +93,7 @@ def calibrate(
             precisions=tuple(precision or ()),
             input_size=input_size,
             labels=network.labels,
-            twin=None if twin is None else twin.expanduser(),
+            twin=None if twin is None else weights_path(twin),
         )
         _tell_of_more_frames(task, network.backend)
         with progress_bars() as counter:

@@ -19,7 +19,7 @@ from fanet_ros.commands.temper import temper
 from fanet_ros.commands.train import train
 from fanet_ros.errors import FanetError, SourceError
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS, package_version
+from fanet_ros.resources import package_version, weights_path
 from fanet_ros.settings import BACKENDS, PRECISIONS
 from fanet_ros.untrusted.text import printable
 
@@ -108,7 +108,7 @@ def segment(
         _SPECS["overlay_alpha"].validate(overlay_alpha)
         _SPECS["confidence_threshold"].validate(confidence_threshold)
         segmenter = Segmenter(
-            weights or DEFAULT_WEIGHTS,
+            weights,
             labels=labels,
             backend=backend,
             device=device,
@@ -119,7 +119,7 @@ def segment(
             kept_sizes=_MOST_CAMERA_SHAPES if any(given.is_recording for given in inputs) else 1,
             temporal_frames=temporal_frames,
         )
-        digest = weights_digest(Path(weights or DEFAULT_WEIGHTS).expanduser())
+        digest = weights_digest(weights_path(weights))
     settings = FileSegmentation(
         output,
         overlay_alpha,

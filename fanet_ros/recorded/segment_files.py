@@ -10,6 +10,7 @@ from typing import Any
 
 from fanet_ros.errors import SourceError
 from fanet_ros.extras import what_to_install
+from fanet_ros.files import looked_for
 from fanet_ros.recorded.frames import FramePainter, progress_bar, say, timed
 from fanet_ros.recorded.inputs import Input
 from fanet_ros.recorded.recording import is_recording
@@ -74,7 +75,8 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
     """
     if not path.exists():
         raise SourceError(
-            f"{printable(str(path))} does not exist; give an image, a video, a folder of images or a recording"
+            f"{printable(str(path))} does not exist{looked_for(path)}; give an image, a video, a folder of images or a "
+            "recording"
         )
     if is_recording(path):
         try:  # what recordings need and nothing else does

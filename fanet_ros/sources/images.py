@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import SourceError
-from fanet_ros.files import read_bounded
+from fanet_ros.files import looked_for, read_bounded
 from fanet_ros.frames.encoded_image import UndecodableError, decode_image
 from fanet_ros.sources.base import Footage, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
@@ -84,7 +84,7 @@ def _list_images(path: Path) -> list[Path]:
             return [path]
         files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
     except FileNotFoundError:
-        raise SourceError(f"there is no image or folder at {path}; check the path") from None
+        raise SourceError(f"there is no image or folder at {path}{looked_for(path)}; check the path") from None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check its permissions") from None
     if not files:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from fanet_ros.errors import SourceError
-from fanet_ros.files import plain_name
+from fanet_ros.files import looked_for, plain_name
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Footage, FrameSource, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
@@ -32,7 +32,7 @@ class VideoSource(Footage):
 
     def _play(self) -> Generator[SourceFrame]:
         if not self._path.is_file():
-            raise SourceError(f"there is no video at {printable(str(self._path))}; check the path")
+            raise SourceError(f"there is no video at {printable(str(self._path))}{looked_for(self._path)}; check the path")
         if not os.access(self._path, os.R_OK):
             raise SourceError(f"may not read the video {printable(str(self._path))}; check its permissions")
         with quiet_opencv():

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fanet_ros.errors import TrainingError
-from fanet_ros.files import replacing
+from fanet_ros.files import looked_for, replacing
 
 STATE_FILE = "last.pt"
 FORMAT = 2  # raise it when what a state holds changes
@@ -48,7 +48,8 @@ def load_state(folder: Path) -> dict[str, Any]:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(
-            f"{folder} holds no {STATE_FILE} to resume from: give the folder of a training that has saved a checkpoint"
+            f"{folder} holds no {STATE_FILE} to resume from{looked_for(folder)}: give the folder of a training that "
+            "has saved a checkpoint"
         ) from None
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror}") from None

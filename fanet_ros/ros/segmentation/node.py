@@ -11,7 +11,6 @@ from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.conversions import label_info_message
 from fanet_ros.ros.diagnostics import Reporter, Status
 from fanet_ros.ros.lifecycle import CorrectableNode
@@ -111,7 +110,7 @@ class SegmentationNode(CorrectableNode):
         cameras = settings.cameras or ("",)
         started = perf_counter()
         self._segmenter = Segmenter(
-            settings.weights or DEFAULT_WEIGHTS,
+            settings.weights,
             labels=settings.labels,
             backend=settings.backend,
             device=settings.device,
