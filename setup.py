@@ -30,7 +30,7 @@ setup(
     name=text_of("name"),
     version=text_of("version"),
     description=text_of("description"),
-    license=text_of("license"),
+    license="; ".join(" ".join((element.text or "").split()) for element in package.iter("license")),
     python_requires=">=3.10",
     # The ROS layer needs the messages that colcon generates, so a wheel would hold it in vain.
     packages=[*find_packages(include=["fanet_ros", "fanet_ros.*"], exclude=["fanet_ros.ros*"])]
