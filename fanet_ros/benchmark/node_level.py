@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from fanet_ros.benchmark.contest import Bench
 from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase
 from fanet_ros.benchmark.process import JsonProcess, ProcessError, end
 from fanet_ros.benchmark.results import Results, Row
-from fanet_ros.processes import child_environment, last_words
+from fanet_ros.processes import last_words, start_module
 from fanet_ros.settings import BACKENDS
 
 _CLIENT_START_TIMEOUT_S = 60.0
@@ -163,13 +162,15 @@ class _NodeLevel:
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={value}"]
         with tempfile.TemporaryFile() as output:
-            child = ["-m", "fanet_ros.benchmark.child", str(os.getpid()), "fanet_ros.ros.segmentation.node"]
-            node = subprocess.Popen(
-                [sys.executable, *child, *arguments],
+            node = start_module(
+                "fanet_ros.benchmark.child",
+                str(os.getpid()),
+                "fanet_ros.ros.segmentation.node",
+                *arguments,
+                environment=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=child_environment(self._environment),
                 start_new_session=True,
             )
             try:

@@ -19,6 +19,7 @@ from fanet_ros.commands.temper import temper
 from fanet_ros.commands.train import train
 from fanet_ros.errors import FanetError, SourceError
 from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.processes import leave_out_working_directory
 from fanet_ros.resources import package_version, weights_path
 from fanet_ros.settings import BACKENDS, PRECISIONS
 from fanet_ros.untrusted.text import printable
@@ -170,6 +171,7 @@ app.add_typer(dataset_app, name="dataset")
 
 def main() -> None:
     """Run the command line."""
+    leave_out_working_directory()
     app()
 
 

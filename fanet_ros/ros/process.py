@@ -44,6 +44,7 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         make: the node's constructor.
         after_start: called once with the node before it spins.
     """
+    processes.leave_out_working_directory()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     faulthandler.enable()  # should a driver or library crash, its stack tells which
     stop = stop_signals()

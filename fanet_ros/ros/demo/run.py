@@ -24,7 +24,7 @@ from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.processes import end, start_module
+from fanet_ros.processes import end, leave_out_working_directory, start_module
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.demo.recorder import Recorder
@@ -248,6 +248,7 @@ def _start(module: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 def main() -> None:
     """Run the demo's command line."""
+    leave_out_working_directory()
     typer.run(run_demo)
 
 
