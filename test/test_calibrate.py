@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -239,6 +240,23 @@ def test_a_cache_that_cannot_be_written(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(SettingError, match="cannot write the results of the accuracy gate"):
         calibrate(task(weights, data, backend="torch"), no_progress)
+
+
+def test_calibrations_of_the_same_weights_take_turns(weights: Path, data: Path) -> None:
+    waits, done = threading.Event(), []
+
+    def count(stage: str, *_: int) -> None:
+        if stage == "waiting for another calibration":
+            waits.set()
+
+    own = task(weights, data, backend="openvino", precisions=("int8",), calibration_frames=1, gate_frames=1)
+    other = threading.Thread(target=lambda: done.append(calibrate(own, count)))
+    with artefacts.building(model_key(artefacts.weights_digest(weights), "int8"), print):
+        other.start()
+        assert waits.wait(120) and not done
+    other.join()
+    (result,) = (m.result for m in done[0].measurements if m.precision == "int8")
+    assert result is not None and result.network == OpenvinoBackend.int8_network(weights)
 
 
 def test_command(weights: Path, data: Path) -> None:

@@ -2,6 +2,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,20 @@ def test_choosing_imports_no_framework() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert output.stdout.strip() == "[]"
+
+
+def test_two_that_store_at_once_lose_no_result(weights: Path) -> None:
+    backends = ("openvino", "torch", "tensorrt")
+    together = threading.Barrier(len(backends))
+
+    def store_often(backend: str) -> None:
+        for frames in range(20):
+            together.wait()
+            write_gate_results(weights, [result(weights, backend=backend, frames=frames)])
+
+    threads = [threading.Thread(target=store_often, args=[backend]) for backend in backends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {(found.backend, found.frames) for found in read_gate_results(weights)} == {(name, 19) for name in backends}
