@@ -195,17 +195,22 @@ def locked_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def remove_abandoned(parent: Path) -> None:
-    """Remove what `scratch_folder` made in `parent`, under prefixes with a dot, for processes that were killed.
+def remove_abandoned(parent: Path, prefix: str = ".") -> None:
+    """Remove what `scratch_folder` made in `parent` for processes of this user that were killed.
+
+    Args:
+        parent: of the scratch folders.
+        prefix: with which the names of all that may be removed begin.
 
     Raises:
         OSError: there is no such folder.
     """
     for name in os.listdir(parent):
-        if not name.startswith("."):
+        if not name.startswith(prefix):
             continue
         with suppress(OSError), _folder_open(parent / name, os.O_NOFOLLOW) as opened:  # files are passed over
-            if not _is_in_use(opened, unknown_for_s=_ABANDONED_AFTER_S):
+            is_ours = os.fstat(opened).st_uid == os.geteuid()
+            if is_ours and not _is_in_use(opened, unknown_for_s=_ABANDONED_AFTER_S):
                 shutil.rmtree(parent / name, ignore_errors=True)
 
 

@@ -163,6 +163,9 @@ def test_what_is_built_for_this_process_alone_goes_with_it(tmp_path: Path, cache
         "print(store(KEY, lambda folder: (folder / 'model.bin').write_text('x') and None))"
     )
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = script + "\nimport os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", killed], env=environment, capture_output=True)
+    assert len(list(temporary.iterdir())) == 1, "it could not remove it"
     output = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert str(temporary) in output.stdout, output.stderr
     assert not list(temporary.iterdir())

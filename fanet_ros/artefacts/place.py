@@ -12,14 +12,14 @@ import grp
 import logging
 import os
 import pwd
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from fanet_ros.errors import NoRoomError, SettingError
+from fanet_ros.files import remove_abandoned, scratch_folder
 
 _MOST_LINKS = 40  # as many as Linux follows
 
@@ -176,15 +176,19 @@ def _own_group() -> int | None:
 
 @functools.cache
 def _private_root() -> Path:
+    prefix = f"fanet_ros-{os.geteuid()}-"
+    stack = ExitStack()
     try:
-        folder = tempfile.mkdtemp(prefix="fanet_ros-")
+        parent = Path(tempfile.gettempdir())
+        remove_abandoned(parent, prefix)
+        folder = stack.enter_context(scratch_folder(parent, prefix))
     except OSError as error:
         raise NoRoomError(
             f"neither the cache nor a temporary folder can be used: {error.strerror}; set XDG_CACHE_HOME or TMPDIR to "
             "a folder of yours with room"
         ) from None
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    atexit.register(stack.close)
+    return folder
 
 
 @functools.cache
