@@ -109,6 +109,8 @@ def _usual_mode(folder: Path) -> int:
     example = folder / ".mode"
     example.touch()
     return stat.S_IMODE(example.stat().st_mode)
+
+
 def looked_for(path: Path) -> str:
     """Return where a path that does not exist was looked for, to follow it in messages; empty where it says so itself.
 

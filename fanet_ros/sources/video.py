@@ -32,7 +32,8 @@ class VideoSource(Footage):
 
     def _play(self) -> Generator[SourceFrame]:
         if not self._path.is_file():
-            raise SourceError(f"there is no video at {printable(str(self._path))}{looked_for(self._path)}; check the path")
+            where = f"{printable(str(self._path))}{looked_for(self._path)}"
+            raise SourceError(f"there is no video at {where}; check the path")
         if not os.access(self._path, os.R_OK):
             raise SourceError(f"may not read the video {printable(str(self._path))}; check its permissions")
         with quiet_opencv():
