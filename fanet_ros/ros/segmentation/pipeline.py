@@ -20,7 +20,7 @@ from fanet_ros.msg import SegmentationStats
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.conversions import frame_from_image
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
-from fanet_ros.ros.segmentation.frame_statistics import StageTimes
+from fanet_ros.ros.segmentation.frame_statistics import FAILED, StageTimes
 from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.segmenter import Segmentation, Segmenter
 from fanet_ros.settings import Size, read_size
@@ -151,7 +151,7 @@ class FramePipeline:
             channel.outputs.publish_images(job.wanted, header, job.frame, job.encoding, result, settings.overlay_alpha)
             times = StageTimes(job.wait_ms, job.decode_ms, run.inference_ms, _since(started), self._age_ms(job.message))
             channel.statistics.count_processed(times)
-            self.budget.add(channel.name, times.age, times.wait + times.inference)
+            self.budget.add(channel.name, times.latency, times.wait + times.inference)
             if "stats" in job.wanted:
                 channel.outputs.publish("stats", self._stats_message(job, result, run, times))
 
@@ -168,7 +168,7 @@ class FramePipeline:
             if self._is_stopping():
                 channel.statistics.count_dropped()  # no fault: its build was given up, or the topics are gone
             else:
-                channel.reject("inference", f"frame lost: {type(error).__name__}: {error}")
+                channel.reject(FAILED, f"frame lost: {type(error).__name__}: {error}")
 
     # what goes along -------------------------------------------------------------------------------------------------
 
