@@ -15,6 +15,7 @@ from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverriding
 from rclpy.subscription import Subscription
 
 from fanet_ros.errors import SettingError
+from fanet_ros.ros.qos_overrides import check_overrides_of
 
 
 def sensor_data(depth: int = 5) -> QoSProfile:
@@ -36,7 +37,11 @@ def latched() -> QoSProfile:
 
 
 class Outputs:
-    """What a node publishes, by name. Ask `wanted` first: what nobody subscribes to need not be computed."""
+    """What a node publishes, by name. Ask `wanted` first: what nobody subscribes to need not be computed.
+
+    Attributes:
+        topics: names of the topics.
+    """
 
     def __init__(self, node: Node, topics: Mapping[str, tuple[type, QoSProfile]], prefix: str = "~/") -> None:
         """Create all topics, or none.
@@ -54,9 +59,11 @@ class Outputs:
         if isinstance(node, LifecycleNode):
             create, self._destroy = node.create_lifecycle_publisher, node.destroy_lifecycle_publisher
         self._publishers: dict[str, Publisher] = {}
+        self.topics = tuple(prefix + name for name in topics)
         try:
             for name, (message_type, profile) in topics.items():
                 topic = prefix + name
+                check_overrides_of(node, topic, "publisher")
                 with _explained(topic):
                     self._publishers[name] = create(message_type, topic, profile, qos_overriding_options=_overridable())
         except Exception:
@@ -89,6 +96,7 @@ def subscribe(
     Raises:
         SettingError: the override of its QoS cannot be used.
     """
+    check_overrides_of(node, topic, "subscription")
     with _explained(topic):
         return node.create_subscription(message_type, topic, callback, profile, qos_overriding_options=_overridable())
 

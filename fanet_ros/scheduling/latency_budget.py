@@ -27,9 +27,9 @@ class LatencyBudget:
     """Finds the largest input size at which 95 % of the worst camera's masks are no older than the budget.
 
     Down at once: when the 95th percentile over a window of frames at the present size is above the budget, to the
-    largest size that is expected to keep it. Up by one size: when that is expected to leave room, a quiet time after the
-    last step down, which is four times as long where that took a step up back. Expected is that the network's part of
-    the age is in proportion to its input's area.
+    largest size that is expected to keep it. Up by one size: when that is expected to leave room, a quiet time after
+    the last step down, which is four times as long where that took a step up back. Expected is that the network's part
+    of the age is in proportion to its input's area.
 
     Used by the thread that publishes; the attributes may be read by any.
 

@@ -15,6 +15,7 @@ from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.diagnostics import Reporter, Status
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node
+from fanet_ros.ros.qos_overrides import check_overrides
 from fanet_ros.ros.topics import Outputs, sensor_data
 from fanet_ros.settings import Size
 from fanet_ros.sources import FrameSource, SourceFrame, open_source
@@ -48,6 +49,7 @@ class CameraNode(Node):
         if source.label_set:
             topics["labels"] = Image
         self._outputs = Outputs(self, {name: (kind, sensor_data()) for name, kind in topics.items()})
+        check_overrides(self, publishers=self._outputs.topics, subscriptions=())
         self._image_writer, self._labels_writer = ImageMessageWriter(), ImageMessageWriter()
         self._started = False
         self._sent = 0

@@ -33,6 +33,7 @@ from fanet_ros.ros.ground.semantic_points import SemanticPairs, WaitingMask
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node
+from fanet_ros.ros.qos_overrides import check_overrides
 from fanet_ros.ros.topics import LatchedInput, Outputs, latched, sensor_data, subscribe
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
@@ -73,6 +74,11 @@ class DrivableAreaNode(Node):
                 "obstacle_points": (PointCloud2, sensor_data()),
                 "semantic_points": (PointCloud2, sensor_data()),
             },
+        )
+        check_overrides(
+            self,
+            publishers=self._outputs.topics,
+            subscriptions=("mask", "confidence", "camera_info", "label_info"),
         )
         self._statistics = GroundStatistics()
         self._state: GroundState | None = None  # by the last mask; None where none has come lately

@@ -16,6 +16,7 @@ from fanet_ros.ros.diagnostics import Reporter, Status
 from fanet_ros.ros.lifecycle import CorrectableNode
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node, stop_requested
+from fanet_ros.ros.qos_overrides import check_overrides
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
 from fanet_ros.ros.segmentation.pipeline import FramePipeline
@@ -129,6 +130,11 @@ class SegmentationNode(CorrectableNode):
             memory = self._segmenter.new_memory()
             self._channels.append(CameraChannel(self, name, settings, label_set, memory))
         self._label_info = Outputs(self, {"label_info": (LabelInfo, latched())})
+        check_overrides(
+            self,
+            publishers=[*self._label_info.topics, *(topic for c in self._channels for topic in c.outputs.topics)],
+            subscriptions=[topic for channel in self._channels for topic in channel.inputs],
+        )
         self._pipeline = FramePipeline(
             self._segmenter,
             self.get_clock(),
