@@ -1,4 +1,5 @@
 import errno
+import logging
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -412,6 +413,42 @@ def test_warm_up_finds_out_whether_a_batch_pays() -> None:
     kept = list(segmenter._backend._batch_requests)  # type: ignore[attr-defined]
     assert kept == [(timing.input_size, 2) for timing in report.timings if timing.pays]
     assert len(segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 3, scale=0.5)) == 3
+
+
+def test_batches_are_measured_for_the_shapes_that_come() -> None:
+    """What warm_up has guessed goes when the first image has another shape, and is used for no other."""
+    segmenter = Segmenter(backend="openvino", precision="fp32", kept_sizes=4, scales=(0.2,))
+    usual, square = Size(1280, 720), Size(80, 80)
+    segmenter.warm_up(batch=3)
+    assert segmenter.batch_for(square, 0.2) == 1, "a batch of another shape was not measured"
+    segmenter.segment(np.zeros((80, 80, 3), np.uint8), scale=0.2)
+    assert built_sizes(segmenter) == [segmenter.input_size_for(square, 0.2)]
+    assert list(segmenter._backend._batch_requests) == []  # type: ignore[attr-defined]
+    assert segmenter.measure_batch(square, 2) and not segmenter.measure_batch(square, 2)
+    (timing,) = segmenter.batching.timings
+    assert timing.input_size == segmenter.input_size_for(square, 0.2)
+    assert segmenter.batch_for(square, 0.2) == (2 if timing.pays else 1)
+    assert segmenter.batch_for(usual, 0.2) == 1, "what was measured before is no longer prepared"
+    assert str(timing.input_size) in segmenter.batching_in_words
+    assert not segmenter.measure_batch(square, 1) and segmenter.batch_for(square, 0.2) == 1
+
+
+def test_each_result_tells_how_many_ran_together(batching_segmenter: Segmenter) -> None:
+    results = batching_segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 3)
+    assert [result.batch for result in results if isinstance(result, Segmentation)] == [2, 2, 1]
+    assert batching_segmenter.segment(FRAME).batch == 1
+
+
+def test_sizes_that_take_turns_are_kept_or_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fanet_ros")
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="camera", kept_sizes=2)
+    pictures = [np.zeros((64, width, 3), np.uint8) for width in (64, 96, 128)]
+    for picture in pictures[:2] * 3:
+        segmenter.segment(picture)
+    assert caplog.text.count("the network was compiled for") == 1 and "again" not in caplog.text
+    for picture in pictures * 2:
+        segmenter.segment(picture)
+    assert caplog.text.count("images of more input sizes take turns than the 2 that are kept") == 1
 
 
 def test_nothing_is_measured_where_nothing_can_be_batched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,9 @@ class Backend(ABC):
     def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: B027 (where nothing is kept, nothing is freed)
         """Free what `prepare` made for a batch of more than one, which turned out not to be worth its memory."""
 
+    def drop(self, input_size: Size) -> None:  # noqa: B027 (likewise)
+        """Free what `prepare` made for single frames of this size, as no frame will have it."""
+
     def new_memory(self) -> VideoMemory:
         """Return an empty memory for one video; with single frames (T = 1) it stays empty."""
         return VideoMemory(self.info) if self._memories is None else self._memories.new_memory()

@@ -26,6 +26,8 @@ from fanet_ros.ros.watchdog import Watchdog
 from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.segmenter import Segmenter
 
+_KEPT_SIZES = 4  # input sizes, at each scale, for which the compiled network is kept: 60 MB each in int8, 150 in fp32
+
 
 class SegmentationNode(CorrectableNode):
     """Turns `image` into `~/mask`, `~/overlay`, `~/color_mask`, `~/confidence`, `~/stats`, and tells `~/label_info`.
@@ -120,7 +122,7 @@ class SegmentationNode(CorrectableNode):
             threads=settings.threads,
             progress=self._on_progress,
             scales=LatencyBudget(settings.latency_budget_ms).scales,
-            kept_sizes=len(cameras),  # they may differ in shape
+            kept_sizes=max(len(cameras), _KEPT_SIZES),  # cameras may differ in shape, and one may change it
             temporal_frames=settings.temporal_frames,
         )
         self._segmenter.warm_up(batch=len(cameras))
@@ -149,7 +151,7 @@ class SegmentationNode(CorrectableNode):
         assert self._pipeline is not None
         self._pipeline.reset()
         self._publish_label_info()
-        worker = self._worker = NewestItemsWorker("fanet_inference", self._work, self._pipeline.frames_of_next_run)
+        worker = self._worker = NewestItemsWorker("fanet_inference", self._work, self._pipeline.choose_next_run)
         for channel in self._channels:
             channel.reset()
             channel.subscribe(lambda frame: worker.submit(frame.channel.name, frame))
@@ -209,7 +211,7 @@ class SegmentationNode(CorrectableNode):
             backend=self._segmenter.backend_info if self._segmenter is not None else None,
             cameras=cameras,
             building=self._building,
-            batching=str(self._segmenter.batching) if self._segmenter is not None and len(cameras) > 1 else "",
+            batching=self._segmenter.batching_in_words if self._segmenter is not None and len(cameras) > 1 else "",
             budget=self._pipeline.budget if self._pipeline is not None and running else None,
         )
         faults = self._parameter_server.faults or ((self.fault,) if self.fault else ())
