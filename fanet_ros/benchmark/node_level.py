@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -76,7 +76,7 @@ class _NodeLevel:
         self._running = asdict(contender)
         # a domain and a namespace of its own: no camera of this robot must take part
         self._namespace = f"/fanet_benchmark_{os.getpid()}"
-        self._environment = {"ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        self._environment = own_domain()
 
     def heading(self) -> Row:
         """What every row of this case begins with."""
@@ -158,25 +158,56 @@ class _NodeLevel:
             "threads": self._bench.plan.threads,
             "input_size": self._case.input_size,
         }
-        arguments = ["--ros-args", "-r", f"__ns:={self._namespace}", "-r", f"image:={self._namespace}/image"]
-        for name, value in parameters.items():
-            arguments += ["-p", f"{name}:={value}"]
-        with tempfile.TemporaryFile() as output:
-            node = start_module(
-                "fanet_ros.benchmark.child",
-                str(os.getpid()),
-                "fanet_ros.ros.segmentation.node",
-                *arguments,
-                environment=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                yield node, output
-            finally:
-                end(node, signal.SIGINT)
+        names = {"__ns": self._namespace, "image": f"{self._namespace}/image"}
+        with running_node("fanet_ros.ros.segmentation.node", names, parameters, self._environment) as started:
+            yield started
+
+
+@contextmanager
+def running_node(
+    module: str, names: Mapping[str, str], parameters: Mapping[str, object], environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+    """Run a node; it ends with the block, or with this process.
+
+    Args:
+        module: of the node.
+        names: to remap.
+        parameters: of the node.
+        environment: variables to change.
+
+    Yields:
+        Its process, and the file with all that it prints.
+    """
+    arguments = ["--ros-args"]
+    for name, value in names.items():
+        arguments += ["-r", f"{name}:={value}"]
+    for name, setting in parameters.items():
+        arguments += ["-p", f"{name}:={setting}"]
+    with tempfile.TemporaryFile() as output:
+        node = start_module(
+            "fanet_ros.benchmark.child",
+            str(os.getpid()),
+            module,
+            *arguments,
+            environment=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield node, output
+        finally:
+            end(node, signal.SIGINT)
+
+
+def own_domain() -> dict[str, str]:
+    """Return the environment of a ROS domain of our own, confined to this machine: no node of a robot must take part.
+
+    Raises:
+        ProcessError: all domains are in use.
+    """
+    return {"ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 def free_domain() -> int:

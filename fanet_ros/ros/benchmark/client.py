@@ -38,10 +38,11 @@ _CHECK_INTERVAL_S = 0.5  # how often the node is looked after while it starts
 _INFERENCE_TIME = "inference median (ms)"
 
 
-class _Camera:
+class ImageSender:
     """Images of one size, each stamped when it is sent."""
 
     def __init__(self, publisher: Any, frames: Path) -> None:
+        """Send the frames of a file (fanet_ros.benchmark.frames) through a publisher, in turns."""
         loaded = load_frames(frames)
         self._publisher = publisher
         self._data = cycle([array.array("B", frame.tobytes()) for frame in loaded])
@@ -77,7 +78,7 @@ class BenchmarkClient:
         self._node = rclpy.create_node("benchmark_client", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        self._camera = _Camera(self._node.create_publisher(Image, "image", sensor_data()), Path(frames))
+        self._camera = ImageSender(self._node.create_publisher(Image, "image", sensor_data()), Path(frames))
         self._node.create_subscription(Image, "segmentation/mask", self._on_mask, sensor_data())
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._status_prefix = f"{namespace}/segmentation: ".lstrip("/")
