@@ -44,7 +44,6 @@ STREET_POSE = {"camera_height": str(NOMINAL_HEIGHT_M), "camera_pitch": str(NOMIN
 
 def generate_launch_description() -> LaunchDescription:
     """Return the camera, and segment.launch.py on its images."""
-    dds = shipped_dds_environment(processes=2)
     return LaunchDescription(
         [
             *(_camera_argument(name) for name in CAMERA_PARAMETERS),
@@ -56,8 +55,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["auto", "true", "false"],
                 description="Show camera, overlay and colour mask in RViz; auto: where RViz and a display are there.",
             ),
-            # For what else is launched from here on; the nodes set it themselves, and say so where they cannot.
-            *(SetEnvironmentVariable(name, value) for name, value in dds.variables.items()),
+            OpaqueFunction(function=_transport),
             # Whatever may raise comes before what starts a process: launch would end and leave it behind.
             OpaqueFunction(function=_check),
             OpaqueFunction(function=_pose),
@@ -68,6 +66,12 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=_camera),
         ]
     )
+
+
+def _transport(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Set the DDS profile for what is launched from here on; the nodes set it themselves, and say where they cannot."""
+    dds = shipped_dds_environment(processes=2)
+    return [SetEnvironmentVariable(name, value) for name, value in dds.variables.items()]
 
 
 def _camera_argument(name: str) -> DeclareLaunchArgument:

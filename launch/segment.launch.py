@@ -4,6 +4,7 @@ With drivable_area:=true also the node that turns its masks into Nav2's inputs (
 not given leaves the value of the parameter file in force. Show all: ros2 launch ... --show-args
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,12 +18,14 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import LabelSetError, SettingError
+from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.parameters.specs import ParameterSpec
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import shipped_dds_environment
+from fanet_ros.untrusted.yaml_text import YamlError, read_yaml
 
 # Parameters of the nodes that are arguments as well; fanet_ros/parameters/ describes them.
 NODE_PARAMETERS = (
@@ -47,7 +50,6 @@ IMAGE, IMAGE_OF_CAMERA = "/camera/image_raw", "/{camera}/image_raw"
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments, the DDS settings, and the nodes (with RViz, where wanted)."""
-    dds = shipped_dds_environment(processes=1)
     segmentation, ground = SegmentationParameters.specs(), DrivableAreaParameters.specs()
     return LaunchDescription(
         [
@@ -109,8 +111,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["debug", "info", "warn", "error", "fatal"],
                 description="Least severe messages that the nodes log.",
             ),
-            # For what else is launched from here on; the nodes set it themselves, and say so where they cannot.
-            *(SetEnvironmentVariable(name, value) for name, value in dds.variables.items()),
+            OpaqueFunction(function=_transport),
             OpaqueFunction(function=_nodes),
         ]
     )
@@ -125,6 +126,14 @@ def _parameter_argument(spec: ParameterSpec, file: str) -> DeclareLaunchArgument
         choices=[NOT_GIVEN, *choices] if choices else None,
         description=f"{spec.description} Not given: as {file} says.",
     )
+
+
+def _transport(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Set the DDS profile for what is launched from here on; the nodes set it themselves, and say where they cannot.
+
+    Only when something is launched: it clears shared memory, which showing the arguments must not.
+    """
+    return [SetEnvironmentVariable(name, value) for name, value in shipped_dds_environment().variables.items()]
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -158,6 +167,8 @@ def _drivable_area(argument: Mapping[str, str], camera: str, count: int) -> Node
             "by TF, or in drivable_params_file under its node's name, such as /drivable_area_front"
         )
     given = _given(argument, (*GROUND_PARAMETERS, "labels"), DrivableAreaParameters.specs())
+    if "labels" not in given and not _in_file(argument["drivable_params_file"], "labels"):
+        given |= _labels_of_weights(argument)
     masks = "/".join(filter(None, (argument["node_name"], camera)))
     remappings = [
         ("mask", f"{masks}/mask"),
@@ -167,6 +178,32 @@ def _drivable_area(argument: Mapping[str, str], camera: str, count: int) -> Node
     ]
     name = _ground_name(camera)
     return _node(argument, "drivable_area_node", name, "drivable_params_file", given, remappings)
+
+
+def _labels_of_weights(argument: Mapping[str, str]) -> dict[str, str]:
+    """Return the label set that the segmentation node will have, where it need not be a shipped one."""
+    labels = _in_file(argument["params_file"], "labels")
+    weights = argument["weights"] or _in_file(argument["params_file"], "weights")
+    if not labels and weights:
+        with contextlib.suppress(LabelSetError):  # the segmentation node tells
+            labels = read_card(Path(weights).expanduser()).label_set or ""
+    return {"labels": labels} if labels else {}
+
+
+def _in_file(path: str, name: str) -> str:
+    """Return what a parameter file sets a string to, for whatever node; empty where it does not."""
+    try:
+        sections = [read_yaml(Path(path))]
+    except (YamlError, OSError, UnicodeDecodeError):
+        return ""  # the node tells
+    while sections:
+        section = sections.pop()
+        if isinstance(section, dict):
+            parameters = section.get("ros__parameters")
+            if isinstance(parameters, dict) and isinstance(parameters.get(name), str) and parameters[name]:
+                return str(parameters[name])
+            sections += [value for key, value in section.items() if key != "ros__parameters"]
+    return ""
 
 
 def _node(

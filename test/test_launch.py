@@ -114,6 +114,21 @@ def test_every_argument_is_described(path: Path) -> None:
     assert closed >= {"drivable_area", "rectified", "accumulate"}
 
 
+@needs_launch
+@pytest.mark.parametrize("path", [SEGMENT, DEMO], ids=lambda path: path.name)
+def test_showing_the_arguments_touches_no_shared_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    from fanet_ros.ros import transport
+
+    cleared: list[object] = []
+    monkeypatch.setattr(transport, "remove_dead_segments", lambda *_: cleared.append(path))
+    assert get_launch_description_from_python_launch_file(str(path)).get_launch_arguments()
+    assert cleared == []
+    transport.shipped_dds_environment()
+    assert cleared == [path], "what a real launch calls does clear it"
+
+
 # -- as processes ------------------------------------------------------------------------------------------------------
 
 LAUNCH = """
@@ -203,6 +218,29 @@ def run(tmp_path: Path, domain_id: int) -> Run:
         return found, done.stdout
 
     return launch
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_labels_of_own_weights_reach_both_nodes(run: Run, tmp_path: Path) -> None:
+    """By the card beside them; what the user says himself, in an argument or a file, counts more."""
+    weights, other = tmp_path / "own.safetensors", tmp_path / "other.yaml"
+    weights.with_suffix(".md").write_text("---\nlabel_set: own.yaml\n---\nOurs.\n")
+
+    def labels(*arguments: str) -> tuple[str, str]:
+        reports, _ = run(SEGMENT, "drivable_area:=true", *arguments)
+        segmentation, ground = (reports[f"{name}_node"]["parameters"] for name in ("segmentation", "drivable_area"))
+        return segmentation["labels"], ground["labels"]
+
+    assert labels(f"weights:={weights}") == ("", str(tmp_path / "own.yaml"))
+    assert labels(f"weights:={weights}", f"labels:={other}") == (str(other), str(other))
+    assert labels() == ("", "")
+    files = {name: tmp_path / f"{name}.yaml" for name in ("segment", "ground")}
+    files["segment"].write_text(f"/**:\n  ros__parameters: {{weights: {weights}, labels: ''}}\n")
+    assert labels(f"params_file:={files['segment']}") == ("", str(tmp_path / "own.yaml"))
+    files["ground"].write_text(f"robot:\n  drivable_area:\n    ros__parameters: {{labels: {other}}}\n")
+    _, ground = labels(f"weights:={weights}", f"drivable_params_file:={files['ground']}", "namespace:=robot")
+    assert ground == str(other)
 
 
 @needs_launch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoMemory, VideoStates, check_temporal_frames
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 """Told every few seconds what a long build is doing, in words; may raise to give the build up."""
@@ -240,6 +243,7 @@ class Backend(ABC):
             except FanetError as error:
                 results.append(error)
             except Exception as error:  # raised, it would have frames that went well run and remembered again
+                _log.debug("a frame was lost", exc_info=True)
                 results.append(InferenceError(f"{type(error).__name__}: {error}"))
         return results
 

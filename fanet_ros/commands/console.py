@@ -30,6 +30,7 @@ def say(*lines: str, to: Console | None = None) -> None:
 
 def print_error(error: FanetError) -> None:
     """Print what the user has to know, in one line; brackets in names of files are no markup."""
+    _log.debug("where that came from", exc_info=error)
     errors.print(Text.assemble(("error:", "red"), f" {_safe(str(error))}"), highlight=False, soft_wrap=True)
 
 

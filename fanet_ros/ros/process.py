@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -55,7 +56,7 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
             join_ros()
             node = make()
         except Exception as error:  # a wrong argument, file or name; rclpy has a class of its own for each
-            logging.getLogger(__name__).debug("the node cannot start", exc_info=True)
+            get_logger("fanet_ros").debug(traceback.format_exc())
             kind = "" if isinstance(error, FanetError) else f"{type(error).__name__}: "
             print(f"error: cannot start the node: {kind}{printable(str(error), MOST_OF_MESSAGE)}", file=sys.stderr)
             sys.exit(2)

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fanet_ros.commands.console import print_error
 from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.model.model_card import read_card
@@ -86,7 +87,7 @@ def run_demo(
         report = RunReport(output, _label_set(), video_rate_hz=camera["rate_hz"])
         _remove_results(output)
     except FanetError as error:
-        _console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        print_error(error)
         raise typer.Exit(2) from None
 
     nodes: dict[str, dict[str, Any]] = {"segmentation": parameters, "camera": camera}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
@@ -244,6 +245,7 @@ class SegmentationNode(CorrectableNode):
             try:
                 step()
             except Exception as error:  # a lost device cannot be freed; the rest still is
+                self.get_logger().debug(traceback.format_exc())
                 self.get_logger().error(f"while freeing resources: {type(error).__name__}: {error}")
 
 

@@ -157,7 +157,7 @@ class FramePipeline:
             except Exception as error:  # the frames are not lost for it
                 if not self._is_stopping():
                     _log.warning("no batches could be prepared: %s: %s", type(error).__name__, error)
-                    _log.debug("that was", exc_info=True)
+                    _log.debug("no batches", exc_info=True)
 
     def _segment(
         self, jobs: Sequence[_Job], settings: SegmentationParameters, scale: float
@@ -170,6 +170,7 @@ class FramePipeline:
         except Exception as error:
             if len(jobs) == 1 or self._is_stopping():
                 return [error] * len(jobs)
+            _log.debug("%d frames together failed, each is tried alone", len(jobs), exc_info=True)
             # together they may be too much for the memory
             return [result for job in jobs for result in self._segment([job], settings, scale)]
 
@@ -204,6 +205,7 @@ class FramePipeline:
             if self._is_stopping():
                 channel.statistics.count_dropped()  # no fault: its build was given up, or the topics are gone
             else:
+                _log.debug("a frame was lost", exc_info=True)
                 channel.reject(FAILED, f"frame lost: {type(error).__name__}: {error}")
 
     # what goes along -------------------------------------------------------------------------------------------------
