@@ -32,6 +32,8 @@ __all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMem
 
 _log = logging.getLogger(__name__)
 
+_MOST_MEASURED = 24  # shapes and numbers of frames: a camera that changes its shape all the time must cost no time
+_MOST_MET = 1000  # sizes that are remembered; images of any size may come
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
 
@@ -307,7 +309,10 @@ class Segmenter:
         batch = min(batch, self._backend.max_batch)
         size = self.input_size_for(frame_size)
         report, is_new = self._measured.get((size, batch)), False
-        if report is None:
+        if report is None and len(self._measured) >= _MOST_MEASURED:
+            report = BatchReport(1, reason="images come in too many shapes to measure batches for each")
+            self._batchings.clear()
+        elif report is None:
             report, is_new = self._measure_batch(frame_size, size, batch), batch > 1
             self._measured[size, batch] = report
         self._batching = self._batchings[size] = report

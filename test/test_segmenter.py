@@ -433,6 +433,24 @@ def test_batches_are_measured_for_the_shapes_that_come() -> None:
     assert not segmenter.measure_batch(square, 1) and segmenter.batch_for(square, 0.2) == 1
 
 
+def test_images_of_ever_new_shapes_cost_no_measurement_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="camera")
+    measured: list[Size] = []
+
+    def measure(_: object, frame: FrameRequest, sizes: dict[float, Size], batch: int) -> BatchReport:
+        measured.append(sizes[1.0])
+        return BatchReport(batch, (BatchTiming(1.0, sizes[1.0], 2.0, 1.0),))
+
+    monkeypatch.setattr("fanet_ros.segmenter.measure_batches", measure)
+    shapes = [Size(64 + 8 * number, 64) for number in range(200)]
+    for shape in shapes:
+        segmenter.measure_batch(shape, 2)
+    assert measured == shapes[:24]
+    assert segmenter.batch_for(shapes[-1]) == 1 and "too many shapes" in segmenter.batching_in_words
+    segmenter.measure_batch(shapes[0], 2)
+    assert segmenter.batch_for(shapes[0]) == 2, "what was measured still holds"
+
+
 def test_each_result_tells_how_many_ran_together(batching_segmenter: Segmenter) -> None:
     results = batching_segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 3)
     assert [result.batch for result in results if isinstance(result, Segmentation)] == [2, 2, 1]
