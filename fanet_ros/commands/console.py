@@ -28,10 +28,10 @@ def say(*lines: str, to: Console | None = None) -> None:
         (to or Console()).print(_safe(line), highlight=False, soft_wrap=True, markup=False)
 
 
-def print_error(error: FanetError) -> None:
+def print_error(error: FanetError, to: Console = errors) -> None:
     """Print what the user has to know, in one line; brackets in names of files are no markup."""
     _log.debug("where that came from", exc_info=error)
-    errors.print(Text.assemble(("error:", "red"), f" {_safe(str(error))}"), highlight=False, soft_wrap=True)
+    to.print(Text.assemble(("error:", "red"), f" {_safe(str(error))}"), highlight=False, soft_wrap=True)
 
 
 def _safe(text: str) -> str:

@@ -87,7 +87,7 @@ def run_demo(
         report = RunReport(output, _label_set(), video_rate_hz=camera["rate_hz"])
         _remove_results(output)
     except FanetError as error:
-        print_error(error)
+        print_error(error, _console)
         raise typer.Exit(2) from None
 
     nodes: dict[str, dict[str, Any]] = {"segmentation": parameters, "camera": camera}
