@@ -142,6 +142,7 @@ def _left_out(images: Sequence[ImageTopic]) -> dict[str, str]:
 
 def _is_picture(image: ImageTopic) -> bool:
     # a compressed image is decoded to 8 bits whatever it was
+    assert image.encoding is not None
     return shows_picture(image.encoding) if image.type_name == COMPRESSED_IMAGE else image.encoding in ENCODINGS
 
 

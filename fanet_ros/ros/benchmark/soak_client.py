@@ -21,7 +21,7 @@ from fanet_ros.ros.benchmark.client import ImageSender
 from fanet_ros.ros.camera.node import camera_info_message
 from fanet_ros.ros.topics import sensor_data
 from fanet_ros.ros.transport import prepare_process
-from fanet_ros.sources import open_source
+from fanet_ros.sources.street.camera import StreetCamera
 
 _PATIENCE_S = 1.0  # for the answers to one image; after it the next one is sent
 _MOST_LOST = 0.5  # share of images without an answer above which the nodes are not being fed
@@ -54,8 +54,7 @@ class SoakClient:
         self._camera = ImageSender(node.create_publisher(Image, "image", sensor_data()), Path(frames))
         self._infos = node.create_publisher(CameraInfo, "camera_info", sensor_data())
         height, width = load_frames(Path(frames)).shape[1:3]
-        with open_source("street", width=width, height=height) as street:
-            self._info = camera_info_message(Header(frame_id="benchmark"), street.intrinsics)
+        self._info = camera_info_message(Header(frame_id="benchmark"), StreetCamera(width, height).intrinsics)
         for topic, message_type in _UNREAD.items():
             node.create_subscription(message_type, topic, lambda _: None, sensor_data(), raw=True)
         node.create_subscription(LaserScan, _LAST, self._on_scan, sensor_data())
