@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 _EXTRAS = {  # of setup.py, by the name under which each package is imported
+    "apsw": "bags",
+    "backports": "bags",
     "kornia": "train",
+    "lz4": "bags",
     "matplotlib": "evaluate",
     "mcap": "bags",
     "nncf": "calibrate",
@@ -13,11 +16,10 @@ _EXTRAS = {  # of setup.py, by the name under which each package is imported
     "rosbags": "bags",
     "scipy": "evaluate",
     "tensorboard": "train",
-    "zstandard": "bags",
 }
-_TOGETHER = {"bags": "rosbags mcap zstandard"}  # of no use one by one
+_TOGETHER = {"bags": "rosbags mcap apsw lz4 backports.zstd"}  # of no use one by one
 # Packages that are not named as what is imported.
-_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
+_PACKAGES = {"PIL": "pillow", "backports": "backports.zstd", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
 
 
 def what_to_install(module: str | None, extra: str = "") -> str:

@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def extras() -> dict[str, list[str]]:
         if keyword.arg == "extras_require"
     )
     offered = eval(compile(ast.Expression(found), "setup.py", "eval"))
-    return {name: [package.partition(">")[0] for package in packages] for name, packages in offered.items()}
+    return {name: [re.split("[>;]", package)[0] for package in packages] for name, packages in offered.items()}
 
 
 def test_every_optional_package_names_an_extra_that_has_it() -> None:
@@ -41,7 +42,7 @@ def test_every_optional_package_names_an_extra_that_has_it() -> None:
         ("tensorboard", "train", ["train", "--resume", "{empty}"]),
         ("psutil", "benchmark", ["benchmark", "--quick"]),
         ("matplotlib", "benchmark", ["benchmark", "--quick", "--plot", "x.png"]),
-        ("zstandard", "bags", ["segment", "{empty}/drive.mcap", "--input-size", "64x64"]),
+        ("lz4", "bags", ["segment", "{empty}/drive.mcap", "--input-size", "64x64"]),
         ("nncf", "calibrate", ["calibrate", "{empty}", "--input-size", "64x64", "--precision", "int8"]),
     ],
 )

@@ -175,7 +175,7 @@ def test_without_a_home_a_folder_that_another_user_made_first_is_not_used(tmp_pa
     taken.mkdir(parents=True)
     give_away(taken)
     temporary.chmod(0o1777)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):  # with a worker's own
         folder.chmod(folder.stat().st_mode | 0o055)
     script = (
         "import os; os.setgroups([]); os.setgid(1235); os.setuid(1235)\n"

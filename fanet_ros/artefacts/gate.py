@@ -191,7 +191,7 @@ def forget_calibration(weights: Path) -> list[Path]:
         SettingError: something cannot be removed.
     """
     folder = cache_folder(weights_digest(weights))
-    found = sorted(folder.glob("*_int8_*")) + sorted(folder.glob(_FILE_NAME))
+    found = sorted(folder.glob("[!.]*_int8_*")) + sorted(folder.glob(_FILE_NAME))
     try:
         for path in found:  # the results last: of an int8 network that is gone they do no harm
             if path.is_dir():
