@@ -137,7 +137,9 @@ Source judge(float above, std::uint8_t kind, const Limits& limits) {
   return kind == kUnknown ? kUnclassed : kClass;
 }
 
-constexpr int kShadeSlots = 512;  // a quarter turn: where overhangs are looked for
+// Directions a quarter turn in which overhangs are looked for, and on either side of a point: seen from a pitched camera
+// one column of pixels runs through several.
+constexpr int kShadeSlots = 256;
 
 constexpr int kMostDown = 15, kMostAcross = 3;  // steps: noise of far points makes neighbours lie far apart
 
@@ -244,7 +246,8 @@ FANET_EXPORT int fanet_judge_points(const float* points, const std::uint8_t* kin
     const Ground ground{foot[0], foot[1], plane[0], plane[1], plane[2], bin, bins, sectors, heights};
     const Limits limits{limits_of[0], limits_of[1], limits_of[2], limits_of[3], limits_of[4]};
     Raster raster{raster_of[0], raster_of[1], raster_of[2], 1.0F / raster_of[2], raster_columns, raster_rows, cells, counts, nearest};
-    std::vector<float> shade(4 * kShadeSlots, __builtin_inff());
+    constexpr int kShades = 4 * kShadeSlots;
+    std::vector<float> shade(kShades, __builtin_inff());
     const std::ptrdiff_t count = static_cast<std::ptrdiff_t>(rows) * columns;
     // From high to low: what stands and is nearer hangs over ground that is seen below it.
     for (std::ptrdiff_t k = 0; k < count; ++k) {
@@ -257,9 +260,14 @@ FANET_EXPORT int fanet_judge_points(const float* points, const std::uint8_t* kin
       const float range = std::sqrt(dx * dx + dy * dy), turn = Ground::turn(dx, dy);
       above[i] = p[2] - ground.at(p[0], p[1], turn, range);
       Source source = judge(above[i], kinds[i], limits);
-      float& nearest_above = shade[Ground::slot(turn, kShadeSlots)];
-      if (source == kHeight) nearest_above = std::min(nearest_above, range);
-      if (source == kAgreed && range > nearest_above) source = kHidden;
+      const int slot = Ground::slot(turn, kShadeSlots);
+      if (source == kHeight) {
+        for (int beside = slot + kShades - 1; beside <= slot + kShades + 1; ++beside) {
+          float& nearest_above = shade[beside % kShades];
+          nearest_above = std::min(nearest_above, range);
+        }
+      }
+      if (source == kAgreed && range > shade[slot]) source = kHidden;
       sources[i] = source;
       const float range2 = p[0] * p[0] + p[1] * p[1];
       if (!(range2 >= limits.range_min2 && range2 <= limits.range_max2)) continue;

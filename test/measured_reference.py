@@ -113,7 +113,7 @@ def judge_points(
     rows, columns = kinds.shape
     flat, kind_of = points.reshape(-1, 3), kinds.reshape(-1)
     above, sources = np.full(rows * columns, np.nan, f), np.zeros(rows * columns, np.uint8)
-    shade = np.full(4 * 512, np.inf, f)
+    shade = np.full(4 * 256, np.inf, f)
     for index in range(rows * columns) if order is None else order:
         x, y, z = flat[index]
         if np.isnan(z):
@@ -122,9 +122,10 @@ def judge_points(
         range_m, turn = np.sqrt(dx * dx + dy * dy), turn_of(dx, dy)
         above[index] = z - ground_at(surface, x, y, turn, range_m)
         source = judge(above[index], kind_of[index], step, clearance)
-        slot = slot_of(turn, 512)
+        slot = slot_of(turn, 256)
         if source == Source.HEIGHT:
-            shade[slot] = min(shade[slot], range_m)
+            for beside in (slot - 1, slot, (slot + 1) % len(shade)):
+                shade[beside] = min(shade[beside], range_m)
         if source == Source.AGREED and range_m > shade[slot]:
             source = Source.HIDDEN
         sources[index] = source

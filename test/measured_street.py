@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,12 +13,15 @@ from fanet_ros.ground.camera_model import Calibration, CameraModel
 from fanet_ros.ground.classes import Kind
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, sight_of
+from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, cloud_points, projected_sight, sight_of
 from fanet_ros.measured.settings import MeasuredSettings
 from fanet_ros.measured.view import MeasuredView
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Intrinsics
+from fanet_ros.sources.depth_sensor import DepthSensor
+from fanet_ros.sources.lidar import SpinningLidar
 from fanet_ros.sources.street.camera import StreetCamera
+from fanet_ros.sources.street.geometry import View
 
 SKY, ROAD, PAVEMENT = 0, 3, 4
 REACH = 10.0
@@ -40,7 +43,9 @@ def model_of(intrinsics: Intrinsics) -> CameraModel:
     k = intrinsics
     camera = (k.fx, 0.0, k.cx, 0.0, k.fy, k.cy, 0.0, 0.0, 1.0)
     projection = (k.fx, 0.0, k.cx, 0.0, 0.0, k.fy, k.cy, 0.0, 0.0, 0.0, 1.0, 0.0)
-    return CameraModel(Calibration(k.width, k.height, "plumb_bob", (0.0,) * 5, camera, (1.0, 0, 0, 0, 1, 0, 0, 0, 1), projection))
+    return CameraModel(
+        Calibration(k.width, k.height, "plumb_bob", (0.0,) * 5, camera, (1.0, 0, 0, 0, 1, 0, 0, 0, 1), projection)
+    )
 
 
 def nominal_pose(camera: StreetCamera, index: int) -> CameraPose:
@@ -54,12 +59,9 @@ def forged(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(labels == SKY, labels, ROAD).astype(np.uint8)
 
 
-def measure(true_depth: NDArray[np.float32], seed: int) -> NDArray[np.uint16]:
-    """What a stereo camera of 95 mm base makes of true depth, in millimetres: noise grows with the square."""
-    noise = np.random.default_rng(seed).normal(size=true_depth.shape).astype(np.float32)
-    depth = np.where(np.isfinite(true_depth), true_depth, 0)
-    millimetres = np.round((depth + 0.0016 * depth**2 * noise) * 1000)
-    return np.where(depth < 20, millimetres.clip(0, 65535), 0).astype(np.uint16)
+def measure(true_depth: NDArray[np.float32], focal: float, frame: int) -> NDArray[np.uint16]:
+    """What a stereo camera makes of true depth, in millimetres."""
+    return DepthSensor(focal=focal).measure_mm(true_depth, frame)
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,32 @@ def registered_view(at: Moment, mask: NDArray[np.uint8]) -> MeasuredView:
     """What a depth camera that is registered to the colour camera makes of a moment."""
     model, pose = model_of(at.camera.intrinsics), at.pose
     depth_camera = DepthCamera(model, at.size)
-    sensor = depth_camera.points(measure(at.depth, at.index), pose, REACH)
+    sensor = depth_camera.points(measure(at.depth, at.camera.intrinsics.fx, at.index), pose, REACH)
     sight = sight_of(depth_camera, pose, model, pose, at.size)
     assert sight is not None
+    return MeasuredProjector(GROUND, MEASURED).view(sensor, sight, mask, kinds())
+
+
+def aside_view(at: Moment, mask: NDArray[np.uint8], aside_m: float = 0.05) -> MeasuredView:
+    """What a depth camera of another size, a little to the right, makes of a moment."""
+    true = at.camera.pose(at.index, true=True).moved(aside_m, 0.0, 0.0)
+    intrinsics = Intrinsics.from_fov(424, 240, 70.0)
+    depth = at.camera.view(at.index, View(intrinsics, true)).depth()
+    model, nominal = model_of(intrinsics), at.camera.pose(at.index)
+    pose = CameraPose.from_parameters(x=0, y=-aside_m, height=nominal.z, roll=0, pitch=nominal.pitch, yaw=0)
+    sensor = DepthCamera(model, Size(424, 240)).points(measure(depth, intrinsics.fx, at.index), pose, REACH)
+    sight = projected_sight(sensor.points.reshape(-1, 3), model_of(at.camera.intrinsics), at.pose, at.size)
+    return MeasuredProjector(GROUND, MEASURED).view(sensor, sight, mask, kinds())
+
+
+def lidar_view(at: Moment, mask: NDArray[np.uint8]) -> MeasuredView:
+    """What a lidar of 16 rings, 0.3 m above the camera and level, makes of a moment."""
+    nominal = at.camera.pose(at.index)
+    level = replace(nominal, z=nominal.z + 0.3, pitch=0.0)
+    scan = SpinningLidar(at.camera, seed=at.index).scan(at.index, level)
+    pose = CameraPose.from_transform((0.0, 0.0, level.z), (0.0, 0.0, 0.0, 1.0))
+    sensor = cloud_points(scan.points, pose, REACH)
+    sight = projected_sight(sensor.points.reshape(-1, 3), model_of(at.camera.intrinsics), at.pose, at.size)
     return MeasuredProjector(GROUND, MEASURED).view(sensor, sight, mask, kinds())
 
 
@@ -124,11 +149,14 @@ def check(at: Moment, occupancy: NDArray[np.int8]) -> Checked:
     inside = ((cells >= 0) & (cells < occupancy.shape[::-1])).all(axis=1)
     counts = np.zeros(occupancy.shape, int)
     np.add.at(counts, (cells[inside, 1], cells[inside, 0]), 1)
-    # a point of the border of a cell may be measured in the next one
-    marked = cv2.dilate((occupancy == 100).astype(np.uint8), np.ones((3, 3))) > 0
+    # noise and steps of disparity: 0.3 m at 10 m
+    marked = cv2.dilate((occupancy == 100).astype(np.uint8), np.ones((7, 7))) > 0
     stand = counts >= 8
     return Checked(
-        int(((occupancy == 0) & ~is_free).sum()), int((occupancy >= 0).sum()), int(stand.sum()), int((stand & marked).sum())
+        int(((occupancy == 0) & ~is_free).sum()),
+        int((occupancy >= 0).sum()),
+        int(stand.sum()),
+        int((stand & marked).sum()),
     )
 
 

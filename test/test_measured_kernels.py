@@ -46,7 +46,9 @@ def _surface(seed: int) -> Surface:
 
 def _raster() -> Raster:
     shape = (110, 130)
-    raster = Raster(-1.05, -5.5, 0.1, np.empty(shape, np.uint8), np.empty(shape, np.uint16), np.empty(shape, np.float32))
+    raster = Raster(
+        -1.05, -5.5, 0.1, np.empty(shape, np.uint8), np.empty(shape, np.uint16), np.empty(shape, np.float32)
+    )
     raster.clear()
     return raster
 
@@ -116,9 +118,13 @@ def test_the_cloud_has_what_each_pixel_sees() -> None:
     sources, mask = np.array([1, 3], np.uint8), np.array([[7, 8, 9]], np.uint8)
     point_of_pixel = np.array([[1, -1, 0]], np.int32)
     cloud = np.full(3 * 24, 77, np.uint8)
-    kernels.measured_cloud(point_of_pixel, points, above, sources, mask, np.array([[5, 6, 7]], np.uint8), _PALETTE, cloud)
+    kernels.measured_cloud(
+        point_of_pixel, points, above, sources, mask, np.array([[5, 6, 7]], np.uint8), _PALETTE, cloud
+    )
     floats, words, ids = cloud.view(np.float32).reshape(3, 6), cloud.view(np.uint32).reshape(3, 6), cloud.reshape(3, 24)
-    np.testing.assert_array_equal(floats[[0, 2]][:, [0, 1, 2, 5]], np.array([[4, 5, 6, 0.9], [1, 2, 3, 0.1]], np.float32))
+    np.testing.assert_array_equal(
+        floats[[0, 2]][:, [0, 1, 2, 5]], np.array([[4, 5, 6, 0.9], [1, 2, 3, 0.1]], np.float32)
+    )
     assert np.isnan(floats[1, [0, 1, 2, 5]]).all()
     np.testing.assert_array_equal(words[:, 3], _PALETTE[mask[0]])
     np.testing.assert_array_equal(ids[:, 16:20], [[7, 5, 3, 0], [8, 6, 0, 0], [9, 7, 1, 0]])

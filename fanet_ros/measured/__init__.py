@@ -1,1 +1,1 @@
-"""Ground from measured points: what a depth camera or a lidar and the mask must agree on before ground is free. No ROS."""
+"""Ground from measured points: free is what a depth camera or a lidar and the mask agree on. No ROS."""

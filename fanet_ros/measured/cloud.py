@@ -1,4 +1,4 @@
-"""The mask as an organised point cloud of measured points: place, colour, class, confidence, height and what decided."""
+"""The mask as an organised cloud of measured points: place, colour, class, confidence, height, and what decided."""
 
 from __future__ import annotations
 

@@ -47,16 +47,16 @@ _pointer, _int, _long, _float = ctypes.c_void_p, ctypes.c_int, ctypes.c_ssize_t,
 @functools.cache
 def _library() -> ctypes.CDLL:
     loaded = library()
-    loaded.fanet_depth_points.argtypes = [_pointer, _int, _long, *[_pointer] * 3, _float, _pointer]
+    loaded.fanet_depth_points.argtypes = [_pointer, _int, _long, _pointer, _pointer, _pointer, _float, _pointer]
     loaded.fanet_depth_points.restype = None
     loaded.fanet_ground_heights.argtypes = [
         *(_pointer, _pointer, _long, _pointer, _pointer, _float, _int, _int, _pointer, _int, _pointer, _pointer),
     ]
     loaded.fanet_judge_points.argtypes = [
         *(_pointer, _pointer, _pointer, _int, _int, _int, _pointer, _pointer, _float, _int, _int, _pointer),
-        *(_pointer, _pointer, _int, _int, *[_pointer] * 5),
+        *(_pointer, _pointer, _int, _int, _pointer, _pointer, _pointer, _pointer, _pointer),
     ]
-    loaded.fanet_measured_cloud.argtypes = [_pointer, _long, *[_pointer] * 7]
+    loaded.fanet_measured_cloud.argtypes = [_pointer, _long, *(_pointer,) * 7]
     loaded.fanet_measured_cloud.restype = None
     return loaded
 
@@ -128,9 +128,7 @@ def depth_points(
     )
 
 
-def ground_heights(
-    points: Floats, kinds: NDArray[np.uint8], surface: Surface, walk: Floats, least_points: int
-) -> None:
+def ground_heights(points: Floats, kinds: NDArray[np.uint8], surface: Surface, walk: Floats, least_points: int) -> None:
     """Find `surface.heights` and `surface.is_seen` on its plane.
 
     Args:
@@ -169,7 +167,7 @@ def judge_points(
     Args:
         points: (rows, columns, 3), NaN for none.
         kinds: uint8 (rows, columns).
-        order: (rows * columns,), points from high to low as the sensor sees them; None where the rows are in that order.
+        order: (rows * columns,), from high to low as the sensor sees them; None where the rows are in that order.
         surface: the ground.
         limits: (5,): step height, clearance, squares of the ranges from the base frame's origin that count, and metres
             a metre of range that neighbouring points may lie apart with the ground between them still seen.

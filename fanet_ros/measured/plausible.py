@@ -62,14 +62,18 @@ class FrozenWatch:
         Raises:
             FrameError: they have been the same for too long.
         """
-        content = (depth.shape, zlib.crc32(np.ascontiguousarray(depth)))
+        content = (depth.shape, _checksum(depth))
         if content != self._depth or stamp_s < self._since_s:
             self._depth, self._since_s = content, stamp_s
             self._masks.clear()
         if len(self._masks) < 3:
-            self._masks.add(zlib.crc32(np.ascontiguousarray(mask)))
+            self._masks.add(_checksum(mask))
         if stamp_s - self._since_s > self._patience_s and len(self._masks) > 2:
             raise FrameError(
-                f"depth: has not changed in a single bit for {stamp_s - self._since_s:.1f} s while the camera's picture "
-                "did: the depth stream is frozen; restart the sensor's driver"
+                f"depth: has not changed in a single bit for {stamp_s - self._since_s:.1f} s while the mask did: "
+                "the depth stream is frozen; restart the sensor's driver"
             )
+
+
+def _checksum(values: NDArray[np.generic]) -> int:
+    return zlib.crc32(np.ascontiguousarray(values).data)

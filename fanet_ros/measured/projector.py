@@ -72,13 +72,14 @@ class DepthCamera:
             FrameError: another size or type.
         """
         expected = self.size.height, self.size.width
-        if depth.shape != expected or depth.dtype not in (np.uint16, np.float32):
+        if depth.shape != expected or (depth.dtype != np.uint16 and depth.dtype != np.float32):
             raise FrameError(
                 f"depth: received {depth.dtype} of shape {depth.shape}, expected uint16 or float32 of shape {expected}"
             )
         rotation = np.ascontiguousarray(pose.base_from_optical, np.float32)
         position = pose.position.astype(np.float32)
-        depth_points(np.ascontiguousarray(depth), self._rays, rotation, position, depth_max, self._points)
+        depth = depth if depth.flags.c_contiguous else depth.copy()
+        depth_points(depth, self._rays, rotation, position, depth_max, self._points)
         # rows go from high to low unless the camera hangs upside down
         upside_down = pose.base_from_optical[2, 1] > 0
         order = np.arange(depth.size, dtype=np.int32)[::-1].copy() if upside_down else None
@@ -122,9 +123,7 @@ class MeasuredProjector:
         self._above = np.empty(0, np.float32)
         self._sources = np.empty(0, np.uint8)
 
-    def view(
-        self, sensor: Sensor, sight: Sight, mask: NDArray[np.uint8], kinds: NDArray[np.uint8]
-    ) -> MeasuredView:
+    def view(self, sensor: Sensor, sight: Sight, mask: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> MeasuredView:
         """Return one frame's results; what the view before returned is overwritten.
 
         Args:

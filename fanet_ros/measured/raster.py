@@ -51,7 +51,10 @@ class RasterTable:
             )
         shape = (rows, columns)
         self.raster = Raster(
-            *(x0, y0, resolution), np.zeros(shape, np.uint8), np.zeros(shape, np.uint16), np.full(shape, np.inf, np.float32)
+            *(x0, y0, resolution),
+            np.zeros(shape, np.uint8),
+            np.zeros(shape, np.uint16),
+            np.full(shape, np.inf, np.float32),
         )
         self.grid = np.s_[below : below + ground.grid_height, left : left + ground.grid_width]
         self._increment, self._range_min, self._reach = math.tau / count, ground.range_min, reach

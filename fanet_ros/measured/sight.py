@@ -79,7 +79,9 @@ def projected_sight(points: Floats, camera: CameraModel, pose: CameraPose, mask_
         is_visible = distances <= nearest[squares] * (1 + _BEHIND_SHARE) + _BEHIND
         seen, pixels = seen[is_visible], pixels[is_visible]
         pixel_of_point[seen] = pixels
-        order = np.argsort(-distances[is_visible], kind="stable")  # of several points in a pixel the nearest is the last
+        order = np.argsort(
+            -distances[is_visible], kind="stable"
+        )  # of several points in a pixel the nearest is the last
         point_of_pixel[pixels[order]] = seen[order]
     return Sight(pixel_of_point, point_of_pixel.reshape(mask_size.height, mask_size.width))
 
@@ -92,6 +94,6 @@ def _indices(pixels: NDArray[np.float64], size: Size) -> NDArray[np.int32]:
     """Indices of the pixels in which places (N, 2) lie, int32 (N,); NONE outside."""
     with np.errstate(invalid="ignore"):
         places = np.floor(pixels + 0.5)
-        is_inside = ((places >= 0) & (places < (size.width, size.height))).all(axis=1)
+        is_inside = np.all((places >= 0) & (places < (size.width, size.height)), axis=1)
     columns, rows = np.where(is_inside[:, None], places, 0).astype(np.int32).T
     return np.where(is_inside, rows * np.int32(size.width) + columns, np.int32(NONE))

@@ -17,7 +17,9 @@ _LEAST_POINTS = 3  # of a bin
 _TRIALS, _SAMPLE = 64, 1500
 _NEAR = 8.0  # metres from the sensor's foot: the plane is that of the ground before the robot
 _STEEPEST = 0.15  # of the plane against the one before it and against the base frame: a robot that nods
-_MOST_OFF = 0.15  # metres that the plane may pass above or below where the pose says the ground is, at the base frame's origin
+_MOST_OFF = (
+    0.15  # metres that the plane may pass above or below where the pose says the ground is, at the base frame's origin
+)
 _INLIER = 0.04  # metres
 _BELOW = 0.10  # metres: what lies deeper below a plane says that it is none of the ground
 _TRUSTED = 0.15  # of the points that may be ground must lie on it
@@ -81,7 +83,10 @@ class SurfaceFinder:
         """
         near = self._candidates(points, kinds)
         if len(near) < _FEW:
-            self.share, self.is_trusted = math.nan, True  # nothing of it is free anyway: where are points, is an obstacle
+            self.share, self.is_trusted = (
+                math.nan,
+                True,
+            )  # nothing of it is free anyway: where are points, is an obstacle
         else:
             plane, self.share = self._best_plane(near)
             self.is_trusted = self.share >= _TRUSTED

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from fanet_ros.ground.grid import FREE, OCCUPIED, UNSEEN
 from fanet_ros.ground.scan import ScanResult
-from fanet_ros.measured.kernels import CELL_FLAT, CELL_FREE, CELL_STANDING, Floats, Raster, Source, Surface
+from fanet_ros.measured.kernels import CELL_FLAT, CELL_FREE, Floats, Raster, Source, Surface
 from fanet_ros.measured.raster import RasterTable
-from fanet_ros.measured.sight import Sight
+from fanet_ros.measured.sight import NONE, Sight
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,24 @@ class MeasuredView:
         return np.stack([x, y, a * x + b * y + c], axis=-1).astype(np.float32)
 
     def obstacle_cloud(self) -> tuple[Floats, NDArray[np.uint8]]:
-        """Return all measured points of what stands or lies lower than the ground: float32 (N, 3), and uint8 (N,) ids."""
+        """Return all points of what stands, or lies lower than the ground, float32 (N, 3), and ids, uint8 (N,)."""
         which = np.flatnonzero((self.sources == Source.HEIGHT) | (self.sources == Source.BELOW))
         return self.points[which], self.labels[which]
+
+    @cached_property
+    def is_any_measured(self) -> bool:
+        """Whether there is any point."""
+        return bool(self.sources.any())
+
+    @cached_property
+    def is_any_free(self) -> bool:
+        """Whether any point is free ground."""
+        return bool((self.sources == Source.AGREED).any())
+
+    @cached_property
+    def is_any_seen(self) -> bool:
+        """Whether the mask sees any point."""
+        return bool((self.sources[self.sight.point_of_pixel[self.sight.point_of_pixel != NONE]] != 0).any())
 
     @cached_property
     def _stand(self) -> NDArray[np.bool_]:
@@ -92,5 +107,3 @@ class MeasuredView:
         names = ("free", "class", "height", "below", "overhead", "under things", "no class")
         return {name: counts[i + 1] / total for i, name in enumerate(names)} if total else {}
 
-
-__all__ = ["CELL_FLAT", "CELL_FREE", "CELL_STANDING", "MeasuredView"]
