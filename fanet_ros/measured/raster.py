@@ -34,21 +34,11 @@ class RasterTable:
             SettingError: that would be too many.
         """
         resolution, reach = ground.grid_resolution, reach_of(ground, measured)
-        # whole cells from the grid's corner to every side, so that grid and raster have the same cells
-        left = max(0, math.ceil((ground.grid_x_min + reach) / resolution))
-        below = max(0, math.ceil((ground.grid_y_min + reach) / resolution))
+        left, below, columns, rows = _layout(ground, reach)
         x0, y0 = ground.grid_x_min - left * resolution, ground.grid_y_min - below * resolution
-        columns = max(left + ground.grid_width, math.ceil((reach - x0) / resolution))
-        rows = max(below + ground.grid_height, math.ceil((reach - y0) / resolution))
-        count = round(math.tau / ground.scan_angle_increment)
-        steps = math.ceil(reach / (0.5 * resolution))
-        if rows * columns > MAX_RASTER_CELLS or count * steps > _MOST_SAMPLES:
-            raise SettingError(
-                f"geometry: a grid and a scan of {reach:g} m all around with cells of {resolution:g} m and rays of "
-                f"{ground.scan_angle_increment:g} rad need {columns} x {rows} cells and {count} x {steps} samples, at "
-                f"most {MAX_RASTER_CELLS} and {_MOST_SAMPLES} are possible: lower range_max or depth_max, or raise "
-                "grid_resolution or scan_angle_increment"
-            )
+        count, steps = _rays(ground, reach)
+        if fault := raster_fault(ground, measured):
+            raise SettingError(fault)
         shape = (rows, columns)
         self.raster = Raster(
             *(x0, y0, resolution),
@@ -105,3 +95,32 @@ class RasterTable:
         first = is_free.argmax(axis=1)
         lengths = is_free.shape[1] - first
         return (is_free.sum(axis=1) >= (1 - _SHORT) * lengths) & (first < _MOST_BLIND * is_free.shape[1])
+
+
+def raster_fault(ground: GroundSettings, measured: MeasuredSettings) -> str:
+    """Return why there would be too many cells or rays, and what to do; empty where there are not."""
+    reach = reach_of(ground, measured)
+    _, _, columns, rows = _layout(ground, reach)
+    count, steps = _rays(ground, reach)
+    if rows * columns <= MAX_RASTER_CELLS and count * steps <= _MOST_SAMPLES:
+        return ""
+    return (
+        f"geometry: a grid and a scan of {reach:g} m all around with cells of {ground.grid_resolution:g} m and rays of "
+        f"{ground.scan_angle_increment:g} rad need {columns} x {rows} cells and {count} x {steps} samples, at most "
+        f"{MAX_RASTER_CELLS} and {_MOST_SAMPLES} are possible: lower range_max or depth_max, or raise grid_resolution "
+        "or scan_angle_increment"
+    )
+
+
+def _layout(ground: GroundSettings, reach: float) -> tuple[int, int, int, int]:
+    """Cells left of the grid and below it, and columns and rows of all: whole cells from the grid's corner on."""
+    resolution = ground.grid_resolution
+    left = max(0, math.ceil((ground.grid_x_min + reach) / resolution))
+    below = max(0, math.ceil((ground.grid_y_min + reach) / resolution))
+    right, above = (math.ceil((reach - corner) / resolution) for corner in (ground.grid_x_min, ground.grid_y_min))
+    return left, below, left + max(ground.grid_width, right), below + max(ground.grid_height, above)
+
+
+def _rays(ground: GroundSettings, reach: float) -> tuple[int, int]:
+    """Rays all around, and samples of one."""
+    return round(math.tau / ground.scan_angle_increment), math.ceil(reach / (0.5 * ground.grid_resolution))

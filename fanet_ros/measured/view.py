@@ -106,4 +106,3 @@ class MeasuredView:
         total = int(counts[1:].sum())
         names = ("free", "class", "height", "below", "overhead", "under things", "no class")
         return {name: counts[i + 1] / total for i, name in enumerate(names)} if total else {}
-

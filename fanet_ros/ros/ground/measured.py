@@ -11,7 +11,6 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -28,7 +27,11 @@ from fanet_ros.ros.ground.measured_messages import depth_from_image, points_from
 from fanet_ros.ros.ground.messages import calibration_from
 from fanet_ros.ros.ground.transforms import Transforms
 from fanet_ros.ros.topics import LatchedInput, sensor_data, subscribe
+from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
+
+INPUTS = {"depth": ("depth", "depth/camera_info"), "cloud": ("points",)}
+"""Topics that are subscribed to, by geometry."""
 
 _HINT = "is the transform between the colour camera and the depth sensor published?"
 
@@ -55,6 +58,7 @@ class MaskOnCamera:
 
     @property
     def size(self) -> Size:
+        """Of the mask."""
         return Size(self.mask.shape[1], self.mask.shape[0])
 
 
@@ -63,9 +67,10 @@ class MeasuredGround:
 
     Attributes:
         geometry: "depth" or "cloud".
-        inputs: what is subscribed to, by the names that the node gives.
+        topic: on which measurements come, as the node names it.
+        input: the subscription to it.
+        latched: those to calibrations, by name.
         received: messages.
-        unpaired: masks that found no measurement of their moment.
     """
 
     def __init__(self, node: Node, transforms: Transforms, geometry: str, on_measured: Any) -> None:
@@ -93,24 +98,11 @@ class MeasuredGround:
         self._sight_of: tuple[Any, ...] = ()
         self._offset_s = float("nan")
         self._last: MeasuredView | None = None
-        self.received = self.unpaired = 0
-        topic, kind = ("depth", Image) if geometry == "depth" else ("points", PointCloud2)
-        self.inputs: dict[str, Subscription] = {topic: subscribe(node, kind, topic, self._on_message, sensor_data())}
-        self.latched: dict[str, LatchedInput] = {}
-        if geometry == "depth":
-            self.latched["depth/camera_info"] = LatchedInput(node, CameraInfo, "depth/camera_info", self._on_camera_info)
-
-    @property
-    def topic(self) -> str:
-        """By which name measurements come."""
-        return next(iter(self.inputs))
-
-    def destroy(self) -> None:
-        """Unsubscribe."""
-        for subscription in self.inputs.values():
-            self._node.destroy_subscription(subscription)
-        for latched in self.latched.values():
-            latched.destroy()
+        self.received = 0
+        self.topic, *beside = INPUTS[geometry]
+        kind = Image if geometry == "depth" else PointCloud2
+        self.input = subscribe(node, kind, self.topic, self._on_message, sensor_data())
+        self.latched = {name: LatchedInput(node, CameraInfo, name, self._on_camera_info) for name in beside}
 
     def find(self, stamp: Time, settings: DrivableAreaParameters) -> Match[Measurement]:
         """Return the measurement that belongs to a mask of that stamp, or what is known of it."""
@@ -147,7 +139,7 @@ class MeasuredGround:
 
     def notes(self) -> list[str]:
         """Return what looks wrong with the last view, though something can be told."""
-        view, finder = self._last, self._projector and self._projector.finder
+        view, finder = self._last, None if self._projector is None else self._projector.finder
         if view is None or finder is None:
             return []
         notes = []
@@ -169,11 +161,11 @@ class MeasuredGround:
             )
         return notes
 
-    def facts(self) -> dict[str, str]:
-        """Return what was found last, for people who set the sensor up."""
+    def facts(self, unpaired: int) -> dict[str, str]:
+        """Return what was found last, for people who set the sensor up; `unpaired` masks found no measurement."""
         facts = {
             f"{self.topic} received": str(self.received),
-            "masks without measurement": str(self.unpaired),
+            "masks without measurement": str(unpaired),
             f"mask to {self.topic} (s)": f"{self._offset_s:.3f}",
         }
         if self._last is not None:
@@ -186,10 +178,16 @@ class MeasuredGround:
         """Return what masks and measurements have of each other in time, for diagnostics."""
         now = self._node.get_clock().now().nanoseconds / 1e9
         newest = self._recent.newest_s
-        measured = "none has come" if newest is None else f"the newest is {now - newest:.2f} s old"
+        mask_age = now - _seconds(mask_stamp)
+        if newest is None:
+            return (
+                f"masks come (the newest is {mask_age:.2f} s old), but nothing on {self.input.topic_name}: "
+                f"{explain_silence(self._node, self.input)}"
+            )
         return (
-            f"no {self.topic} within sync_tolerance ({tolerance_s:g} s) of the mask, which is "
-            f"{now - _seconds(mask_stamp):.2f} s old: {measured}; are both stamped by the same clock?"
+            f"no {self.topic} within sync_tolerance ({tolerance_s:g} s) of the masks: the newest mask is "
+            f"{mask_age:.2f} s old, the newest {self.topic} {now - newest:.2f} s; does the sensor still measure, and "
+            "are both stamped by one clock?"
         )
 
     # -- one measurement -------------------------------------------------------------------------------------------
@@ -255,4 +253,3 @@ def _pose(found: Any) -> CameraPose:
 
 def _seconds(stamp: Time) -> float:
     return stamp.sec + stamp.nanosec / 1e9
-

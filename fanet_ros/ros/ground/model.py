@@ -21,6 +21,7 @@ from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.ros.ground.classes import Meaning
 from fanet_ros.ros.ground.errors import NotReadyError
+from fanet_ros.ros.ground.measured import MaskOnCamera
 from fanet_ros.ros.ground.messages import SemanticCloudMessage, calibration_from
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.settings import Size
@@ -66,6 +67,20 @@ class GroundModel:
     def is_calibrated(self) -> bool:
         """Whether camera_info has come, whatever it says."""
         return self._calibration is not None
+
+    def seen_by(self, header: Header, mask: NDArray[np.uint8], settings: DrivableAreaParameters) -> MaskOnCamera:
+        """Return a mask with the camera that saw it, where the ground need not be flat.
+
+        Raises:
+            NotReadyError: no camera_info yet.
+            CalibrationError: the calibration cannot be used.
+            TransformError: TF does not tell where the camera is.
+        """
+        if self._calibration is None:
+            raise NotReadyError("camera_info", "the camera's calibration")
+        self.pose = self._find_pose(header, settings)
+        camera = self._camera(self._calibration, rectified=settings.rectified)
+        return MaskOnCamera(header, header.frame_id or self._camera_frame, mask, camera, self.pose)
 
     def projector(self, header: Header, mask_size: Size, settings: DrivableAreaParameters) -> GroundProjector:
         """Return the projector for masks of that size, taken with that header.
@@ -123,13 +138,16 @@ class GroundModel:
 
     def facts(self) -> dict[str, str]:
         """Return what camera and ground were last found to be, for people who calibrate; empty before that."""
-        if self._projector is None or self._calibration is None:
+        if self.pose is None or self._calibration is None:
             return {}
-        pose = self.pose or self._projector.pose
-        x, y, z = pose.translation
-        return {
+        x, y, z = self.pose.translation
+        facts = {
             "camera position (m)": f"{x:.3f} {y:.3f} {z:.3f}",
-            "camera pitch (deg)": f"{math.degrees(pose.pitch):.2f}",
+            "camera pitch (deg)": f"{math.degrees(self.pose.pitch):.2f}",
+        }
+        if self._projector is None:
+            return facts
+        return facts | {
             "ground seen from (m)": f"{self._projector.blind_range:.2f}",
             "mask size": str(self._projector.mask_size),
             "image size by calibration": str(self._calibration.image_size),
@@ -155,7 +173,8 @@ class GroundModel:
                 f"camera_info is of frame '{printable(self._camera_frame)}', but the masks are of "
                 f"'{printable(mask_header.frame_id)}': is it another camera's?"
             )
-        assert self._projector is not None
+        if self._projector is None:
+            return notes
         share = self._projector.share_in_range(mask, kinds == Kind.UNKNOWN)
         if share > _BLIND_SHARE:
             notes.append(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -12,23 +13,30 @@ from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.errors import FanetError
+from fanet_ros.errors import FanetError, FrameError
 from fanet_ros.frames.image_messages import UnusableImageError
 from fanet_ros.ground.classes import drivable_mask
+from fanet_ros.ground.view import GroundView
+from fanet_ros.measured.cloud import colours_of
+from fanet_ros.measured.view import MeasuredView
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.diagnostics import Reporter, Status, every_steady
-from fanet_ros.ros.ground.classes import GroundClasses
+from fanet_ros.ros.ground.classes import GroundClasses, Meaning
 from fanet_ros.ros.ground.diagnostics import FaultLog, GroundDiagnostics, GroundState, GroundStatistics, ground_status
 from fanet_ros.ros.ground.errors import NotReadyError
 from fanet_ros.ros.ground.free_space import FreeSpace
-from fanet_ros.ros.ground.messages import ids_from_image, points_message, scan_message
+from fanet_ros.ros.ground.measured import INPUTS, MeasuredGround
+from fanet_ros.ros.ground.measured_messages import MeasuredCloudMessage, obstacle_cloud_message
+from fanet_ros.ros.ground.messages import SemanticCloudMessage, ids_from_image, points_message, scan_message
 from fanet_ros.ros.ground.model import GroundModel
+from fanet_ros.ros.ground.pending import PendingMask, PendingMasks
 from fanet_ros.ros.ground.semantic_points import SemanticPairs, WaitingMask
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.ros.parameter_server import ParameterServer
@@ -38,13 +46,13 @@ from fanet_ros.ros.topics import LatchedInput, Outputs, latched, sensor_data, su
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
 
-_GEOMETRIC = frozenset({"free_space", "obstacle_scan", "obstacle_points", "semantic_points"})
+_GEOMETRIC = frozenset({"free_space", "obstacle_scan", "obstacle_points", "obstacle_cloud", "semantic_points"})
 _FOLLOW_INTERVAL_S = 0.2
 
 
 class DrivableAreaNode(Node):
     """Turns `mask` and `camera_info` into `~/drivable_mask`, `~/free_space`, `~/obstacle_scan`, `~/obstacle_points` and
-    `~/semantic_points`.
+    `~/semantic_points`; with measured geometry also `depth` or `points`, into `~/obstacle_cloud` as well.
 
     Masks are only subscribed to while somebody listens. What is not known (calibration, pose, classes) is told on
     /diagnostics and in the log, and nothing is published that would need it.
@@ -65,20 +73,21 @@ class DrivableAreaNode(Node):
         self._model = GroundModel(self._transforms)
         self._free_space = FreeSpace(self._transforms)
         self._mask_writer = ImageMessageWriter()
-        self._outputs = Outputs(
-            self,
-            {
-                "drivable_mask": (Image, sensor_data()),
-                "free_space": (OccupancyGrid, latched()),
-                "obstacle_scan": (LaserScan, sensor_data()),
-                "obstacle_points": (PointCloud2, sensor_data()),
-                "semantic_points": (PointCloud2, sensor_data()),
-            },
-        )
+        topics: dict[str, tuple[type, QoSProfile]] = {
+            "drivable_mask": (Image, sensor_data()),
+            "free_space": (OccupancyGrid, latched()),
+            "obstacle_scan": (LaserScan, sensor_data()),
+            "obstacle_points": (PointCloud2, sensor_data()),
+            "semantic_points": (PointCloud2, sensor_data()),
+        }
+        geometry = self._parameter_server.values.geometry
+        if geometry != "flat":
+            topics["obstacle_cloud"] = (PointCloud2, sensor_data())
+        self._outputs = Outputs(self, topics)
         check_overrides(
             self,
             publishers=self._outputs.topics,
-            subscriptions=("mask", "confidence", "camera_info", "label_info"),
+            subscriptions=("mask", "confidence", "camera_info", "label_info", *INPUTS.get(geometry, ())),
         )
         self._statistics = GroundStatistics()
         self._state: GroundState | None = None  # by the last mask; None where none has come lately
@@ -90,6 +99,12 @@ class DrivableAreaNode(Node):
             "camera_info": LatchedInput(self, CameraInfo, "camera_info", self._model.set_camera_info),
             "label_info": LatchedInput(self, LabelInfo, "label_info", self._classes.set_label_info),
         }
+        self._measured: MeasuredGround | None = None
+        if geometry != "flat":
+            self._measured = MeasuredGround(self, self._transforms, geometry, self._use_pending)
+            self._beside_masks |= self._measured.latched
+        self._pending = PendingMasks()
+        self._measured_cloud = MeasuredCloudMessage()
         self._diagnostics = GroundDiagnostics()
         Reporter(self, self._statuses)
         every_steady(self, _FOLLOW_INTERVAL_S, self._follow_listeners)
@@ -102,10 +117,19 @@ class DrivableAreaNode(Node):
         wanted = self._outputs.wanted()
         if not wanted:
             return
+        with self._told():
+            try:
+                mask = ids_from_image(message)
+            except UnusableImageError as error:
+                self._refuse("mask", error)
+                return
+            self._work(message.header, mask, wanted, started)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell of what goes wrong, and survive it."""
         try:
-            self._work(message.header, ids_from_image(message), wanted, started)
-        except UnusableImageError as error:
-            self._refuse("mask", error)
+            yield
         except FanetError as error:
             self._fail(error)
         except Exception as error:  # numbers that nobody thought of: told, and survived, like the others
@@ -116,36 +140,72 @@ class DrivableAreaNode(Node):
         self._parameter_server.check()  # defaults in the place of faulty values would be wrong data
         settings = self._parameter_server.values
         meaning = self._classes.meaning(settings)
-        kinds = meaning.kinds
         if "drivable_mask" in wanted:  # it needs no ground, so it goes out without one
-            pixels = drivable_mask(mask, kinds, self._mask_writer.pixels(mask.shape))
+            pixels = drivable_mask(mask, meaning.kinds, self._mask_writer.pixels(mask.shape))
             self._outputs.publish("drivable_mask", self._mask_writer.write(header, pixels, "mono8"))
-        notes: list[str] = []
-        waiting = None
-        if wanted & _GEOMETRIC:
-            projector = self._model.projector(header, Size(mask.shape[1], mask.shape[0]), settings)
-            assert self._model.pose is not None
-            steadied = projector.steadied(mask, self._model.pose)
-            view = projector.view(steadied, kinds)
-            ground_header = Header(stamp=header.stamp, frame_id=settings.base_frame)
-            if "obstacle_scan" in wanted:
-                self._outputs.publish("obstacle_scan", scan_message(ground_header, view.scan()))
-            if "obstacle_points" in wanted:
-                self._outputs.publish("obstacle_points", points_message(ground_header, view.obstacle_points()))
-            if "free_space" in wanted:
-                grid = self._free_space.observe(view.occupancy(), ground_header, settings)
-                if grid is not None:
-                    self._outputs.publish("free_space", grid)
-                notes += [self._free_space.note] if self._free_space.note else []
-            notes += self._model.notes(header, steadied, kinds)
-            if "semantic_points" in wanted:
-                waiting = WaitingMask(header, ground_header, mask, self._model.cloud(meaning), _since(started))
-        self._succeed(notes, is_needed=bool(wanted & _GEOMETRIC))
-        if waiting is None:
+        if not wanted & _GEOMETRIC:
+            self._succeed([], is_needed=False)
             self._statistics.count_processed(_since(started))
+        elif self._measured is None:
+            self._use_flat(header, mask, meaning, started)
         else:
-            self._pairs.add_mask(waiting)
+            self._use_pending(PendingMask(header, mask, meaning, started))
+
+    def _use_flat(self, header: Header, mask: NDArray[np.uint8], meaning: Meaning, started: float) -> None:
+        """Publish what a mask alone tells, over flat ground."""
+        projector = self._model.projector(header, Size(mask.shape[1], mask.shape[0]), self._parameter_server.values)
+        assert self._model.pose is not None
+        steadied = projector.steadied(mask, self._model.pose)
+        view = projector.view(steadied, meaning.kinds)
+        notes = self._model.notes(header, steadied, meaning.kinds)
+        self._publish_view(PendingMask(header, mask, meaning, started), view, lambda: self._model.cloud(meaning), notes)
+
+    def _use_pending(self, mask: PendingMask | None = None) -> None:
+        """Publish what a mask and a measurement tell together; either may come first.
+
+        Args:
+            mask: that has come now; None where a measurement has, which the last mask may have waited for.
+        """
+        measured, settings = self._measured, self._parameter_server.values
+        assert measured is not None
+        for ready, message in self._pending.take(mask, lambda stamp: measured.find(stamp, settings)):
+            with self._told():
+                seen = self._model.seen_by(ready.header, ready.mask, settings)
+                view = measured.view(message, seen, ready.meaning.kinds, settings)
+                colours = colours_of(ready.meaning.palette)
+                notes = [*self._model.notes(ready.header, ready.mask, ready.meaning.kinds), *measured.notes()]
+                self._publish_view(ready, view, lambda: self._measured_cloud.of(view, colours), notes)  # noqa: B023
+        if self._pending.is_late(settings.input_timeout):
+            with self._told():
+                raise FrameError(measured.why_unpaired(self._pending.newest, settings.sync_tolerance))
+
+    def _publish_view(
+        self,
+        seen: PendingMask,
+        view: GroundView | MeasuredView,
+        cloud: Callable[[], SemanticCloudMessage | MeasuredCloudMessage],
+        notes: list[str],
+    ) -> None:
+        """Publish what somebody subscribes to of one frame."""
+        wanted, settings = self._outputs.wanted(), self._parameter_server.values
+        header = Header(stamp=seen.header.stamp, frame_id=settings.base_frame)
+        if "obstacle_scan" in wanted:
+            self._outputs.publish("obstacle_scan", scan_message(header, view.scan()))
+        if "obstacle_points" in wanted:
+            self._outputs.publish("obstacle_points", points_message(header, view.obstacle_points()))
+        if "obstacle_cloud" in wanted and isinstance(view, MeasuredView):
+            self._outputs.publish("obstacle_cloud", obstacle_cloud_message(header, *view.obstacle_cloud()))
+        if "free_space" in wanted:
+            grid = self._free_space.observe(view.occupancy(), header, settings)
+            if grid is not None:
+                self._outputs.publish("free_space", grid)
+            notes = [*notes, self._free_space.note] if self._free_space.note else notes
+        self._succeed(notes, is_needed=True)
+        if "semantic_points" in wanted:
+            self._pairs.add_mask(WaitingMask(seen.header, header, seen.mask, cloud(), _since(seen.started)))
             self._publish_semantic_points()
+        else:
+            self._statistics.count_processed(_since(seen.started))
 
     def _on_confidence(self, message: Image) -> None:
         self._pairs.add_confidence(message)
@@ -208,6 +268,8 @@ class DrivableAreaNode(Node):
         wanted = self._outputs.wanted()
         self._follow("mask", self._on_mask, is_wanted=bool(wanted))
         self._follow("confidence", self._on_confidence, is_wanted="semantic_points" in wanted)
+        if not wanted & _GEOMETRIC:
+            self._pending = PendingMasks()
         if not wanted:
             self._statistics.begin()
             self._state = None
@@ -241,7 +303,9 @@ class DrivableAreaNode(Node):
             self._state = None
             self._faults.tell("; ".join((silence, *missing)), LoggingSeverity.WARN)
         state = self._state or GroundState("; ".join(("waiting for masks", *missing)))
-        state.facts = self._model.facts()
+        state.facts = self._model.facts() | (
+            self._measured.facts(self._pending.unpaired) if self._measured is not None else {}
+        )
         faults = (*self._parameter_server.faults, *settings.contradictions())
         return [
             self._diagnostics.input_status(self._statistics, self._pairs, wanted, silence),
