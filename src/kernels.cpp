@@ -116,7 +116,7 @@ bool run(const Job& job, int threads, LabelBand label_band) {
 #define FANET_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Raise it together with VERSION in fanet_ros/labelling/kernels.py whenever the interface or the results change.
-FANET_EXPORT int fanet_kernels_version() { return 2; }
+FANET_EXPORT int fanet_kernels_version() { return 3; }
 
 // How many threads are started at most where the caller leaves it to choose.
 FANET_EXPORT int fanet_usable_processors() { return fanet::usable_processors(); }

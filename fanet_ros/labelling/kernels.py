@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import fanet_ros
 from fanet_ros.errors import KernelError
 
-VERSION = 2  # of interface and results; the library has the same number in src/kernels.cpp
+VERSION = 3  # of interface and results; the library has the same number in src/kernels.cpp
 LIBRARY = "libfanet_kernels.so"
 
 _HOW_TO_BUILD = (
