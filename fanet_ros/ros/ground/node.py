@@ -9,44 +9,38 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
-from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError, FrameError
 from fanet_ros.frames.image_messages import UnusableImageError
-from fanet_ros.ground.classes import drivable_mask
 from fanet_ros.ground.view import GroundView
 from fanet_ros.measured.cloud import colours_of
 from fanet_ros.measured.view import MeasuredView
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
-from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.diagnostics import Reporter, Status, every_steady
 from fanet_ros.ros.ground.classes import GroundClasses, Meaning
 from fanet_ros.ros.ground.diagnostics import FaultLog, GroundDiagnostics, GroundState, GroundStatistics, ground_status
 from fanet_ros.ros.ground.errors import NotReadyError
-from fanet_ros.ros.ground.free_space import FreeSpace
 from fanet_ros.ros.ground.measured import INPUTS, MeasuredGround
-from fanet_ros.ros.ground.measured_messages import MeasuredCloudMessage, obstacle_cloud_message
-from fanet_ros.ros.ground.messages import SemanticCloudMessage, ids_from_image, points_message, scan_message
+from fanet_ros.ros.ground.measured_messages import MeasuredCloudMessage
+from fanet_ros.ros.ground.messages import SemanticCloudMessage, ids_from_image
 from fanet_ros.ros.ground.model import GroundModel
+from fanet_ros.ros.ground.outputs import GEOMETRIC, GroundOutputs
 from fanet_ros.ros.ground.pending import PendingMask, PendingMasks
-from fanet_ros.ros.ground.semantic_points import SemanticPairs, WaitingMask
 from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node
 from fanet_ros.ros.qos_overrides import check_overrides
-from fanet_ros.ros.topics import LatchedInput, Outputs, latched, sensor_data, subscribe
+from fanet_ros.ros.topics import LatchedInput, sensor_data, subscribe
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
 
-_GEOMETRIC = frozenset({"free_space", "obstacle_scan", "obstacle_points", "obstacle_cloud", "semantic_points"})
 _FOLLOW_INTERVAL_S = 0.2
 
 
@@ -71,19 +65,8 @@ class DrivableAreaNode(Node):
         )
         self._on_parameters()
         self._model = GroundModel(self._transforms)
-        self._free_space = FreeSpace(self._transforms)
-        self._mask_writer = ImageMessageWriter()
-        topics: dict[str, tuple[type, QoSProfile]] = {
-            "drivable_mask": (Image, sensor_data()),
-            "free_space": (OccupancyGrid, latched()),
-            "obstacle_scan": (LaserScan, sensor_data()),
-            "obstacle_points": (PointCloud2, sensor_data()),
-            "semantic_points": (PointCloud2, sensor_data()),
-        }
         geometry = self._parameter_server.values.geometry
-        if geometry != "flat":
-            topics["obstacle_cloud"] = (PointCloud2, sensor_data())
-        self._outputs = Outputs(self, topics)
+        self._outputs = GroundOutputs(self, self._transforms, is_measured=geometry != "flat")
         check_overrides(
             self,
             publishers=self._outputs.topics,
@@ -93,7 +76,6 @@ class DrivableAreaNode(Node):
         self._state: GroundState | None = None  # by the last mask; None where none has come lately
         self._waits_since: float | None = None  # by monotonic(), for what a mask cannot be used without
         self._faults = FaultLog(self.get_logger())
-        self._pairs = SemanticPairs(lambda: bool(self.count_publishers(self.resolve_topic_name("confidence"))))
         self._inputs: dict[str, Subscription] = {}  # while somebody wants what is made of them
         self._beside_masks = {
             "camera_info": LatchedInput(self, CameraInfo, "camera_info", self._model.set_camera_info),
@@ -141,9 +123,8 @@ class DrivableAreaNode(Node):
         settings = self._parameter_server.values
         meaning = self._classes.meaning(settings)
         if "drivable_mask" in wanted:  # it needs no ground, so it goes out without one
-            pixels = drivable_mask(mask, meaning.kinds, self._mask_writer.pixels(mask.shape))
-            self._outputs.publish("drivable_mask", self._mask_writer.write(header, pixels, "mono8"))
-        if not wanted & _GEOMETRIC:
+            self._outputs.publish_drivable_mask(header, mask, meaning.kinds)
+        if not wanted & GEOMETRIC:
             self._succeed([], is_needed=False)
             self._statistics.count_processed(_since(started))
         elif self._measured is None:
@@ -186,42 +167,25 @@ class DrivableAreaNode(Node):
         cloud: Callable[[], SemanticCloudMessage | MeasuredCloudMessage],
         notes: list[str],
     ) -> None:
-        """Publish what somebody subscribes to of one frame."""
-        wanted, settings = self._outputs.wanted(), self._parameter_server.values
-        header = Header(stamp=seen.header.stamp, frame_id=settings.base_frame)
-        if "obstacle_scan" in wanted:
-            self._outputs.publish("obstacle_scan", scan_message(header, view.scan()))
-        if "obstacle_points" in wanted:
-            self._outputs.publish("obstacle_points", points_message(header, view.obstacle_points()))
-        if "obstacle_cloud" in wanted and isinstance(view, MeasuredView):
-            self._outputs.publish("obstacle_cloud", obstacle_cloud_message(header, *view.obstacle_cloud()))
-        if "free_space" in wanted:
-            grid = self._free_space.observe(view.occupancy(), header, settings)
-            if grid is not None:
-                self._outputs.publish("free_space", grid)
-            notes = [*notes, self._free_space.note] if self._free_space.note else notes
-        self._succeed(notes, is_needed=True)
-        if "semantic_points" in wanted:
-            self._pairs.add_mask(WaitingMask(seen.header, header, seen.mask, cloud(), _since(seen.started)))
+        note = self._outputs.publish_view(seen, view, cloud, self._parameter_server.values)
+        self._succeed([*notes, note] if note else notes, is_needed=True)
+        if "semantic_points" in self._outputs.wanted():
             self._publish_semantic_points()
         else:
             self._statistics.count_processed(_since(seen.started))
 
     def _on_confidence(self, message: Image) -> None:
-        self._pairs.add_confidence(message)
+        self._outputs.pairs.add_confidence(message)
         self._publish_semantic_points()
 
     def _publish_semantic_points(self) -> None:
-        started = perf_counter()
         try:
-            pair = self._pairs.take()
+            spent_ms = self._outputs.publish_semantic_points()
         except UnusableImageError as error:
             self._refuse("confidence", error)
             return
-        if pair is not None:
-            waiting, points = pair
-            self._outputs.publish("semantic_points", points)
-            self._statistics.count_processed(waiting.spent_ms + _since(started))
+        if spent_ms is not None:
+            self._statistics.count_processed(spent_ms)
 
     def _refuse(self, what: str, error: UnusableImageError) -> None:
         self._statistics.count_refused(str(error))
@@ -245,19 +209,13 @@ class DrivableAreaNode(Node):
             level = LoggingSeverity.WARN if is_late else LoggingSeverity.INFO
             fault = f"{fault}, {self._why_silent(error.topic)}"
         self._state = GroundState(fault, is_waiting=level != LoggingSeverity.ERROR)
-        self._forget_free_space()
+        self._outputs.forget_free_space()
         self._faults.tell(f"nothing is published: {fault}", level)
 
     def _why_silent(self, topic: str) -> str:
         """Return on which topic something comes that is still to come, and why it may not come."""
         live = self._beside_masks[topic].live
         return f"on {live.topic_name}: {explain_silence(self, live)}"
-
-    def _forget_free_space(self) -> None:
-        """Take back the last grid, which the topic would keep for all that subscribe later."""
-        grid = self._free_space.forget()
-        if grid is not None:
-            self._outputs.publish("free_space", grid)
 
     # the rest --------------------------------------------------------------------------------------------------------
 
@@ -268,15 +226,15 @@ class DrivableAreaNode(Node):
         wanted = self._outputs.wanted()
         self._follow("mask", self._on_mask, is_wanted=bool(wanted))
         self._follow("confidence", self._on_confidence, is_wanted="semantic_points" in wanted)
-        if not wanted & _GEOMETRIC:
+        if not wanted & GEOMETRIC:
             self._pending = PendingMasks()
         if not wanted:
             self._statistics.begin()
             self._state = None
         if "free_space" not in wanted:
-            self._forget_free_space()
+            self._outputs.forget_free_space()
         if "semantic_points" not in wanted:
-            self._pairs.forget()
+            self._outputs.pairs.forget()
 
     def _follow(self, topic: str, take: Callable[[Image], None], *, is_wanted: bool) -> None:
         if is_wanted and topic not in self._inputs:
@@ -299,16 +257,16 @@ class DrivableAreaNode(Node):
         settings = self._parameter_server.values
         missing = self._missing(wanted)
         if silence:
-            self._forget_free_space()
+            self._outputs.forget_free_space()
             self._state = None
             self._faults.tell("; ".join((silence, *missing)), LoggingSeverity.WARN)
         state = self._state or GroundState("; ".join(("waiting for masks", *missing)))
-        state.facts = self._model.facts() | (
-            self._measured.facts(self._pending.unpaired) if self._measured is not None else {}
-        )
+        state.facts = self._model.facts()
+        if self._measured is not None:
+            state.facts |= self._measured.facts(self._pending.unpaired)
         faults = (*self._parameter_server.faults, *settings.contradictions())
         return [
-            self._diagnostics.input_status(self._statistics, self._pairs, wanted, silence),
+            self._diagnostics.input_status(self._statistics, self._outputs.pairs, wanted, silence),
             ground_status(state, wanted, faults),
         ]
 
@@ -316,7 +274,7 @@ class DrivableAreaNode(Node):
         """Return what masks could not be used without and has not come, and why."""
         is_missing = {
             "label_info": bool(wanted) and not self._classes.are_told,
-            "camera_info": bool(wanted & _GEOMETRIC) and not self._model.is_calibrated,
+            "camera_info": bool(wanted & GEOMETRIC) and not self._model.is_calibrated,
         }
         return [f"no {topic} {self._why_silent(topic)}" for topic, is_true in is_missing.items() if is_true]
 
