@@ -199,17 +199,16 @@ FANET_EXPORT void fanet_depth_points(const void* depth, int is_metres, std::ptrd
 }
 
 FANET_EXPORT int fanet_ground_heights(const float* points, const std::uint8_t* kinds, std::ptrdiff_t count,
-                                      const float* foot, const float* plane, float bin, int bins, int sectors,
+                                      std::ptrdiff_t every, const float* foot, const float* plane, float bin, int bins, int sectors,
                                       const float* walk, int least_points, float* heights, std::uint8_t* is_seen) {
   using namespace fanet;
   try {
     const Ground ground{foot[0], foot[1], plane[0], plane[1], plane[2], bin, bins, sectors, heights};
     const int slots = 4 * sectors * bins;
-    std::vector<std::int32_t> slot_of(count);
+    std::vector<std::int32_t> slot_of(count, -1);
     std::vector<int> starts(slots + 1, 0);
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
+    for (std::ptrdiff_t i = 0; i < count; i += every) {
       const float* p = points + 3 * i;
-      slot_of[i] = -1;
       if ((kinds[i] != kFree && kinds[i] != kFlat) || !is_point(p)) continue;
       const float dx = p[0] - foot[0], dy = p[1] - foot[1];
       const int at = static_cast<int>(std::sqrt(dx * dx + dy * dy) / bin);
@@ -220,7 +219,7 @@ FANET_EXPORT int fanet_ground_heights(const float* points, const std::uint8_t* k
     for (int slot = 0; slot < slots; ++slot) starts[slot + 1] += starts[slot];
     std::vector<int> next(starts.begin(), starts.end() - 1);
     std::vector<float> errors(starts[slots]);
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
+    for (std::ptrdiff_t i = 0; i < count; i += every) {
       if (slot_of[i] < 0) continue;
       const float* p = points + 3 * i;
       errors[next[slot_of[i]]++] = p[2] - ground.plane(p[0], p[1]);

@@ -50,7 +50,7 @@ def _library() -> ctypes.CDLL:
     loaded.fanet_depth_points.argtypes = [_pointer, _int, _long, _pointer, _pointer, _pointer, _float, _pointer]
     loaded.fanet_depth_points.restype = None
     loaded.fanet_ground_heights.argtypes = [
-        *(_pointer, _pointer, _long, _pointer, _pointer, _float, _int, _int, _pointer, _int, _pointer, _pointer),
+        *(_pointer, _pointer, _long, _long, _pointer, _pointer, _float, _int, _int, _pointer, _int, _pointer, _pointer),
     ]
     loaded.fanet_judge_points.argtypes = [
         *(_pointer, _pointer, _pointer, _int, _int, _int, _pointer, _pointer, _float, _int, _int, _pointer),
@@ -128,7 +128,9 @@ def depth_points(
     )
 
 
-def ground_heights(points: Floats, kinds: NDArray[np.uint8], surface: Surface, walk: Floats, least_points: int) -> None:
+def ground_heights(
+    points: Floats, kinds: NDArray[np.uint8], surface: Surface, walk: Floats, least_points: int, every: int = 1
+) -> None:
     """Find `surface.heights` and `surface.is_seen` on its plane.
 
     Args:
@@ -137,14 +139,23 @@ def ground_heights(points: Floats, kinds: NDArray[np.uint8], surface: Surface, w
         surface: with everything else.
         walk: (3,): gate in metres, gate a metre of range, largest slope against the plane.
         least_points: of a bin that tells.
+        every: only every so many points are looked at: neighbouring columns of a depth image tell the same.
 
     Raises:
         MemoryError: no room for one number a point.
     """
     sectors, bins = surface.heights.shape
     if _library().fanet_ground_heights(
-        *(points.ctypes.data, kinds.ctypes.data, kinds.size, surface.foot.ctypes.data, surface.plane.ctypes.data),
-        *(surface.bin, bins, sectors // 4, walk.ctypes.data, least_points),
+        *(points.ctypes.data, kinds.ctypes.data, kinds.size, every),
+        *(
+            surface.foot.ctypes.data,
+            surface.plane.ctypes.data,
+            surface.bin,
+            bins,
+            sectors // 4,
+            walk.ctypes.data,
+            least_points,
+        ),
         *(surface.heights.ctypes.data, surface.is_seen.ctypes.data),
     ):
         raise MemoryError("no memory to find the ground")

@@ -13,6 +13,7 @@ from fanet_ros.measured.kernels import Floats, Surface, ground_heights
 _BIN, _SECTORS = 0.5, 40  # metres; sectors a quarter turn
 _GATE, _GATE_PER_METRE = 0.08, 0.004  # metres that a point of the ground may lie off; noise grows with the range
 _LEAST_POINTS = 3  # of a bin
+_MANY_POINTS = 150_000  # with more, only every second, third and so on is looked at
 
 _TRIALS, _SAMPLE = 64, 1500
 _NEAR = 8.0  # metres from the sensor's foot: the plane is that of the ground before the robot
@@ -92,7 +93,8 @@ class SurfaceFinder:
             self.is_trusted = self.share >= _TRUSTED
             if self.is_trusted:
                 self._surface.plane[:] = plane
-        ground_heights(points, kinds, self._surface, self._walk, _LEAST_POINTS)
+        every = 1 + kinds.size // _MANY_POINTS
+        ground_heights(points, kinds, self._surface, self._walk, _LEAST_POINTS, every)
         return self._surface
 
     def _candidates(self, points: Floats, kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
