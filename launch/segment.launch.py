@@ -42,7 +42,7 @@ NODE_PARAMETERS = (
     "autostart",
 )
 POSE_PARAMETERS = ("camera_height", "camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw")
-GROUND_PARAMETERS = ("base_frame", *POSE_PARAMETERS, "rectified", "accumulate")
+GROUND_PARAMETERS = ("base_frame", *POSE_PARAMETERS, "geometry", "depth_max", "rectified", "accumulate")
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
 IMAGE, IMAGE_OF_CAMERA = "/camera/image_raw", "/{camera}/image_raw"
@@ -82,6 +82,24 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=NOT_GIVEN,
                 description="Topic of the camera's sensor_msgs/CameraInfo, with {camera} as in `image`. "
                 "Not given: camera_info beside the image.",
+            ),
+            DeclareLaunchArgument(
+                "depth",
+                default_value=NOT_GIVEN,
+                description="Topic of the depth camera's sensor_msgs/Image, for geometry:=depth, with {camera} as in "
+                "`image`. Not given: depth beside the image.",
+            ),
+            DeclareLaunchArgument(
+                "depth_camera_info",
+                default_value=NOT_GIVEN,
+                description="Topic of the depth camera's sensor_msgs/CameraInfo, likewise. Not given: camera_info "
+                "beside `depth`; without that depth/camera_info beside the image.",
+            ),
+            DeclareLaunchArgument(
+                "points",
+                default_value=NOT_GIVEN,
+                description="Topic of a lidar's or stereo camera's sensor_msgs/PointCloud2, for geometry:=cloud; "
+                "cameras may share one, or have {camera} in it. Not given: points beside the image.",
             ),
             *(_parameter_argument(ground[name], "drivable_params_file") for name in GROUND_PARAMETERS),
             DeclareLaunchArgument(
@@ -174,7 +192,7 @@ def _drivable_area(argument: Mapping[str, str], camera: str, count: int) -> Node
         ("mask", f"{masks}/mask"),
         ("confidence", f"{masks}/confidence"),
         ("label_info", f"{argument['node_name']}/label_info"),
-        ("camera_info", _camera_info(argument, camera)),
+        *_measurements(argument, camera),
     ]
     name = _ground_name(camera)
     return _node(argument, "drivable_area_node", name, "drivable_params_file", given, remappings)
@@ -265,16 +283,31 @@ def _image(argument: Mapping[str, str], camera: str) -> str:
     return _of_camera("image", argument["image"] or (IMAGE_OF_CAMERA if camera else IMAGE), camera)
 
 
-def _camera_info(argument: Mapping[str, str], camera: str) -> str:
-    """Return the topic of a camera's calibration: the one given, or the one that image_transport puts beside images."""
-    if argument["camera_info"] != NOT_GIVEN:
-        return _of_camera("camera_info", argument["camera_info"], camera)
-    folder, slash, _ = _image(argument, camera).rpartition("/")
-    return f"{folder}{slash}camera_info"
+def _measurements(argument: Mapping[str, str], camera: str) -> list[tuple[str, str]]:
+    """Return the topics of calibrations, depth and points: those given, or those beside the camera's images."""
+    image = _image(argument, camera)
+
+    def topic(name: str, default: str, *, is_shared: bool = False) -> str:
+        given = argument[name]
+        return default if given == NOT_GIVEN else _of_camera(name, given, camera, is_shared=is_shared)
+
+    depth = topic("depth", _beside(image, "depth"))
+    depth_info = f"{depth}/camera_info" if argument["depth"] == NOT_GIVEN else _beside(depth, "camera_info")
+    return [
+        ("camera_info", topic("camera_info", _beside(image, "camera_info"))),  # where image_transport puts it
+        ("depth", depth),
+        ("depth/camera_info", topic("depth_camera_info", depth_info)),
+        ("points", topic("points", _beside(image, "points"), is_shared=True)),
+    ]
 
 
-def _of_camera(name: str, topic: str, camera: str) -> str:
-    if camera and "{camera}" not in topic:
+def _beside(topic: str, name: str) -> str:
+    folder, slash, _ = topic.rpartition("/")
+    return f"{folder}{slash}{name}"
+
+
+def _of_camera(name: str, topic: str, camera: str, *, is_shared: bool = False) -> str:
+    if camera and not is_shared and "{camera}" not in topic:
         raise SettingError(f"{name}: received '{topic}' for `cameras`, expected {{camera}} in it, for their names")
     if not camera and "{camera}" in topic:
         raise SettingError(
@@ -312,6 +345,7 @@ def _rviz(argument: Mapping[str, str], camera: str, shows_ground: bool) -> list[
             ("/drivable_area/free_space", f"{ground}/free_space"),
             ("/drivable_area/obstacle_scan", f"{ground}/obstacle_scan"),
             ("/drivable_area/semantic_points", f"{ground}/semantic_points"),
+            ("/drivable_area/obstacle_cloud", f"{ground}/obstacle_cloud"),
         ]
         arguments = ["-d", str(config_path("navigate.rviz"))]
         if argument["base_frame"] != NOT_GIVEN:

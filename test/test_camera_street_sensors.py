@@ -197,6 +197,13 @@ def test_where_tf_cannot_be_told_the_log_says_so(probe: Probe) -> None:
     assert "WARN" not in node.output, "registered depth needs no TF"
 
 
+def test_off_is_off_though_yaml_reads_it_as_false(probe: Probe) -> None:
+    probe.listen(Image, IMAGE)
+    with running("camera_node", depth="off", **STREET):
+        probe.wait_for(IMAGE)
+        assert probe.node.count_publishers(DEPTH) == 0
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [

@@ -52,6 +52,8 @@ class ParameterSpec:
             SettingError: naming the parameter, the value received and what is allowed.
         """
         expected = type(self.default)
+        if value is False and "off" in self.choices:
+            value = "off"  # which YAML, and with it every argument and parameter file of ROS, reads as false
         if expected is float and type(value) is int:
             value = float(value)
         if expected is tuple and not isinstance(value, str | bytes) and isinstance(value, Sequence):
