@@ -43,8 +43,12 @@ def test_a_scan_shows_hits_and_leaves_out_what_is_unknown() -> None:
     assert not changed[:, 104:].any(), "nothing to the right, where nothing is known"
 
 
-def test_a_sheet_has_a_row_for_each_moment() -> None:
-    camera, square = np.full((90, 160, 3), 9, np.uint8), np.full((50, 50, 3), 200, np.uint8)
-    sheet = navigation_sheet([(camera, square, square)] * 3, height=60)
-    assert sheet.shape == (28 + 3 * 60, 107 + 60 + 60, 3)
-    assert (sheet[28:, :107] == 9).all() and (sheet[28:, 107:] == 200).all()
+@pytest.mark.parametrize("grids", [("free space",), ("free space, flat ground", "free space, measured depth")])
+def test_a_sheet_has_a_row_for_each_moment_and_a_column_for_each_picture(grids: tuple[str, ...]) -> None:
+    camera = np.full((90, 160, 3), 9, np.uint8)
+    squares = {title: np.full((50, 50, 3), 100 + 20 * i, np.uint8) for i, title in enumerate(grids)}
+    sheet = navigation_sheet([{"camera": camera, **squares}] * 3, height=60)
+    assert sheet.shape == (28 + 3 * 60, 107 + 60 * len(grids), 3)
+    assert (sheet[28:, :107] == 9).all()
+    for i in range(len(grids)):
+        assert (sheet[28:, 107 + 60 * i : 167 + 60 * i] == 100 + 20 * i).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -104,18 +105,18 @@ def draw_scan(ranges: NDArray[np.float32], angle_min: float, angle_increment: fl
     return _with_rings(picture, plan)
 
 
-def navigation_sheet(rows: list[tuple[Image, Image, Image]], height: int) -> Image:
-    """Lay out moments below each other: camera with overlay, occupancy grid and scan side by side.
+def navigation_sheet(rows: Sequence[Mapping[str, Image]], height: int) -> Image:
+    """Lay out moments below each other, the pictures of each side by side under their titles.
 
     Args:
-        rows: three uint8 rgb8 pictures for each moment.
+        rows: uint8 rgb8 pictures by title for each moment, one or more; all with the titles and sizes of the first.
         height: of one row, pixels.
 
     Returns:
         uint8 rgb8.
     """
-    titles = ("camera with classes", "free space (occupancy grid)", "obstacle scan")
-    return titled_rows(titles, [[_fit(picture, height) for picture in row] for row in rows])
+    titles = tuple(rows[0])
+    return titled_rows(titles, [[_fit(row[title], height) for title in titles] for row in rows])
 
 
 def _fit(picture: Image, height: int) -> Image:
