@@ -12,7 +12,7 @@ TINY = {"backend": "openvino", "precision": "fp32", "input_size": "96x64", "thre
 """Parameters of a segmentation node that starts in a moment."""
 
 MEASURED = frozenset({"/drivable_area/obstacle_cloud"})
-"""What the drivable-area node has with geometry depth and cloud only."""
+"""What the drivable-area node publishes with geometry depth and cloud only."""
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def published_topics(probe: Probe, expected: frozenset[str]) -> Iterator[dict[st
     with (
         running("camera_node", width=96, height=64, wait_for_subscribers=1),
         running("segmentation_node", "-r", "image:=/camera/image_raw", **TINY),
-        running("drivable_area_node"),
+        running("drivable_area_node", geometry="depth"),
     ):
         infos: dict[str, Any] = {}
 

@@ -35,12 +35,18 @@ def test_unseen_free_and_occupied_differ() -> None:
 
 def test_a_scan_shows_hits_and_leaves_out_what_is_unknown() -> None:
     ranges = np.array([np.nan, 10.0, np.inf], np.float32)
-    nothing = draw_scan(np.full(3, np.nan, np.float32), -0.5, 0.5, PLAN)
-    picture = draw_scan(ranges, -0.5, 0.5, PLAN)
+    nothing = draw_scan(np.full(3, np.nan, np.float32), -0.5, 0.5, 20.0, PLAN)
+    picture = draw_scan(ranges, -0.5, 0.5, 20.0, PLAN)
     changed = (picture != nothing).any(2)
     assert changed[100, 100], "the hit ten metres ahead"
     assert changed[:, :100].any(), "a free beam to the left"
     assert not changed[:, 104:].any(), "nothing to the right, where nothing is known"
+
+
+def test_a_free_beam_ends_where_the_scan_does() -> None:
+    nothing = draw_scan(np.full(1, np.nan, np.float32), 0.0, 0.5, 8.0, PLAN)
+    changed = (draw_scan(np.full(1, np.inf, np.float32), 0.0, 0.5, 8.0, PLAN) != nothing).any(2)
+    assert changed[125:190].any(1).mean() > 0.9 and not changed[:118].any(), "free up to 8 m, and no farther"
 
 
 @pytest.mark.parametrize("grids", [("free space",), ("free space, flat ground", "free space, measured depth")])

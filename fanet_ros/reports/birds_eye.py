@@ -75,13 +75,16 @@ def draw_grid(occupancy: NDArray[np.int8], plan: Plan) -> Image:
     return _with_rings(np.asarray(picture, np.uint8), plan)
 
 
-def draw_scan(ranges: NDArray[np.float32], angle_min: float, angle_increment: float, plan: Plan) -> Image:
+def draw_scan(
+    ranges: NDArray[np.float32], angle_min: float, angle_increment: float, range_max: float, plan: Plan
+) -> Image:
     """Draw a laser scan: hits as dots, and what is free up to them; beams of which nothing is known are left out.
 
     Args:
-        ranges: float32, (beams,), metres; inf where it is free as far as can be seen, NaN where nothing is known.
+        ranges: float32, (beams,), metres; inf where it is free up to range_max, NaN where nothing is known.
         angle_min: of the first beam, radians, counted from ahead to the left.
         angle_increment: from beam to beam, radians.
+        range_max: metres.
         plan: what to draw.
 
     Returns:
@@ -89,13 +92,12 @@ def draw_scan(ranges: NDArray[np.float32], angle_min: float, angle_increment: fl
     """
     picture = np.full((plan.height, plan.width, 3), BACKGROUND, np.uint8)
     angles = angle_min + angle_increment * np.arange(len(ranges))
-    beyond = np.hypot(plan.x_max - plan.x_min, plan.y_max - plan.y_min)
     origin = plan.pixel(0.0, 0.0)
     ends = []
     for angle, distance in zip(angles.tolist(), ranges.tolist(), strict=True):
         if np.isnan(distance):
             continue
-        reach = min(distance, beyond)
+        reach = min(distance, range_max)
         end = plan.pixel(reach * np.cos(angle), reach * np.sin(angle))
         cv2.line(picture, origin, end, _BEAM, 1, cv2.LINE_AA)
         if np.isfinite(distance):

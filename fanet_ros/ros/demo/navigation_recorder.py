@@ -76,13 +76,13 @@ class NavigationRecorder:
 def _draw(
     overlay: NDArray[np.uint8], flat_grid: OccupancyGrid, measured_grid: OccupancyGrid, scan: LaserScan
 ) -> dict[str, NDArray[np.uint8]]:
-    ranges = np.array(scan.ranges, np.float32)
+    ranges, reach = np.array(scan.ranges, np.float32), scan.range_max
     plan = _plan(flat_grid)  # for all, so that what is side by side can be compared
     return {
         "camera with classes": overlay,
         "free space, flat ground": draw_grid(_occupancy(flat_grid), plan),
         "free space, measured depth": draw_grid(_occupancy(measured_grid), plan),
-        "obstacle scan, measured depth": draw_scan(ranges, scan.angle_min, scan.angle_increment, plan),
+        "obstacle scan, measured depth": draw_scan(ranges, scan.angle_min, scan.angle_increment, reach, plan),
     }
 
 
