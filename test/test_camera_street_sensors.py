@@ -1,19 +1,27 @@
 """The depth camera and the lidar of the simulated street, over real DDS, against the street itself."""
 
 import importlib.util
-from dataclasses import replace
+import sys
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_harness import LATCHED, TIMEOUT_S, NodeProcess, Probe, running
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
 
+from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.ros.camera.street_sensors import (
     ASIDE_M,
     LIDAR_ABOVE_M,
+    StreetSensors,
     aside_intrinsics,
     aside_transform,
     lidar_transform,
@@ -26,7 +34,7 @@ from fanet_ros.sources.street.geometry import View
 pytestmark = pytest.mark.ros
 
 IMAGE, DEPTH, INFO, POINTS = (f"/camera/{name}" for name in ("image_raw", "depth", "depth/camera_info", "points"))
-STREET = {"seed": 4, "width": 160, "height": 96, "rate_hz": 10.0}
+STREET = {"seed": 4, "width": 160, "height": 96, "rate_hz": 10.0, "wait_for_subscribers": 1}
 needs_tf = pytest.mark.skipif(
     importlib.util.find_spec("tf2_msgs") is None,
     reason="tf2_msgs is not installed (it comes with a ROS 2 distribution)",
@@ -37,15 +45,32 @@ def street(*, depth: bool = False) -> StreetCamera:
     return StreetCamera(160, 96, seed=4, depth=depth)
 
 
+def images_of_street() -> Iterator[bytes]:
+    """Yield the pixels of the frames of the first two minutes."""
+    camera = street()
+    return (camera.frame(index).image.tobytes() for index in range(1200))
+
+
 def stamp_of(message: Image | CameraInfo | PointCloud2) -> tuple[int, int]:
     return message.header.stamp.sec, message.header.stamp.nanosec
 
 
-def indices(images: list[Image]) -> dict[tuple[int, int], int]:
-    """Return the number of the street's frame by stamp."""
-    camera = street()
-    frames = {camera.frame(index).image.tobytes(): index for index in range(60)}
-    return {stamp_of(message): frames[bytes(message.data)] for message in images}
+def measurements(probe: Probe, topic: str, count: int) -> dict[int, Any]:
+    """Wait for that many messages whose images have come, too; return them by the number of the street's frame."""
+
+    def found() -> dict[tuple[int, int], tuple[bytes, Any]]:
+        images = {stamp_of(image): bytes(image.data) for image in probe.received[IMAGE]}
+        return {stamp_of(m): (images[stamp_of(m)], m) for m in probe.received[topic] if stamp_of(m) in images}
+
+    probe.wait(lambda: len(found()) >= count, f"{count} messages on {topic} with their images")
+    open_ = dict(found().values())
+    numbered: dict[int, Any] = {}
+    for index, image in enumerate(images_of_street()):
+        if image in open_:
+            numbered[index] = open_.pop(image)
+        if not open_:
+            return numbered
+    raise AssertionError("images that the street does not show")
 
 
 def millimetres(message: Image) -> np.ndarray:
@@ -61,47 +86,42 @@ def listen(probe: Probe) -> None:
 def test_registered_depth_is_that_of_every_pixel_of_the_image(probe: Probe) -> None:
     listen(probe)
     with running("camera_node", depth="registered", frame_id="eye", **STREET):
-        depths, infos = probe.wait_for(DEPTH, 3), probe.wait_for(INFO, 3)
-        probe.wait(lambda: {stamp_of(m) for m in depths} <= {stamp_of(m) for m in probe.received[IMAGE]}, "the images")
+        depths, infos = measurements(probe, DEPTH, 3), probe.wait_for(INFO)
         assert probe.node.count_publishers(POINTS) == 0
-    camera, numbers = street(depth=True), indices(probe.received[IMAGE])
+    camera = street(depth=True)
     sensor = DepthSensor(camera.intrinsics.fx, seed=4)
-    for message in depths[:3]:
-        index = numbers[stamp_of(message)]
+    for index, message in depths.items():
         np.testing.assert_array_equal(millimetres(message), sensor.measure_mm(camera.frame(index).depth, index))
-    assert (millimetres(depths[0]) > 0).mean() > 0.3, "most of the street is within reach"
-    assert {m.header.frame_id for m in (*depths, *infos)} == {"eye"}
+        assert (millimetres(message) > 0).mean() > 0.3, "much of the street is within reach"
+    assert {m.header.frame_id for m in (*depths.values(), *infos)} == {"eye"}
     assert infos[0].k[0] == pytest.approx(camera.intrinsics.fx) and (infos[0].width, infos[0].height) == (160, 96)
 
 
 def test_depth_from_aside_is_that_of_its_own_camera(probe: Probe) -> None:
     listen(probe)
     with running("camera_node", depth="aside", **STREET):
-        depths, infos = probe.wait_for(DEPTH, 2), probe.wait_for(INFO, 2)
-        probe.wait(lambda: {stamp_of(m) for m in depths} <= {stamp_of(m) for m in probe.received[IMAGE]}, "the images")
-    camera, numbers = street(), indices(probe.received[IMAGE])
+        depths, infos = measurements(probe, DEPTH, 2), probe.wait_for(INFO)
+    camera = street()
     lens = aside_intrinsics(camera)
-    for message in depths[:2]:
-        index = numbers[stamp_of(message)]
+    for index, message in depths.items():
         true = camera.view(index, View(lens, camera.pose(index).moved(ASIDE_M, 0.0, 0.0))).depth()
         np.testing.assert_array_equal(millimetres(message), DepthSensor(lens.fx, seed=4).measure_mm(true, index))
-    assert {m.header.frame_id for m in (*depths, *infos)} == {"camera_depth_optical_frame"}
+        assert (message.width, message.height) == (107, 64)
+    assert {m.header.frame_id for m in (*depths.values(), *infos)} == {"camera_depth_optical_frame"}
     info = infos[0]
-    assert (info.width, info.height) == (depths[0].width, depths[0].height) == (107, 64)
+    assert (info.width, info.height) == (107, 64)
     assert (info.k[0], info.k[2]) == (lens.fx, lens.cx)
 
 
 def test_the_lidar_measures_at_the_instant_of_an_image_and_ten_times_a_second(probe: Probe) -> None:
     listen(probe)
     with running("camera_node", lidar=True, **{**STREET, "rate_hz": 20.0}):
-        scans = probe.wait_for(POINTS, 2)
-        probe.wait(lambda: {stamp_of(m) for m in scans} <= {stamp_of(m) for m in probe.received[IMAGE]}, "the images")
+        scans = measurements(probe, POINTS, 2)
         assert probe.node.count_publishers(DEPTH) == 0
-    camera, numbers = street(), indices(probe.received[IMAGE])
+    camera = street()
     lidar = SpinningLidar(camera, seed=4)
     fields = [("x", 0, PointField.FLOAT32), ("y", 4, PointField.FLOAT32), ("z", 8, PointField.FLOAT32)]
-    for message in scans[:2]:
-        index = numbers[stamp_of(message)]
+    for index, message in scans.items():
         assert index % 2 == 0, "every other image at 20 Hz"
         truth = lidar.scan(index, camera.pose(index).moved(0.0, -LIDAR_ABOVE_M, 0.0))
         assert [(f.name, f.offset, f.datatype) for f in message.fields] == [*fields, ("ring", 12, PointField.UINT16)]
@@ -112,16 +132,14 @@ def test_the_lidar_measures_at_the_instant_of_an_image_and_ten_times_a_second(pr
         assert message.header.frame_id == "camera_lidar" and message.is_dense
 
 
+def sensors_of(camera: StreetCamera, probe: Probe, **settings: Any) -> StreetSensors:
+    return StreetSensors(Node("eye", context=probe.context), CameraParameters(**settings), camera, "eye_frame", 30.0)
+
+
 def test_what_nobody_subscribes_to_is_not_measured(probe: Probe) -> None:
     """The street renders depth only while it is wanted."""
-    from rclpy.node import Node
-    from std_msgs.msg import Header
-
-    from fanet_ros.parameters.camera import CameraParameters
-    from fanet_ros.ros.camera.street_sensors import StreetSensors
-
     camera = street()
-    sensors = StreetSensors(Node("eye", context=probe.context), CameraParameters(depth="registered"), camera, "eye", 30)
+    sensors = sensors_of(camera, probe, depth="registered")
     for wanted, has_depth in ((frozenset(), False), ({"depth"}, True), ({"depth/camera_info"}, False)):
         sensors.prepare(wanted)
         frame = camera.read()
@@ -130,14 +148,8 @@ def test_what_nobody_subscribes_to_is_not_measured(probe: Probe) -> None:
 
 
 def test_a_street_that_was_opened_anew_is_measured_all_the_same(probe: Probe) -> None:
-    from rclpy.node import Node
-    from std_msgs.msg import Header
-
-    from fanet_ros.parameters.camera import CameraParameters
-    from fanet_ros.ros.camera.street_sensors import StreetSensors
-
     lost = street()
-    sensors = StreetSensors(Node("eye", context=probe.context), CameraParameters(depth="registered"), lost, "eye", 30)
+    sensors = sensors_of(lost, probe, depth="registered")
     lost.close()
     sensors.prepare({"depth"})
     message = sensors.messages(street().frame(3), Header(), {"depth"})["depth"]
@@ -171,8 +183,33 @@ def test_the_transforms_take_points_to_where_the_camera_sees_them(index: int) ->
     aside = aside_transform("eye", "depth").transform
     assert (aside.translation.x, aside.translation.y, aside.translation.z) == (ASIDE_M, 0, 0)
     np.testing.assert_allclose(rotation(aside.rotation), np.eye(3))
-    moved = replace(pose).moved(ASIDE_M, 0.0, 0.0)
+    moved = pose.moved(ASIDE_M, 0.0, 0.0)
     np.testing.assert_allclose((moved.position - pose.position) @ pose.optical_from_map.T, (ASIDE_M, 0, 0), atol=1e-9)
+
+
+def test_the_transforms_go_out_latched_under_the_name_that_tf_listens_to(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where tf2_msgs is not installed, too: on a stand-in for its one message."""
+    package, messages = ModuleType("tf2_msgs"), ModuleType("tf2_msgs.msg")
+    messages.TFMessage = SimpleNamespace
+    monkeypatch.setitem(sys.modules, "tf2_msgs", package)
+    monkeypatch.setitem(sys.modules, "tf2_msgs.msg", messages)
+    sent: list[Any] = []
+
+    def create(kind: type, topic: str, profile: QoSProfile) -> Any:
+        assert (kind, topic) == (SimpleNamespace, "/tf_static")
+        assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        assert profile.reliability == ReliabilityPolicy.RELIABLE
+        return SimpleNamespace(publish=sent.append)
+
+    node = Node("eye", context=probe.context)
+    monkeypatch.setattr(node, "create_publisher", create)
+    StreetSensors(node, CameraParameters(depth="aside", lidar=True), street(), "eye_frame", 30.0)
+    (message,) = sent
+    frames = [(t.header.frame_id, t.child_frame_id) for t in message.transforms]
+    assert frames == [("eye_frame", "eye_depth_optical_frame"), ("eye_frame", "eye_lidar")]
+    assert all(t.header.stamp.sec > 0 for t in message.transforms)
 
 
 @needs_tf
