@@ -1,7 +1,7 @@
 """`make demo`: a camera and our nodes as separate processes over real DDS, recorded from another one.
 
-Writes overlay.mp4, contact_sheet.png and summary.json, and navigation.png where the camera's pose and the depth are known
-(the street camera). Succeeds only if masks arrived.
+Writes overlay.mp4, contact_sheet.png and summary.json, and navigation.png where the camera's pose and the depth are
+known (the street camera). Succeeds only if masks arrived.
 """
 
 from __future__ import annotations
