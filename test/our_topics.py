@@ -11,9 +11,6 @@ from ros_harness import Probe, running
 TINY = {"backend": "openvino", "precision": "fp32", "input_size": "96x64", "threads": 1}
 """Parameters of a segmentation node that starts in a moment."""
 
-MEASURED = frozenset({"/drivable_area/obstacle_cloud"})
-"""What the drivable-area node publishes with geometry depth and cloud only."""
-
 
 @contextmanager
 def published_topics(probe: Probe, expected: frozenset[str]) -> Iterator[dict[str, Any]]:

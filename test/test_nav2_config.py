@@ -266,7 +266,7 @@ def test_the_collision_monitor_looks_where_the_camera_does() -> None:
 
 @pytest.mark.ros
 def test_our_nodes_publish_the_topics_with_quality_of_service_that_nav2_accepts(probe: Probe) -> None:
-    from our_topics import MEASURED, published_topics
+    from our_topics import published_topics
     from rclpy.qos import (
         DurabilityPolicy,
         LivelinessPolicy,
@@ -290,7 +290,7 @@ def test_our_nodes_publish_the_topics_with_quality_of_service_that_nav2_accepts(
         liveliness=LivelinessPolicy.AUTOMATIC,
     )
     is_latched = {"nav_msgs/msg/OccupancyGrid", "vision_msgs/msg/LabelInfo"}
-    expected = {topic: kind for topic, kind in topics().items() if topic not in MEASURED}
+    expected = topics()
     with published_topics(probe, frozenset(expected)) as published:
         for topic, kind in expected.items():
             assert published[topic].topic_type == kind, topic
