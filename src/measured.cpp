@@ -19,7 +19,7 @@ bool is_point(const float* p) { return p[0] == p[0] && p[1] == p[1] && p[2] == p
 
 enum Kind : std::uint8_t { kUnknown, kFree, kFlat, kStanding };
 enum Source : std::uint8_t { kNothing, kAgreed, kClass, kHeight, kBelow, kOverhead, kHidden, kUnclassed };
-enum Cell : std::uint8_t { kCellFree = 1, kCellFlat = 2, kCellStanding = 4 };
+enum Cell : std::uint8_t { kCellNone = 0, kCellFree = 1, kCellFlat = 2, kCellStanding = 4 };
 
 // The ground: a plane of the base frame, and on it heights in polar bins about the foot point.
 struct Ground {
@@ -113,17 +113,14 @@ struct Raster {
     if (!(column >= 0.0F && column < static_cast<float>(columns) && row >= 0.0F && row < static_cast<float>(rows))) return -1;
     return static_cast<std::ptrdiff_t>(row) * columns + static_cast<std::ptrdiff_t>(column);
   }
-  void free(float x, float y, const Limits& limits) {
+  void mark(float x, float y, Cell what, const Limits& limits) {
     const float range2 = x * x + y * y;
     const std::ptrdiff_t at = cell(x, y);
-    if (at >= 0 && range2 >= limits.range_min2 && range2 <= limits.range_max2) cells[at] |= kCellFree;
-  }
-  void occupy(float x, float y, Cell what) {
-    const std::ptrdiff_t at = cell(x, y);
-    if (at < 0) return;
-    if (what == kCellStanding && counts[at] < 65535) ++counts[at];
+    if (at < 0 || !(range2 >= limits.range_min2 && range2 <= limits.range_max2)) return;
     cells[at] |= what;
-    nearest[at] = std::min(nearest[at], x * x + y * y);
+    if (what == kCellFree) return;
+    if (what == kCellStanding && counts[at] < 65535) ++counts[at];
+    nearest[at] = std::min(nearest[at], range2);
   }
 };
 
@@ -155,10 +152,15 @@ float apart2(const float* p, const float* q) {
   return dx * dx + dy * dy;
 }
 
-// Mark the ground between neighbours of an organised cloud, all of them free, as seen: p and q side by side, r and s
-// below them.
-void fill_between(const float* p, const float* q, const float* r, const float* s, float range2, const Limits& limits,
-                  Raster& raster) {
+// What ground is free, or flat and not free, is so between neighbours of an organised cloud that all say so.
+Cell ground_of(Source source, std::uint8_t kind) {
+  if (source == kAgreed) return kCellFree;
+  return source == kClass && kind == kFlat ? kCellFlat : kCellNone;
+}
+
+// Mark the ground between neighbours: p and q side by side, r and s below them.
+void fill_between(const float* p, const float* q, const float* r, const float* s, float range2, Cell what,
+                  const Limits& limits, Raster& raster) {
   const float most = raster.resolution + limits.most_gap * std::sqrt(range2);
   const float half = 0.5F * raster.resolution;
   const float along = std::sqrt(std::max(apart2(p, r), apart2(q, s)));
@@ -172,7 +174,7 @@ void fill_between(const float* p, const float* q, const float* r, const float* s
     const float right_x = q[0] + (s[0] - q[0]) * v, right_y = q[1] + (s[1] - q[1]) * v;
     for (int j = 0; j < right; ++j) {
       const float u = static_cast<float>(j) / static_cast<float>(right);
-      raster.free(left_x + (right_x - left_x) * u, left_y + (right_y - left_y) * u, limits);
+      raster.mark(left_x + (right_x - left_x) * u, left_y + (right_y - left_y) * u, what, limits);
     }
   }
 }
@@ -268,14 +270,10 @@ FANET_EXPORT int fanet_judge_points(const float* points, const std::uint8_t* kin
       }
       if (source == kAgreed && range > shade[slot]) source = kHidden;
       sources[i] = source;
-      const float range2 = p[0] * p[0] + p[1] * p[1];
-      if (!(range2 >= limits.range_min2 && range2 <= limits.range_max2)) continue;
       if (source == kHeight || source == kBelow || (source == kClass && kinds[i] == kStanding)) {
-        raster.occupy(p[0], p[1], kCellStanding);
-      } else if (source == kClass) {
-        raster.occupy(p[0], p[1], kCellFlat);
-      } else if (source == kAgreed) {
-        raster.free(p[0], p[1], limits);
+        raster.mark(p[0], p[1], kCellStanding, limits);
+      } else if (const Cell what = ground_of(source, kinds[i])) {
+        raster.mark(p[0], p[1], what, limits);
       }
     }
     if (is_dense == 0) return 0;
@@ -284,13 +282,14 @@ FANET_EXPORT int fanet_judge_points(const float* points, const std::uint8_t* kin
       const float* last = nullptr;  // where the row was last filled: half a cell beside it there is no need to
       for (int column = 0; column + 1 < columns; ++column) {
         const std::ptrdiff_t i = static_cast<std::ptrdiff_t>(row) * columns + column, below = i + columns;
-        if (sources[i] != kAgreed || sources[below] != kAgreed) continue;
-        if (sources[i + 1] != kAgreed || sources[below + 1] != kAgreed) continue;
+        const auto at = [&](std::ptrdiff_t j) { return ground_of(static_cast<Source>(sources[j]), kinds[j]); };
+        const Cell what = at(i);
+        if (what == kCellNone || at(below) != what || at(i + 1) != what || at(below + 1) != what) continue;
         const float *p = points + 3 * i, *q = p + 3, *r = points + 3 * below;
         const float range2 = p[0] * p[0] + p[1] * p[1];
         if (apart2(p, r) <= half2 && across2(p, q) <= half2 * range2) continue;
         if (last != nullptr && across2(last, q) <= half2 * range2) continue;
-        fill_between(p, q, r, r + 3, range2, limits, raster);
+        fill_between(p, q, r, r + 3, range2, what, limits, raster);
         last = p;
       }
     }

@@ -142,18 +142,29 @@ def judge_points(
         elif source == Source.AGREED:
             raster.cells[cell] |= CELL_FREE
     if is_dense:
-        fill_free(points, sources.reshape(rows, columns), limits, raster)
+        fill_ground(points, sources.reshape(rows, columns), kinds, limits, raster)
     return above, sources
 
 
-def fill_free(points: Floats, sources: NDArray[np.uint8], limits: Floats, raster: Raster) -> None:
+def ground_of(source: int, kind: int) -> int:
+    if source == Source.AGREED:
+        return CELL_FREE
+    return CELL_FLAT if source == Source.CLASS and kind == Kind.FLAT else 0
+
+
+def fill_ground(
+    points: Floats, sources: NDArray[np.uint8], kinds: NDArray[np.uint8], limits: Floats, raster: Raster
+) -> None:
     resolution = f(raster.resolution)
     half = f(0.5) * resolution
     half2 = f(0.25) * (resolution * resolution)
     for row in range(len(points) - 1):
         last = None
         for column in range(points.shape[1] - 1):
-            if (sources[row : row + 2, column : column + 2] != Source.AGREED).any():
+            near = np.s_[row : row + 2, column : column + 2]
+            said = {ground_of(*each) for each in zip(sources[near].flat, kinds[near].flat, strict=True)}
+            what = said.pop()
+            if said or not what:
                 continue
             p, q = points[row, column : column + 2]
             r, s = points[row + 1, column : column + 2]
@@ -176,7 +187,9 @@ def fill_free(points: Floats, sources: NDArray[np.uint8], limits: Floats, raster
                     x, y = left + (end - left) * (f(j) / f(right))
                     cell = cell_of(raster, x, y)
                     if cell is not None and limits[2] <= x * x + y * y <= limits[3]:
-                        raster.cells[cell] |= CELL_FREE
+                        raster.cells[cell] |= what
+                        if what != CELL_FREE:
+                            raster.nearest[cell] = min(raster.nearest[cell], x * x + y * y)
 
 
 def cell_of(raster: Raster, x: f, y: f) -> tuple[int, int] | None:

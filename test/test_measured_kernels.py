@@ -30,7 +30,10 @@ def _scene(seed: int, rows: int = 40, columns: int = 56) -> tuple[np.ndarray, np
     depth[rng.random(depth.shape) < 0.05] = np.nan
     forward, side = depth * (np.cos(pitch) - y * np.sin(pitch)), -depth * x
     points = np.stack([forward + 0.2, side, height - depth * down + 0.05 * forward], -1).astype(np.float32)
-    return np.ascontiguousarray(points), rng.choice([0, 1, 1, 1, 1, 2, 3], depth.shape).astype(np.uint8)
+    kinds = rng.choice([0, 1, 1, 1, 1, 2, 3], depth.shape).astype(np.uint8)
+    kinds[:, : columns // 4] = 2  # a pavement
+    kinds[:, columns // 2 : 3 * columns // 4] = 1
+    return np.ascontiguousarray(points), kinds
 
 
 def _surface(seed: int) -> Surface:
@@ -101,7 +104,8 @@ def test_every_point_and_cell_is_judged_the_same(seed: int, is_dense: bool) -> N
     if is_dense:
         points_alone = _raster()
         kernels.judge_points(points, kinds, None, surface, limits, points_alone, above, sources, is_dense=False)
-        assert (ours.cells & 1).sum() > (points_alone.cells & 1).sum(), "nothing was filled between points"
+        for bit in (kernels.CELL_FREE, kernels.CELL_FLAT):
+            assert (ours.cells & bit).sum() > (points_alone.cells & bit).sum(), "nothing was filled between points"
 
 
 def test_points_at_the_sensor_and_beyond_all_bins_are_survived() -> None:
