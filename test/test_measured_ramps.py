@@ -62,6 +62,7 @@ def test_a_wall_that_the_mask_calls_road_is_an_obstacle() -> None:
     ahead = np.abs(scan.angle_min + np.arange(len(scan.ranges)) * scan.angle_increment) < 0.3
     np.testing.assert_allclose(scan.ranges[ahead], 6.0, atol=0.6)  # the nearest of many noisy points
     assert not (view.occupancy()[:, 66:] == 0).any(), "free behind the wall"
+    assert view.standing_ground() > 0.3
     points, labels = view.obstacle_cloud()
     assert len(points) > 1000 and (labels == ROAD).all()
     assert np.abs(points[:, 0] - 6.0).max() < 1.0
@@ -80,6 +81,7 @@ def test_class_and_height_must_agree() -> None:
     assert (view.sources[view.labels == BUILDING] != Source.AGREED).all()
     seen = view.labels == ROAD
     assert (view.sources[seen & (view.sources != Source.NOTHING)] == Source.AGREED).mean() > 0.95
+    assert view.standing_ground() < 0.05
     flat = kinds()
     flat[ROAD] = 2
     projector = MeasuredProjector(GROUND, MEASURED)

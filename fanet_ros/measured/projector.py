@@ -148,9 +148,9 @@ class MeasuredProjector:
             is_dense=sensor.is_dense,
         )
         return MeasuredView(
-            points, labels, self._above, self._sources, sight, surface, finder.is_trusted, raster, self._table,
-            self.measured.min_points if sensor.is_dense else 1,
-        )  # fmt: skip
+            *(points, labels, kind_of_point, self._above, self._sources, sight, surface, finder.is_trusted, raster),
+            *(self._table, self.measured.min_points if sensor.is_dense else 1),
+        )
 
     @property
     def finder(self) -> SurfaceFinder | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.ground.classes import Kind
 from fanet_ros.ground.grid import FREE, OCCUPIED, UNSEEN
 from fanet_ros.ground.scan import ScanResult
 from fanet_ros.measured.kernels import CELL_FLAT, CELL_FREE, Floats, Raster, Source, Surface
 from fanet_ros.measured.raster import RasterTable
 from fanet_ros.measured.sight import NONE, Sight
+
+_SOME, _FEW = 16, 50  # every so many points are looked at; fewer say nothing
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class MeasuredView:
     Attributes:
         points: float32 (N, 3) in the base frame, NaN for none.
         labels: uint8 (N,), class ids, 255 where the mask does not see the point.
+        kinds: uint8 (N,), of the labels, see ground.classes.
         above: float32 (N,), height above the ground, metres; NaN for none.
         sources: uint8 (N,), see Source.
         sight: which pixel sees which point.
@@ -31,6 +36,7 @@ class MeasuredView:
 
     points: Floats
     labels: NDArray[np.uint8]
+    kinds: NDArray[np.uint8]
     above: Floats
     sources: NDArray[np.uint8]
     sight: Sight
@@ -72,6 +78,15 @@ class MeasuredView:
     def is_any_measured(self) -> bool:
         """Whether there is any point."""
         return bool(self.sources.any())
+
+    def standing_ground(self) -> float:
+        """Return which share of the points of ground classes stands: little unless something is wrong.
+
+        Of some of the points; NaN with too few.
+        """
+        kinds, sources = self.kinds[::_SOME], self.sources[::_SOME]
+        of_ground = sources[((kinds == Kind.FREE) | (kinds == Kind.FLAT)) & (sources != Source.NOTHING)]
+        return float((of_ground == Source.HEIGHT).mean()) if of_ground.size >= _FEW else math.nan
 
     @cached_property
     def is_any_free(self) -> bool:

@@ -33,6 +33,7 @@ from fanet_ros.settings import Size
 INPUTS = {"depth": ("depth", "depth/camera_info"), "cloud": ("points",)}
 """Topics that are subscribed to, by geometry."""
 
+_MUCH_STANDS = 0.3  # of what the mask calls ground
 _HINT = "is the transform between the colour camera and the depth sensor published?"
 
 Measurement = Image | PointCloud2
@@ -148,6 +149,12 @@ class MeasuredGround:
                 f"only {finder.share:.0%} of the points that the mask calls ground lie on one plane near where the "
                 "ground should be: nothing is free (is the pose of the sensor right, and are depth and mask of cameras "
                 "that look the same way?)"
+            )
+        elif (standing := view.standing_ground()) > _MUCH_STANDS:
+            notes.append(
+                f"{standing:.0%} of the points that the mask calls ground stand higher than step_height, and are "
+                "obstacles: does the network know this place, do camera and sensor look the same way, and is TF between "
+                "them right?"
             )
         if not view.is_any_measured:
             notes.append(
