@@ -153,8 +153,8 @@ class MeasuredGround:
         elif (standing := view.standing_ground()) > _MUCH_STANDS:
             notes.append(
                 f"{standing:.0%} of the points that the mask calls ground stand higher than step_height, and are "
-                "obstacles: does the network know this place, do camera and sensor look the same way, and is TF between "
-                "them right?"
+                "obstacles: does the network know this place, do camera and sensor look the same way, and is TF right "
+                "between them?"
             )
         if not view.is_any_measured:
             notes.append(
