@@ -18,7 +18,7 @@ from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
 from fanet_ros.frames.frame import check_frame, fit_input_size
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.labels import LabelSet
-from fanet_ros.model.model_card import read_card, resolve_label_set
+from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.scheduling.batching import BatchReport, group_runs, measure_batches
 from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
@@ -37,7 +37,8 @@ class Segmentation:
 
     Attributes:
         labels: uint8, (H, W), class id per pixel, 255 where unlabelled.
-        confidence: uint8, (H, W), softmax probability of the label x 255; None unless asked for.
+        confidence: uint8, (H, W), softmax probability of the label x 255, of merged classes their sum; None unless
+            asked for.
         input_size: at which the network saw the frame.
     """
 
@@ -58,7 +59,7 @@ class Segmenter:
     frame, input and logits cover the same field of view, corner to corner.
 
     Attributes:
-        label_set: of the weights.
+        label_set: of the labels: the network's, or what its classes are merged into.
         backend_info: what runs the network, and why.
     """
 
@@ -81,7 +82,8 @@ class Segmenter:
 
         Args:
             weights: a .safetensors or torch checkpoint; a model card beside it (same stem, .md) is read.
-            labels: label set (name or path of a YAML file); empty for what the card names.
+            labels: label set (name or path of a YAML file), also one that merges the network's classes; empty for what
+                the card names.
             backend: `auto` or a backend's name.
             device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
             precision: `auto`, `fp32`, `bf16`, `fp16` or `int8`.
@@ -119,9 +121,12 @@ class Segmenter:
             progress=progress,
             kept_sizes=kept_sizes * len(scales),
             temporal_frames=temporal_frames,
+            labels=merging_key(labels, card),
         )
         try:
             self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
+            if self.label_set:
+                self._backend.label_of = self.label_set.label_of
         except BaseException:
             self._backend.close()
             raise

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.calibration.calibration_frames import FrameSet
+from fanet_ros.datasets.label_formats import value_table
+from fanet_ros.datasets.meanings import find_meaning
 from fanet_ros.errors import SourceError
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.reports.scores import Scorer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
@@ -51,10 +54,12 @@ def compare(
         SourceError: there is no frame, no label is one of the classes, or the first knows nothing of them.
     """
     classes = len(segmenters[0].label_set)
+    to_merged = _to_merged(frames, segmenters[0].label_set)
     tallies = [_Tally(classes) for _ in segmenters]
     done = 0
     for frame in frames.sample(count):
-        size = None if frame.labels is None else Size(frame.labels.shape[1], frame.labels.shape[0])
+        truth = frame.labels if frame.labels is None or to_merged is None else to_merged[frame.labels]
+        size = None if truth is None else Size(truth.shape[1], truth.shape[0])
         expected: NDArray[np.uint8] | None = None
         for segmenter, tally in zip(segmenters, tallies, strict=True):
             started = perf_counter()
@@ -62,7 +67,7 @@ def compare(
             tally.milliseconds.append((perf_counter() - started) * 1e3)
             tally.input_sizes.add(result.input_size)
             expected = result.labels if expected is None else expected
-            tally.add(result.labels, expected, frame.labels)
+            tally.add(result.labels, expected, truth)
         done += 1
         progress(done)
     if not done:
@@ -75,6 +80,19 @@ def compare(
     if frames.labelled:
         _require_knowledge(tallies[0].scorer, frames.name)
     return [tally.accuracy(done, frames.labelled) for tally in tallies]
+
+
+def _to_merged(frames: FrameSet, labels: LabelSet) -> NDArray[np.uint8] | None:
+    """Return the table from the ids of a ground truth that says what they are to merged classes; else None.
+
+    Raises:
+        DatasetError: it is not known what a class of the ground truth is.
+        LabelSetError: the file that says so cannot be used.
+    """
+    if labels.network is None or not frames.label_set:
+        return None
+    meaning = find_meaning(load_label_set(frames.label_set), labels)
+    return value_table({own: ids[0] for own, ids in enumerate(meaning.may_be) if len(ids) == 1})
 
 
 def _require_knowledge(scorer: Scorer, data: str) -> None:

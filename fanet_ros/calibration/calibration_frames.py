@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fanet_ros.datasets.decoding import read_grey
+from fanet_ros.datasets.folder import LABEL_SET_FILE
 from fanet_ros.datasets.matching import Files, missing, read_names
 from fanet_ros.errors import SourceError
 from fanet_ros.sources import SourceFrame, open_source
@@ -22,11 +23,13 @@ class FrameSet(ABC):
         name: for people.
         labelled: whether every frame has a ground truth.
         length: number of frames, for videos as the container claims.
+        label_set: path of the file that says what the ids in the ground truth are; empty where there is none.
     """
 
     name: str
     labelled: bool
     length: int
+    label_set: str = ""
 
     def sample(self, count: int) -> Iterator[SourceFrame]:
         """Read at most `count` frames, evenly spread over all, the same ones every time.
@@ -57,7 +60,9 @@ def open_frames(path: str) -> FrameSet:
     """
     given = Path(path).expanduser()
     if (given / "images").is_dir() and (given / "labels").is_dir():
-        return _LabelledFrames(given.resolve().name, _pairs_in_folder(given))
+        frames = _LabelledFrames(given.resolve().name, _pairs_in_folder(given))
+        frames.label_set = str(given / LABEL_SET_FILE) if (given / LABEL_SET_FILE).is_file() else ""
+        return frames
     if given.is_file() and given.suffix.lower() == ".txt":
         return _LabelledFrames(f"{given.resolve().parent.name}/{given.name}", _pairs_in_list(given))
     return _UnlabelledFrames(path)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import fanet_ros
 from fanet_ros.errors import KernelError
 
-VERSION = 1  # of interface and results; the library has the same number in src/kernels.cpp
+VERSION = 2  # of interface and results; the library has the same number in src/kernels.cpp
 LIBRARY = "libfanet_kernels.so"
 
 _HOW_TO_BUILD = (
@@ -31,6 +31,7 @@ def labels_from_logits(
     confidence: NDArray[np.uint8] | None,
     threads: int,
     *,
+    label_of: NDArray[np.uint8] | None = None,
     portable: bool = False,
 ) -> bool:
     """Decide every pixel; labelling.postprocess explains how and checks what is given, which this function does not.
@@ -43,6 +44,7 @@ def labels_from_logits(
         labels: (H, W), contiguous, is written.
         confidence: the same, or None if not wanted.
         threads: 0 to choose.
+        label_of: uint8 (classes,), contiguous, the label that each class stands for; None: its own number.
         portable: leave aside the instructions that only newer processors have: for comparison.
 
     Returns:
@@ -58,6 +60,7 @@ def labels_from_logits(
         *labels.shape,
         labels.ctypes.data,
         None if confidence is None else confidence.ctypes.data,
+        None if label_of is None else label_of.ctypes.data,
         threads,
         portable,
     )
@@ -105,6 +108,6 @@ def load(path: Path) -> ctypes.CDLL:
     if version != VERSION:
         raise KernelError(f"{path} has version {version}, this code needs {VERSION}: {_HOW_TO_BUILD}")
     address, integer = ctypes.c_void_p, ctypes.c_int
-    loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, address, address, integer, integer]
+    loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, *[address] * 3, integer, integer]
     loaded.fanet_labels_from_logits.restype = integer
     return loaded
