@@ -19,7 +19,7 @@ from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe, diagnostics_value
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from vision_msgs.msg import LabelInfo, VisionClass
 
-from fanet_ros.model.labels import load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.ros.camera.calibration import camera_info_message
 from fanet_ros.ros.conversions import label_info_message
 from fanet_ros.sources.street.camera import StreetCamera
@@ -61,10 +61,10 @@ class Rig:
             else:
                 self.probe.listen(message_type, f"/drivable_area/{name}")
 
-    def introduce(self) -> None:
+    def introduce(self, labels: LabelSet = LABELS) -> None:
         """Tell the node the classes, and wait until it wants masks."""
         stamp = self.probe.node.get_clock().now().to_msg()
-        self.labels.publish(label_info_message(LABELS, 0.0, stamp))
+        self.labels.publish(label_info_message(labels, 0.0, stamp))
         self.probe.wait(lambda: self.masks.get_subscription_count() > 0, "the node to want masks")
 
     def publish(self, *masks: Image) -> None:
@@ -361,6 +361,18 @@ def test_the_drivable_mask_alone_needs_no_ground(rig: Rig) -> None:
         drivable = pixels_of(rig.process(mask, "drivable_mask")["drivable_mask"])
         np.testing.assert_array_equal(drivable, np.where(labels == LABELS.id_of("road"), 255, 0))
     rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", mask)
+
+
+@pytest.mark.parametrize("rig", [{}, {"labels": "drivable3"}], indirect=True, ids=["by its classes", "by name"])
+def test_merged_classes_are_as_good_as_the_networks(rig: Rig) -> None:
+    merged = load_label_set("drivable3", LABELS)
+    assert merged.label_of is not None
+    rig.info = None
+    rig.listen("drivable_mask")
+    rig.introduce(merged)
+    labels = np.append(merged.label_of, np.full(245, 255, np.uint8))[truth()]
+    drivable = pixels_of(rig.process(rig.probe.image(labels, "mono8"), "drivable_mask")["drivable_mask"])
+    np.testing.assert_array_equal(drivable, np.where(truth() == LABELS.id_of("road"), 255, 0))
 
 
 def test_masks_are_wanted_only_while_somebody_listens(rig: Rig) -> None:

@@ -301,7 +301,9 @@ def assert_as_merged(
     sums, ids = merged_labels(logits, size, label_of)
     best, places = sums.max(0)
     differs = ids[places].numpy() != result.labels
-    chosen = torch.stack([(torch.from_numpy(result.labels) == label) * value for label, value in zip(ids, sums)]).sum(0)
+    chosen = torch.stack(
+        [(torch.from_numpy(result.labels) == label) * value for label, value in zip(ids, sums, strict=True)]
+    ).sum(0)
     lost = (1 - chosen / best).numpy()[differs]
     assert (lost < 1e-4).all(), f"{(lost >= 1e-4).sum()} pixels have another label, though the sums differ"
     assert result.confidence is not None
