@@ -15,8 +15,9 @@ from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
-from fanet_ros.frames.frame import check_frame, fit_input_size
-from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.frames.frame import FrameResizer, check_frame, fit_input_size
+from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.labelling.soft import probabilities_from_logits
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS
@@ -241,6 +242,36 @@ class Segmenter:
         """
         self._build(Size(image.shape[1], image.shape[0]))
         return self._backend.infer(image)
+
+    def segment_softly(
+        self, frame: NDArray[np.uint8], encoding: str, points: Size, *, confidence_threshold: float = 0.0
+    ) -> tuple[Segmentation, NDArray[np.float32]]:
+        """Segment one frame, and tell all probabilities as well: what a smaller network can learn of this one.
+
+        Args:
+            frame: as for `segment`.
+            encoding: of the frame.
+            points: how many probabilities there are, for centres of equal parts of the frame.
+            confidence_threshold: as for `segment`.
+
+        Returns:
+            Labels of the frame's size, and probabilities, float32 (classes, points.height, points.width), of the
+            classes of `label_set`.
+
+        Raises:
+            FrameError: the frame is not what the encoding says.
+            BackendError: the network cannot be built for the size that this frame asks for.
+            InferenceError: the network's logits are not finite.
+        """
+        check_frame(frame, encoding)
+        size = Size(frame.shape[1], frame.shape[0])
+        input_size = self.input_size_for(size)
+        logits = self.logits(FrameResizer().to_network_input(frame, encoding, input_size))
+        label_of = self.label_set.label_of
+        answer = labels_from_logits(np.ascontiguousarray(logits), size, confidence=True, label_of=label_of)
+        self._threshold.apply(answer, confidence_threshold)
+        found = Segmentation(answer.labels, answer.confidence, input_size)
+        return found, probabilities_from_logits(logits, size, points, label_of)
 
     @property
     def batching(self) -> BatchReport:
