@@ -24,13 +24,13 @@ def probabilities_from_logits(
     """
     classes, height, width = logits.shape
     rows, columns = _weights(height, image.height, points.height), _weights(width, image.width, points.width)
-    values = rows @ logits @ columns.T
+    values: NDArray[np.float32] = rows @ logits @ columns.T
     np.exp(values - values.max(0), out=values)
     values /= values.sum(0)
     if label_of is None:
         return values
     labels = range(max((int(label) + 1 for label in label_of if label != 255), default=0))
-    return np.stack([values[label_of == label].sum(0) for label in labels])
+    return np.stack([values[label_of == label].sum(0, dtype=np.float32) for label in labels])
 
 
 def _weights(grid: int, pixels: int, points: int) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from fanet_ros.datasets.soft_labels import save_soft_labels
 from fanet_ros.errors import FanetError, FrameError, SettingError, SourceError
 from fanet_ros.files import replacing, write_whole
 from fanet_ros.frames.frame import check_frame, to_rgb
-from fanet_ros.model.labels import LabelSet, save_label_set
+from fanet_ros.model.labels import UNLABELLED, LabelSet, save_label_set
 from fanet_ros.reports.render import Painter, contact_sheet
 from fanet_ros.reports.report import make_folder, write_image
 from fanet_ros.segmenter import Segmenter
@@ -199,14 +199,19 @@ def _summarise(output: Path, label_set: LabelSet, progress: Callable[[str, int, 
                 frame = source.read()
             assert frame is not None  # a source of images opens only with a readable one
             image = np.ascontiguousarray(frame.image[..., ::-1])
-            with np.load(output / SOFT / f"{path.stem}.npz") as arrays:
-                likeliest = arrays[arrays.files[0]].argmax(0).astype(np.uint8)
-            overlay, _ = painter.overlay(image, "rgb8", likeliest, 0.5)
+            overlay, _ = painter.overlay(image, "rgb8", _likeliest(output / SOFT / f"{path.stem}.npz"), 0.5)
             rows.append((image, overlay.copy(), painter.color_mask(hard).copy()))
         progress("summing up", index + 1, len(labels))
     write_image(output / SHEET, contact_sheet(rows, label_set, ("camera", "teacher", "where it is sure")))
     total = max(1, int(counts.sum()))
     return {name: float(count / total) for name, count in zip(label_set.names, counts, strict=False)}
+
+
+def _likeliest(path: Path) -> NDArray[np.uint8]:
+    """The class that soft labels tell of, uint8 (h, w); unlabelled where they lack more than any class has."""
+    with np.load(path) as arrays:
+        soft = arrays[arrays.files[0]]
+    return np.where(soft.max(0) < 255 - soft.sum(0, np.int32), UNLABELLED, soft.argmax(0)).astype(np.uint8)
 
 
 def _by_name(path: Path) -> str:
