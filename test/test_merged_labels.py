@@ -114,7 +114,7 @@ def test_malformed_merging_says_what_is_wrong(tmp_path: Path, text: str, message
 
 
 def test_an_unknown_network_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(LabelSetError, match=r"no shipped label set has all of 'lawn'.*of: cityscapes19"):
+    with pytest.raises(LabelSetError, match=r"no shipped label set has all of \['lawn'\].*of: cityscapes19"):
         load_label_set(write(tmp_path, "classes: {mow: [lawn]}\n"))
     with pytest.raises(LabelSetError, match=r"camvid11 \(11\), cityscapes19 \(19\), and the weights have 7"):
         resolve_label_set("drivable3", ModelCard(), 7)

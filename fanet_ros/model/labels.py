@@ -184,13 +184,10 @@ def _network_of(merging: Merging, path: Path, network: LabelSet | None, classes:
         given = [label_set for label_set in plain if set(merging.named) <= set(label_set.names)]
     fitting = [label_set for label_set in given if classes in (None, len(label_set))]
     if not fitting:
-        which = (
-            f"no shipped label set has all of {', '.join(map(shown, merging.named))}"
-            if not given
-            else (
-                f"it merges those of {', '.join(f'{s.name} ({len(s)})' for s in given)}, and the weights have {classes}"
-            )
-        )
+        which = f"no shipped label set has all of {shown(list(merging.named))}"
+        if given:
+            sizes = ", ".join(f"{label_set.name} ({len(label_set)})" for label_set in given)
+            which = f"it merges those of {sizes}, and the weights have {classes}"
         raise LabelSetError(
             f"{merging.where}: it is not known which network's classes it merges: {which}; name the network's label "
             "set in the weights' card or here (of: cityscapes19, or the path of a YAML file)"
