@@ -72,6 +72,8 @@ def test_a_network_that_was_trained_with_the_merged_classes_has_nothing_to_merge
     assert not is_merged(str(tmp_path / "trained.yaml")) and own.names == ("drivable", "walkable", "obstacle")
     label_set = resolve_label_set("drivable3", ModelCard(str(tmp_path / "trained.yaml")), 3)
     assert label_set.label_of is None and label_set.network is None and label_set == own
+    same = load_label_set(write(tmp_path, "classes: {" + ", ".join(f"{n}: [{n}]" for n in CAMVID.names) + "}"), CAMVID)
+    assert same.merging == tuple(range(11)) and same.names == CAMVID.names, "each class by itself is no training"
 
 
 def test_a_class_that_falls_out_of_all_groups_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

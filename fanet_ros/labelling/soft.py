@@ -24,7 +24,7 @@ def probabilities_from_logits(
     """
     classes, height, width = logits.shape
     rows, columns = _weights(height, image.height, points.height), _weights(width, image.width, points.width)
-    values: NDArray[np.float32] = rows @ logits @ columns.T
+    values = np.asarray(rows @ logits @ columns.T, np.float32)
     np.exp(values - values.max(0), out=values)
     values /= values.sum(0)
     if label_of is None:

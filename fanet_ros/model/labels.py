@@ -108,10 +108,8 @@ def load_label_set(name_or_path: str, network: LabelSet | None = None, classes: 
     if not _merges(content):
         return _parse(content, path)
     merging = parse_merging(content, f"label set {path}")
-    if network is not None and network.names == merging.names:  # it was trained with the merged classes
-        return replace(
-            _merged(content, path, merging, _network_of(merging, path, None, None)), network=None, merging=()
-        )
+    if network is not None and network.names == merging.names and not set(merging.named) <= set(network.names):
+        return network  # it was trained with the merged classes
     return _merged(content, path, merging, _network_of(merging, path, network, classes))
 
 

@@ -32,7 +32,7 @@ class Choice:
             name: min(length, max(1, round(images * length / total))) for name, length in streams.items() if length
         }
         self._filled: set[tuple[str, int]] = set()
-        self._thumbnails = np.empty((0, _THUMBNAIL[1] * _THUMBNAIL[0]), np.float32)
+        self._thumbnails = np.empty((self.parts, _THUMBNAIL[1] * _THUMBNAIL[0]), np.uint8)
         self.similar = 0
 
     @property
@@ -58,10 +58,11 @@ class Choice:
     def take(self, stream: str, part: int, frame: NDArray[np.uint8]) -> bool:
         """Fill a part with a frame, uint8 (H, W, C) or (H, W), if no frame so far looks like it."""
         small = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA)
-        grey = (small if small.ndim == 2 else small[..., :3].mean(2)).astype(np.float32).reshape(1, -1)
-        if (np.abs(self._thumbnails - grey).mean(1) < _LEAST_CHANGE).any():
+        grey = (small if small.ndim == 2 else small[..., :3].mean(2)).astype(np.int16).reshape(-1)
+        taken = len(self._filled)
+        if (np.abs(self._thumbnails[:taken] - grey).mean(1) < _LEAST_CHANGE).any():
             self.similar += 1
             return False
-        self._thumbnails = np.concatenate([self._thumbnails, grey])
+        self._thumbnails[taken] = grey
         self._filled.add((stream, part))
         return True

@@ -72,9 +72,14 @@ def open_footage(paths: Sequence[Path], topics: Sequence[str], scratch: Path) ->
     footage: list[Footage] = []
     names: set[str] = set()
     for path in paths:
-        if not path.exists():
-            raise SourceError(f"{path} does not exist; give images, videos, folders of these, or recordings")
-        found = list(_find(path))
+        try:
+            if not path.exists():
+                raise SourceError(f"{path} does not exist; give images, videos, folders of these, or recordings")
+            found = list(_find(path))
+        except OSError as error:
+            raise SourceError(
+                f"cannot read {error.filename or path}: {error.strerror}; check its permissions"
+            ) from None
         if not found:
             raise SourceError(f"the folder {path} holds no images, videos or recordings, nor does a folder in it")
         for file in found:
@@ -89,7 +94,7 @@ def fingerprint(footage: Sequence[Footage]) -> list[list[object]]:
     for each in footage:
         files = sorted(each.path.iterdir()) if each.path.is_dir() else [each.path]
         for file in files:
-            status = file.stat()
+            status = file.lstat()  # a link may lead nowhere
             found.append([os.fsencode(file.absolute()).decode(errors="replace"), status.st_size, status.st_mtime_ns])
     return found
 
@@ -99,10 +104,7 @@ def _find(path: Path) -> Iterator[Path]:
     if not path.is_dir() or is_recording(path):
         yield path
         return
-    try:
-        entries = sorted((entry for entry in path.iterdir() if not entry.name.startswith(".")), key=natural_key)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}; check its permissions") from None
+    entries = sorted((entry for entry in path.iterdir() if not entry.name.startswith(".")), key=natural_key)
     if any(entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file() for entry in entries):
         yield path
     for entry in entries:

@@ -103,27 +103,41 @@ def teach(
     footage = open_footage(task.footage, task.topics, output)
     choice = Choice({name: length for each in footage for name, length in each.streams.items()}, task.images)
     with _alone(output, _identity(task, segmenter.label_set, footage)):
-        save_label_set(segmenter.label_set, output / LABEL_SET_FILE)
-        for folder in (SOFT, *(f"{kind}/{split}" for kind in (IMAGES, LABELS) for split in (TRAIN, VAL))):
-            make_folder(output / folder)
-        names: list[str] = []
-        earlier = 0
         try:
-            for name, split, image in _chosen(footage, choice, progress):
-                if (output / SOFT / f"{name}.npz").is_file():
-                    earlier += 1
-                else:
-                    _label(task, segmenter, name, split, image)
-                names.append(name)
-        except FanetError as error:
-            kept = f"; {len(names)} images are labelled and kept; the same command goes on from there" if names else ""
-            raise type(error)(f"{error}{kept}") from None
-        if len(names) < 2:
-            raise SourceError(f"{len(names)} image(s) are all that differ in this footage; give more of it")
-        _hold_some_out(output)
-        shares = _summarise(output, segmenter.label_set, progress)
-        train, val = (len(list((output / LABELS / split).iterdir())) for split in (TRAIN, VAL))
-        return Taught(train, val, earlier, choice.similar, shares)
+            return _teach(task, segmenter, footage, choice, progress)
+        except OSError as error:
+            raise SettingError(f"cannot write {error.filename or output}: {error.strerror or error}") from None
+
+
+def _teach(
+    task: Task,
+    segmenter: Segmenter,
+    footage: list[Footage],
+    choice: Choice,
+    progress: Callable[[str, int, int], None],
+) -> Taught:
+    output = task.output
+    save_label_set(segmenter.label_set, output / LABEL_SET_FILE)
+    for folder in (SOFT, *(f"{kind}/{split}" for kind in (IMAGES, LABELS) for split in (TRAIN, VAL))):
+        make_folder(output / folder)
+    names: list[str] = []
+    earlier = 0
+    try:
+        for name, split, image in _chosen(footage, choice, progress):
+            if (output / SOFT / f"{name}.npz").is_file():
+                earlier += 1
+            else:
+                _label(task, segmenter, name, split, image)
+            names.append(name)
+    except FanetError as error:
+        kept = f"; {len(names)} images are labelled and kept; the same command goes on from there" if names else ""
+        raise type(error)(f"{error}{kept}") from None
+    if len(names) < 2:
+        raise SourceError(f"{len(names)} image(s) are all that differ in this footage; give more of it")
+    _hold_some_out(output)
+    shares = _summarise(output, segmenter.label_set, progress)
+    train, val = (len(list((output / LABELS / split).iterdir())) for split in (TRAIN, VAL))
+    return Taught(train, val, earlier, choice.similar, shares)
 
 
 def _chosen(
