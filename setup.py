@@ -30,7 +30,7 @@ setup(
     name=text_of("name"),
     version=text_of("version"),
     description=text_of("description"),
-    license=text_of("license"),
+    license="; ".join(" ".join((element.text or "").split()) for element in package.iter("license")),
     python_requires=">=3.10",
     # The ROS layer needs the messages that colcon generates, so a wheel would hold it in vain.
     packages=[*find_packages(include=["fanet_ros", "fanet_ros.*"], exclude=["fanet_ros.ros*"])]
@@ -46,7 +46,7 @@ setup(
     ext_modules=[
         Extension(
             "fanet_ros.libfanet_kernels",
-            ["src/kernels.cpp"],
+            ["src/kernels.cpp", "src/measured.cpp", "src/decoder_messages.cpp"],
             depends=["src/grid.hpp", "src/cells.inc", "src/lanes.inc", "src/merged.inc"],
             # as in CMakeLists.txt, which says why
             extra_compile_args=["-std=c++17", "-O3", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=off"]
@@ -65,7 +65,7 @@ setup(
         "typer>=0.9",
     ],
     extras_require={
-        "bags": ["mcap>=1.3", "rosbags>=0.11", "zstandard"],
+        "bags": ["apsw", "backports.zstd; python_version < '3.14'", "lz4", "mcap>=1.3", "rosbags>=0.11.9"],
         "benchmark": ["matplotlib>=3.5", "psutil>=5.9"],
         "calibrate": ["nncf>=2.14"],
         "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8"],

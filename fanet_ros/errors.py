@@ -25,6 +25,10 @@ class BackendError(FanetError):
     """A backend that cannot start on this machine: says what is missing and how to get it."""
 
 
+class NoRoomError(BackendError):
+    """A backend that cannot start for want of room, on a disk or in a GPU's memory: later it may."""
+
+
 class SourceError(FanetError):
     """A video, image folder or camera that cannot be opened or read."""
 

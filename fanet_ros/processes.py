@@ -30,17 +30,35 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 def child_environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Return this process's environment with changes (None removes), in which this package is found as it is here.
 
-    Modules are not looked for in the working directory, unless PYTHONPATH asks for it.
+    Modules are not looked for in the working directory, unless PYTHONPATH asks for it; nor by what the child starts.
     """
-    asked_for = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    here = [path for path in sys.path if path in asked_for or path != os.getcwd()]
-    paths = [str(Path(__file__).resolve().parents[1]), *here]
+    paths = [str(Path(__file__).resolve().parents[1]), *_paths_but_working_directory()]
     merged: dict[str, str | None] = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONSAFEPATH": "1",
         **(changes or {}),
     }
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def leave_out_working_directory() -> None:
+    """Look for modules in the working directory no longer, here and in all that this process starts.
+
+    `python -m` looks there first, and so do the helpers that multiprocessing starts: beside a downloaded picture may
+    lie a torch.py. What PYTHONPATH asks for stays.
+    """
+    sys.path[:] = _paths_but_working_directory()
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # for what Python itself and libraries start; from Python 3.11 on
+
+
+def _paths_but_working_directory() -> list[str]:
+    asked_for = set(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    try:
+        here = os.getcwd()
+    except OSError:  # it is gone
+        here = ""
+    return [path for path in sys.path if path in asked_for or path not in ("", here)]
 
 
 def start_module(

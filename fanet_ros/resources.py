@@ -15,6 +15,11 @@ _PACKAGE = Path(__file__).resolve().parent
 DEFAULT_WEIGHTS = _PACKAGE / "weights" / "fanet18_camvid11.safetensors"
 
 
+def weights_path(given: str | Path = "") -> Path:
+    """Return the file of weights that is meant: the shipped one for the word `shipped` or where nothing was given."""
+    return Path(given).expanduser() if str(given) not in ("", "shipped") else DEFAULT_WEIGHTS
+
+
 def config_path(name: str) -> Path:
     """Return the shipped file `config/<name>`, for example `labels/camvid11.yaml`.
 

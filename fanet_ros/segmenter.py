@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
 from fanet_ros.backends.request import FrameRequest
-from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
+from fanet_ros.errors import BackendError, FanetError, FrameError, NoRoomError, SettingError
+from fanet_ros.files import lack_of_room
 from fanet_ros.frames.frame import FrameResizer, check_frame, fit_input_size
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.labelling.soft import probabilities_from_logits
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
-from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
 from fanet_ros.scheduling.batching import BatchReport, group_runs, measure_batches
 from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
 from fanet_ros.scheduling.scaled_size import scaled_size
@@ -29,6 +31,10 @@ from fanet_ros.video.video_memory import VideoMemory
 
 __all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMemory"]
 
+_log = logging.getLogger(__name__)
+
+_MOST_MEASURED = 24  # shapes and numbers of frames: a camera that changes its shape all the time must cost no time
+_MOST_MET = 1000  # sizes that are remembered; images of any size may come
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
 
@@ -41,11 +47,13 @@ class Segmentation:
         confidence: uint8, (H, W), softmax probability of the label x 255, of merged classes their sum; None unless
             asked for.
         input_size: at which the network saw the frame.
+        batch: how many frames it saw together with this one, this one included.
     """
 
     labels: NDArray[np.uint8]
     confidence: NDArray[np.uint8] | None
     input_size: Size
+    batch: int = 1
 
     def class_shares(self, classes: int) -> NDArray[np.float32]:
         """Return the share of pixels of each class, float32 (classes,), in [0, 1]; unlabelled pixels count in none."""
@@ -82,7 +90,8 @@ class Segmenter:
         """Load weights and prepare the backend.
 
         Args:
-            weights: a .safetensors or torch checkpoint; a model card beside it (same stem, .md) is read.
+            weights: a .safetensors or torch checkpoint, or `shipped` for those of this package; a model card beside it
+                (same stem, .md) is read.
             labels: label set (name or path of a YAML file), also one that merges the network's classes; empty for what
                 the card names.
             backend: `auto` or a backend's name.
@@ -108,7 +117,7 @@ class Segmenter:
             raise SettingError(f"input_size: {error}") from None
         if not scales or not all(0 < scale <= 1 for scale in scales):
             raise SettingError(f"scales: received {tuple(scales)}, expected numbers above 0 and up to 1")
-        path = Path(weights).expanduser()
+        path = weights_path(weights)
         card = read_card(path)
         self._input_size = input_size
         self._recommended = card.input_size
@@ -136,6 +145,10 @@ class Segmenter:
         self._unbuildable: dict[Size, str] = {}  # and why
         self._threshold = ConfidenceThreshold()
         self._batching = BatchReport(1, reason="no batch was asked for")
+        self._measured: dict[tuple[Size, int], BatchReport] = {}  # by input size at scale 1 and frames of a batch
+        self._batchings: dict[Size, BatchReport] = {}  # of them the one in force, by input size at scale 1
+        # input size at scale 1 of what was prepared before a frame came
+        self._guess = None if input_size == "camera" else self.input_size_for(_USUAL_FRAME)
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -183,7 +196,7 @@ class Segmenter:
         self._check_memories([request])
         input_size = self._prepare(request, scale)
         answer = self._backend.segment(self._threshold.order(request, confidence_threshold), input_size)
-        return self._result(request, answer, input_size, confidence_threshold)
+        return self._result(request, answer, input_size, confidence_threshold, 1)
 
     def segment_batch(
         self, requests: Sequence[FrameRequest], *, confidence_threshold: float = 0.0, scale: float = 1.0
@@ -215,16 +228,20 @@ class Segmenter:
             except (FrameError, BackendError) as error:
                 results[index] = error
                 input_sizes.append(None)
-        for run in group_runs(input_sizes, self._batching.batch_at(scale)):
+            except (RuntimeError, MemoryError) as error:  # of a library, while it builds
+                _log.debug("a network could not be built", exc_info=True)
+                results[index] = BackendError(f"{type(error).__name__}: {error}")
+                input_sizes.append(None)
+        for run in self._runs(requests, input_sizes, scale):
             input_size = input_sizes[run[0]]
             assert input_size is not None, "group_runs leaves out what has no size"
             batch = [requests[index] for index in run]
-            answers = self._answers(batch, input_size, confidence_threshold)
+            answers, together = self._answers(batch, input_size, confidence_threshold)
             for index, request, answer in zip(run, batch, answers, strict=True):
                 if isinstance(answer, FanetError):
                     results[index] = answer
                 else:
-                    results[index] = self._result(request, answer, input_size, confidence_threshold)
+                    results[index] = self._result(request, answer, input_size, confidence_threshold, together)
         return [results[index] for index in range(len(requests))]
 
     def logits(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -275,8 +292,20 @@ class Segmenter:
 
     @property
     def batching(self) -> BatchReport:
-        """How frames that wait together are run on this machine, as `warm_up` found out."""
+        """How frames that wait together are run on this machine, as was found out last."""
         return self._batching
+
+    @property
+    def batching_in_words(self) -> str:
+        """How frames that wait together are run, of each shape."""
+        return "; ".join(dict.fromkeys(map(str, tuple(self._batchings.values())))) or str(self._batching)
+
+    def batch_for(self, frame_size: Size, scale: float = 1.0) -> int:
+        """Return how many frames like one of that size run as one batch; 1 for one after the other."""
+        size = self.input_size_for(frame_size)
+        report = self._batchings.get(size, self._batching)
+        known = any(timing.input_size == scaled_size(size, timing.scale) for timing in report.timings)
+        return report.batch_at(scale) if known else 1  # another shape's batch is not built here, and may not pay
 
     def input_size_for(self, frame_size: Size, scale: float = 1.0) -> Size:
         """Return the size at which the network looks at a frame of the given size.
@@ -298,15 +327,40 @@ class Segmenter:
         if self._input_size == "camera":
             self._batching = BatchReport(1, reason="with input_size camera nothing is known before the first frame")
             return
-        grey = FrameRequest(np.full((_USUAL_FRAME.height, _USUAL_FRAME.width, 3), 128, np.uint8), "rgb8")
+        self._guess = self.input_size_for(_USUAL_FRAME)
+        grey = _grey(_USUAL_FRAME)
         for scale in self._scales:
-            self.segment(grey.frame, grey.encoding, scale=scale)
+            self._backend.segment(grey, self._built(scaled_size(self._guess, scale)))
+        self.measure_batch(_USUAL_FRAME, batch)
+
+    def measure_batch(self, frame_size: Size, batch: int) -> bool:
+        """Find out whether so many frames like one of that size are faster as a batch, once for each input size.
+
+        That takes about two seconds and what it takes to build the network for the batch, which then is prepared;
+        `batching` and `batch_for` tell the result.
+
+        Returns:
+            Whether something was measured.
+        """
         batch = min(batch, self._backend.max_batch)
+        size = self.input_size_for(frame_size)
+        report, is_new = self._measured.get((size, batch)), False
+        if report is None and len(self._measured) >= _MOST_MEASURED:
+            report = BatchReport(1, reason="images come in too many shapes to measure batches for each")
+            self._batchings.clear()
+        elif report is None:
+            report, is_new = self._measure_batch(frame_size, size, batch), batch > 1
+            self._measured[size, batch] = report
+        self._batching = self._batchings[size] = report
+        return is_new
+
+    def _measure_batch(self, frame_size: Size, size: Size, batch: int) -> BatchReport:
         if batch > 1:
-            sizes = {scale: self.input_size_for(grey.frame_size, scale) for scale in self._scales}
-            self._batching = measure_batches(self._backend, grey, sizes, batch)
-        elif self._backend.max_batch == 1:
-            self._batching = BatchReport(1, reason=f"backend {self._backend.name} has no batches")
+            sizes = {scale: scaled_size(size, scale) for scale in self._scales}
+            return measure_batches(self._backend, _grey(frame_size), sizes, batch)
+        if self._backend.max_batch == 1:
+            return BatchReport(1, reason=f"backend {self._backend.name} has no batches")
+        return BatchReport(1, reason=f"there is one camera for {size}")
 
     def close(self) -> None:
         """Free the device's memory; the segmenter is not used afterwards."""
@@ -329,37 +383,89 @@ class Segmenter:
             raise SettingError(f"scale: received {scale}, expected one of {', '.join(map(str, self._scales))}")
         input_size = self.input_size_for(request.frame_size, scale)
         largest = self.input_size_for(request.frame_size)
+        self._drop_guess(largest)
         if len(self._scales) > 1 and largest not in self._met:
+            if len(self._met) >= _MOST_MET:
+                self._met.clear()
             self._met.add(largest)
             for other in self._scales:
                 if other != scale:
-                    with contextlib.suppress(BackendError):  # it is raised when that scale is asked for
+                    # it is raised when that scale is asked for
+                    with contextlib.suppress(BackendError, RuntimeError, MemoryError):
                         self._build(scaled_size(largest, other))
         self._build(input_size)
         return input_size
 
+    def _drop_guess(self, largest: Size) -> None:
+        """Free what was prepared before the first frame, if that has another shape."""
+        guess, self._guess = self._guess, None
+        if guess is None or guess == largest:
+            return
+        for scale in {1.0, *self._scales}:
+            size = scaled_size(guess, scale)
+            self._backend.drop(size)
+            for known, batch in self._measured:
+                if known == guess and batch > 1:
+                    self._backend.drop_batch(size, batch)
+        self._measured = {known: report for known, report in self._measured.items() if known[0] != guess}
+        if self._batchings.pop(guess, None) is not None and self._batching.timings:
+            self._batching = BatchReport(1, reason="nothing was measured for the images that come")
+
+    def _runs(
+        self, requests: Sequence[FrameRequest], input_sizes: Sequence[Size | None], scale: float
+    ) -> list[list[int]]:
+        """Divide frames into runs of the network: whole batches of one size, and single frames."""
+        runs: list[list[int]] = []
+        for size in dict.fromkeys(input_sizes):
+            if size is not None:
+                own = [each if each == size else None for each in input_sizes]
+                runs += group_runs(own, self.batch_for(requests[input_sizes.index(size)].frame_size, scale))
+        return runs
+
+    def _built(self, input_size: Size) -> Size:
+        """Let the backend build what this size needs, and return it."""
+        self._build(input_size)
+        return input_size
+
     def _build(self, input_size: Size) -> None:
-        """Let the backend build what this size needs; what has failed once is not built again for every frame."""
+        """Let the backend build what this size needs; what fails for good is not built again for every frame."""
         if input_size in self._unbuildable:
             raise BackendError(self._unbuildable[input_size])
         try:
             self._backend.prepare(input_size)
         except BackendError as error:
-            self._unbuildable[input_size] = str(error)
+            if not isinstance(error, NoRoomError) and lack_of_room(error) is None:
+                if len(self._unbuildable) >= _MOST_MET:
+                    self._unbuildable.clear()
+                self._unbuildable[input_size] = str(error)
             raise
 
     def _answers(
         self, requests: Sequence[FrameRequest], input_size: Size, threshold: float
-    ) -> list[LabelBuffers | FanetError]:
-        """Run one frame, or several as a batch; as singles if the batch cannot be built or held in memory."""
+    ) -> tuple[list[LabelBuffers | FanetError], int]:
+        """Run one frame, or several as a batch; as singles if the batch cannot be built or held in memory.
+
+        Returns the answers, and how many frames ran together.
+        """
         orders = [self._threshold.order(request, threshold, slot) for slot, request in enumerate(requests)]
         if len(orders) > 1:
             try:
-                return self._backend.segment_batch(orders, input_size)
+                return self._backend.segment_batch(orders, input_size), len(orders)
             except (BackendError, RuntimeError, MemoryError) as error:  # of all: nothing is remembered of any
-                self._batching = BatchReport(1, reason=f"a batch of {len(orders)} failed: {error}")
-        return self._backend.segment_each(orders, input_size)
+                _log.debug("a batch failed", exc_info=True)
+                reason = f"a batch of {len(orders)} failed: {str(error) or type(error).__name__}"
+                self._batching = BatchReport(1, reason=reason)
+                self._batchings = dict.fromkeys(self._batchings, self._batching)
+                self._measured = dict.fromkeys(self._measured, self._batching)
+                _log.warning("%s", self._batching)
+        return self._backend.segment_each(orders, input_size), 1
 
-    def _result(self, request: FrameRequest, answer: LabelBuffers, input_size: Size, threshold: float) -> Segmentation:
+    def _result(
+        self, request: FrameRequest, answer: LabelBuffers, input_size: Size, threshold: float, batch: int
+    ) -> Segmentation:
         self._threshold.apply(answer, threshold)
-        return Segmentation(answer.labels, answer.confidence if request.confidence else None, input_size)
+        return Segmentation(answer.labels, answer.confidence if request.confidence else None, input_size, batch)
+
+
+def _grey(size: Size) -> FrameRequest:
+    return FrameRequest(np.full((size.height, size.width, 3), 128, np.uint8), "rgb8")

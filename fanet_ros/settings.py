@@ -30,7 +30,7 @@ def read_size(text: str) -> Size:
     """Read `WIDTHxHEIGHT`, for example `640x360`.
 
     Raises:
-        SettingError: for any other form, or a side outside [32, 8192] pixels.
+        SettingError: for any other form, a side outside [32, 8192] pixels, or more than 2^25 pixels in all.
     """
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if match is None:
@@ -38,6 +38,8 @@ def read_size(text: str) -> Size:
     size = Size(int(match[1]), int(match[2]))
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
         raise SettingError(f"received {text!r}, expected both sides between {MIN_SIDE} and {MAX_SIDE} pixels")
+    if size.width * size.height > MAX_PIXELS:
+        raise SettingError(f"received {text!r}, expected at most {MAX_PIXELS / 1e6:.1f} million pixels in all")
     return size
 
 

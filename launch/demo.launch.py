@@ -1,10 +1,12 @@
 """Start a camera and the segmentation node: ros2 launch fanet_ros demo.launch.py [source:=/path/to/video.mp4].
 
 The camera plays a procedural street unless another source is given. All arguments of segment.launch.py work here, too,
-except `image` and `cameras`; drivable_area:=true knows where the street's camera is.
+except `image` and `cameras`; drivable_area:=true knows where the street's camera is, and geometry:=depth or cloud
+turns on its depth camera or lidar.
 Show all: ros2 launch fanet_ros demo.launch.py --show-args
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -36,18 +38,27 @@ CAMERA_PARAMETERS = (
     "horizontal_fov",
     "loop",
     "seed",
+    "lidar",
 )
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
+MEASURED_BY = {"depth": "depth", "cloud": "points"}  # the topic that each geometry needs
 STREET_POSE = {"camera_height": str(NOMINAL_HEIGHT_M), "camera_pitch": str(NOMINAL_PITCH_RAD)}
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the camera, and segment.launch.py on its images."""
-    dds = shipped_dds_environment(processes=2)
     return LaunchDescription(
         [
             *(_camera_argument(name) for name in CAMERA_PARAMETERS),
+            # The camera node's parameter `depth`: the argument of that name is segment.launch.py's topic.
+            DeclareLaunchArgument(
+                "depth_sensor",
+                default_value=NOT_GIVEN,
+                choices=[NOT_GIVEN, *CameraParameters.specs()["depth"].choices],
+                description=f"{CameraParameters.specs()['depth'].description} Not given: registered where geometry is "
+                "depth, else off.",
+            ),
             DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of both nodes."),
             # auto, where segment.launch.py alone has false: a demo is there to be looked at.
             DeclareLaunchArgument(
@@ -56,8 +67,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["auto", "true", "false"],
                 description="Show camera, overlay and colour mask in RViz; auto: where RViz and a display are there.",
             ),
-            # For what else is launched from here on; the nodes set it themselves, and say so where they cannot.
-            *(SetEnvironmentVariable(name, value) for name, value in dds.variables.items()),
+            OpaqueFunction(function=_transport),
             # Whatever may raise comes before what starts a process: launch would end and leave it behind.
             OpaqueFunction(function=_check),
             OpaqueFunction(function=_pose),
@@ -68,6 +78,12 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=_camera),
         ]
     )
+
+
+def _transport(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Set the DDS profile for what is launched from here on; the nodes set it themselves, and say where they cannot."""
+    dds = shipped_dds_environment(processes=2)
+    return [SetEnvironmentVariable(name, value) for name, value in dds.variables.items()]
 
 
 def _camera_argument(name: str) -> DeclareLaunchArgument:
@@ -84,11 +100,36 @@ def _camera_argument(name: str) -> DeclareLaunchArgument:
 def _given(context: LaunchContext) -> dict[str, ParameterValue]:
     """Return the camera's parameters among the arguments; raises where one is wrong."""
     argument = context.launch_configurations
-    return {
+    given = {
         name: _read(name, argument[name], type(CameraParameters.specs()[name].default))
         for name in CAMERA_PARAMETERS
         if argument[name] != NOT_GIVEN
     }
+    return given | _sensors(argument, given)
+
+
+def _sensors(argument: Mapping[str, str], given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    """Return the parameters that turn on what the geometry needs, unless the user gives them or its topic."""
+    geometry, sensor = argument.get("geometry", NOT_GIVEN), argument["depth_sensor"]
+    needed = MEASURED_BY.get(geometry, NOT_GIVEN)
+    is_elsewhere = argument.get(needed, NOT_GIVEN) != NOT_GIVEN
+    if needed and not is_elsewhere and not _plays_street(argument):
+        raise SettingError(
+            f"geometry: received '{geometry}' for {argument['source']}, which measures no distances; give the topic of "
+            f"those that belong to it, {needed}:=/your/topic, or leave source out for the street"
+        )
+    found: dict[str, ParameterValue] = {}
+    if not sensor and geometry == "depth" and not is_elsewhere:
+        sensor = "registered"
+    if sensor:
+        found["depth"] = ParameterValue(sensor, value_type=str)
+    if geometry == "cloud" and not is_elsewhere and "lidar" not in given:
+        found["lidar"] = ParameterValue(True, value_type=bool)
+    return found
+
+
+def _plays_street(argument: Mapping[str, str]) -> bool:
+    return argument["source"] in (NOT_GIVEN, CameraParameters.specs()["source"].default)
 
 
 def _check(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -113,8 +154,7 @@ def _camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def _pose(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Set the pose of the street's camera for the drivable-area node, unless the user gives one."""
     argument = context.launch_configurations
-    plays_street = argument["source"] in (NOT_GIVEN, CameraParameters.specs()["source"].default)
-    if not plays_street or any(argument.get(name, NOT_GIVEN) != NOT_GIVEN for name in STREET_POSE):
+    if not _plays_street(argument) or any(argument.get(name, NOT_GIVEN) != NOT_GIVEN for name in STREET_POSE):
         return []
     return [SetLaunchConfiguration(name, value) for name, value in STREET_POSE.items()]
 

@@ -4,6 +4,7 @@ With drivable_area:=true also the node that turns its masks into Nav2's inputs (
 not given leaves the value of the parameter file in force. Show all: ros2 launch ... --show-args
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,12 +18,14 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import LabelSetError, SettingError
+from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.parameters.specs import ParameterSpec
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import shipped_dds_environment
+from fanet_ros.untrusted.yaml_text import YamlError, read_yaml
 
 # Parameters of the nodes that are arguments as well; fanet_ros/parameters/ describes them.
 NODE_PARAMETERS = (
@@ -39,7 +42,7 @@ NODE_PARAMETERS = (
     "autostart",
 )
 POSE_PARAMETERS = ("camera_height", "camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw")
-GROUND_PARAMETERS = ("base_frame", *POSE_PARAMETERS, "rectified", "accumulate")
+GROUND_PARAMETERS = ("base_frame", *POSE_PARAMETERS, "geometry", "depth_max", "rectified", "accumulate")
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
 IMAGE, IMAGE_OF_CAMERA = "/camera/image_raw", "/{camera}/image_raw"
@@ -47,7 +50,6 @@ IMAGE, IMAGE_OF_CAMERA = "/camera/image_raw", "/{camera}/image_raw"
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments, the DDS settings, and the nodes (with RViz, where wanted)."""
-    dds = shipped_dds_environment(processes=1)
     segmentation, ground = SegmentationParameters.specs(), DrivableAreaParameters.specs()
     return LaunchDescription(
         [
@@ -81,6 +83,24 @@ def generate_launch_description() -> LaunchDescription:
                 description="Topic of the camera's sensor_msgs/CameraInfo, with {camera} as in `image`. "
                 "Not given: camera_info beside the image.",
             ),
+            DeclareLaunchArgument(
+                "depth",
+                default_value=NOT_GIVEN,
+                description="Topic of the depth camera's sensor_msgs/Image, for geometry:=depth, with {camera} as in "
+                "`image`. Not given: depth beside the image.",
+            ),
+            DeclareLaunchArgument(
+                "depth_camera_info",
+                default_value=NOT_GIVEN,
+                description="Topic of the depth camera's sensor_msgs/CameraInfo, likewise. Not given: camera_info "
+                "beside `depth`; without that depth/camera_info beside the image.",
+            ),
+            DeclareLaunchArgument(
+                "points",
+                default_value=NOT_GIVEN,
+                description="Topic of a lidar's or stereo camera's sensor_msgs/PointCloud2, for geometry:=cloud; "
+                "cameras may share one, or have {camera} in it. Not given: points beside the image.",
+            ),
             *(_parameter_argument(ground[name], "drivable_params_file") for name in GROUND_PARAMETERS),
             DeclareLaunchArgument(
                 "drivable_params_file",
@@ -109,8 +129,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["debug", "info", "warn", "error", "fatal"],
                 description="Least severe messages that the nodes log.",
             ),
-            # For what else is launched from here on; the nodes set it themselves, and say so where they cannot.
-            *(SetEnvironmentVariable(name, value) for name, value in dds.variables.items()),
+            OpaqueFunction(function=_transport),
             OpaqueFunction(function=_nodes),
         ]
     )
@@ -125,6 +144,14 @@ def _parameter_argument(spec: ParameterSpec, file: str) -> DeclareLaunchArgument
         choices=[NOT_GIVEN, *choices] if choices else None,
         description=f"{spec.description} Not given: as {file} says.",
     )
+
+
+def _transport(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Set the DDS profile for what is launched from here on; the nodes set it themselves, and say where they cannot.
+
+    Only when something is launched: it clears shared memory, which showing the arguments must not.
+    """
+    return [SetEnvironmentVariable(name, value) for name, value in shipped_dds_environment().variables.items()]
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -158,15 +185,43 @@ def _drivable_area(argument: Mapping[str, str], camera: str, count: int) -> Node
             "by TF, or in drivable_params_file under its node's name, such as /drivable_area_front"
         )
     given = _given(argument, (*GROUND_PARAMETERS, "labels"), DrivableAreaParameters.specs())
+    if "labels" not in given and not _in_file(argument["drivable_params_file"], "labels"):
+        given |= _labels_of_weights(argument)
     masks = "/".join(filter(None, (argument["node_name"], camera)))
     remappings = [
         ("mask", f"{masks}/mask"),
         ("confidence", f"{masks}/confidence"),
         ("label_info", f"{argument['node_name']}/label_info"),
-        ("camera_info", _camera_info(argument, camera)),
+        *_measurements(argument, camera),
     ]
     name = _ground_name(camera)
     return _node(argument, "drivable_area_node", name, "drivable_params_file", given, remappings)
+
+
+def _labels_of_weights(argument: Mapping[str, str]) -> dict[str, str]:
+    """Return the label set that the segmentation node will have, where it need not be a shipped one."""
+    labels = _in_file(argument["params_file"], "labels")
+    weights = argument["weights"] or _in_file(argument["params_file"], "weights")
+    if not labels and weights:
+        with contextlib.suppress(LabelSetError):  # the segmentation node tells
+            labels = read_card(Path(weights).expanduser()).label_set or ""
+    return {"labels": labels} if labels else {}
+
+
+def _in_file(path: str, name: str) -> str:
+    """Return what a parameter file sets a string to, for whatever node; empty where it does not."""
+    try:
+        sections = [read_yaml(Path(path))]
+    except (YamlError, OSError, UnicodeDecodeError):
+        return ""  # the node tells
+    while sections:
+        section = sections.pop()
+        if isinstance(section, dict):
+            parameters = section.get("ros__parameters")
+            if isinstance(parameters, dict) and isinstance(parameters.get(name), str) and parameters[name]:
+                return str(parameters[name])
+            sections += [value for key, value in section.items() if key != "ros__parameters"]
+    return ""
 
 
 def _node(
@@ -228,16 +283,31 @@ def _image(argument: Mapping[str, str], camera: str) -> str:
     return _of_camera("image", argument["image"] or (IMAGE_OF_CAMERA if camera else IMAGE), camera)
 
 
-def _camera_info(argument: Mapping[str, str], camera: str) -> str:
-    """Return the topic of a camera's calibration: the one given, or the one that image_transport puts beside images."""
-    if argument["camera_info"] != NOT_GIVEN:
-        return _of_camera("camera_info", argument["camera_info"], camera)
-    folder, slash, _ = _image(argument, camera).rpartition("/")
-    return f"{folder}{slash}camera_info"
+def _measurements(argument: Mapping[str, str], camera: str) -> list[tuple[str, str]]:
+    """Return the topics of calibrations, depth and points: those given, or those beside the camera's images."""
+    image = _image(argument, camera)
+
+    def topic(name: str, default: str, *, is_shared: bool = False) -> str:
+        given = argument[name]
+        return default if given == NOT_GIVEN else _of_camera(name, given, camera, is_shared=is_shared)
+
+    depth = topic("depth", _beside(image, "depth"))
+    depth_info = f"{depth}/camera_info" if argument["depth"] == NOT_GIVEN else _beside(depth, "camera_info")
+    return [
+        ("camera_info", topic("camera_info", _beside(image, "camera_info"))),  # where image_transport puts it
+        ("depth", depth),
+        ("depth/camera_info", topic("depth_camera_info", depth_info)),
+        ("points", topic("points", _beside(image, "points"), is_shared=True)),
+    ]
 
 
-def _of_camera(name: str, topic: str, camera: str) -> str:
-    if camera and "{camera}" not in topic:
+def _beside(topic: str, name: str) -> str:
+    folder, slash, _ = topic.rpartition("/")
+    return f"{folder}{slash}{name}"
+
+
+def _of_camera(name: str, topic: str, camera: str, *, is_shared: bool = False) -> str:
+    if camera and not is_shared and "{camera}" not in topic:
         raise SettingError(f"{name}: received '{topic}' for `cameras`, expected {{camera}} in it, for their names")
     if not camera and "{camera}" in topic:
         raise SettingError(
@@ -275,6 +345,7 @@ def _rviz(argument: Mapping[str, str], camera: str, shows_ground: bool) -> list[
             ("/drivable_area/free_space", f"{ground}/free_space"),
             ("/drivable_area/obstacle_scan", f"{ground}/obstacle_scan"),
             ("/drivable_area/semantic_points", f"{ground}/semantic_points"),
+            ("/drivable_area/obstacle_cloud", f"{ground}/obstacle_cloud"),
         ]
         arguments = ["-d", str(config_path("navigate.rviz"))]
         if argument["base_frame"] != NOT_GIVEN:

@@ -1,4 +1,8 @@
-// Labels and confidence from a network's logits, on the CPU. A plain C interface: fanet_ros/kernels.py loads it.
+// Labels and confidence from a network's logits, on the CPU. A plain C interface: fanet_ros/labelling/kernels.py loads it.
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -66,14 +70,22 @@ std::vector<int> order_by_label(const std::uint8_t* label_of, int classes) {
   return order;
 }
 
+// Those that this thread may run on, under taskset for example; hardware_concurrency() counts others, too.
+int usable_processors() {
+#if defined(__linux__)
+  cpu_set_t usable;
+  if (sched_getaffinity(0, sizeof usable, &usable) == 0) return CPU_COUNT(&usable);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());  // also on machines with more than cpu_set_t can hold
+}
+
 // One thread per millisecond of work, as to start one takes a tenth of that and more on a busy machine.
 int choose_threads(const Job& job) {
   const float logits = static_cast<float>(job.classes) * static_cast<float>(job.plane());
   const float pixels = static_cast<float>(job.height) * static_cast<float>(job.width);
   // Nanoseconds, measured on a machine of 2022.
   const float work = job.confidence == nullptr ? 1.5F * logits + 0.3F * pixels : 5.0F * logits + 3.0F * pixels;
-  const int available = static_cast<int>(std::thread::hardware_concurrency());  // those this process may use
-  return std::clamp(std::min(available, static_cast<int>(work / 1e6F)), 1, kMostThreads);
+  return std::clamp(std::min(usable_processors(), static_cast<int>(work / 1e6F)), 1, kMostThreads);
 }
 
 // Returns whether all logits are finite.
@@ -112,10 +124,13 @@ bool run(const Job& job, int threads, LabelBand label_band) {
 
 #define FANET_EXPORT extern "C" __attribute__((visibility("default")))
 
-// Raise it together with VERSION in fanet_ros/kernels.py whenever the interface or the results change.
-FANET_EXPORT int fanet_kernels_version() { return 2; }
+// Raise it together with VERSION in fanet_ros/labelling/kernels.py whenever the interface or the results change.
+FANET_EXPORT int fanet_kernels_version() { return 4; }
 
-// Bilinear enlargement with aligned corners, then argmax; see fanet_ros/kernels.py for the arguments.
+// How many threads are started at most where the caller leaves it to choose.
+FANET_EXPORT int fanet_usable_processors() { return fanet::usable_processors(); }
+
+// Bilinear enlargement with aligned corners, then argmax; see fanet_ros/labelling/kernels.py for the arguments.
 // Returns 1 if all logits are finite, 0 if not (then by torch's rules, but merged classes anyhow), -1 if memory ran out.
 FANET_EXPORT int fanet_labels_from_logits(const float* logits, int classes, int rows, int columns, int height,
                                           int width, std::uint8_t* labels, std::uint8_t* confidence,

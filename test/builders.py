@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-import time
+import threading
 from pathlib import Path
 
 from fanet_ros.errors import WeightsError
@@ -25,7 +25,6 @@ def build(folder: Path, *, behaviour: str = "write", content: str = "made", note
         sys.exit(3)
     if behaviour == "forever":
         (folder / "half.bin").write_text("half")
-        while True:
-            time.sleep(0.05)
+        threading.Event().wait()
     (folder / "model.bin").write_text(content)
     (folder / "argv.txt").write_text(" ".join(sys.argv[:1]))

@@ -1,5 +1,7 @@
 """Tiny data sets in their official layouts: real PNG, JPEG, TIFF and MATLAB files of a few pixels."""
 
+import struct
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +28,18 @@ def write(path: Path, pixels: np.ndarray, *parameters: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = pixels[..., ::-1] if pixels.ndim == 3 else pixels
     assert cv2.imwrite(str(path), np.ascontiguousarray(stored), list(parameters))
+    return path
+
+
+def grey_png(path: Path, values: np.ndarray, bits: int) -> Path:
+    """Write a grey PNG of 1, 2, 4 or 8 bits a pixel, which OpenCV does not."""
+    packed = [np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :]).tobytes() for row in values]
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)  # colour type 0: grey
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in packed))), (b"IEND", b""))
+    content = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     return path
 
 

@@ -36,6 +36,7 @@ class Box(NamedTuple):
     y_max: float
     height: float = 1.0
     label: int = CAR
+    lift: float = 0.0  # how far its lower side is above the ground
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class TruthCamera:
         picture = np.full((fine.height, fine.width), background, np.uint8)
         for box in boxes:
             for quads in _faces(box):
-                corners = self.pixels(quads.reshape(-1, 3), fine).reshape(-1, 4, 2)
+                corners = self.pixels(quads.reshape(-1, 3) + (0.0, 0.0, box.lift), fine).reshape(-1, 4, 2)
                 usable = corners[~np.isnan(corners).any((1, 2)) & (np.abs(corners) < 20_000).all((1, 2))]
                 for quad in np.round(usable).astype(np.int32):
                     cv2.fillConvexPoly(picture, quad, box.label)

@@ -18,7 +18,7 @@ def published_topics(probe: Probe, expected: frozenset[str]) -> Iterator[dict[st
     with (
         running("camera_node", width=96, height=64, wait_for_subscribers=1),
         running("segmentation_node", "-r", "image:=/camera/image_raw", **TINY),
-        running("drivable_area_node"),
+        running("drivable_area_node", geometry="depth"),
     ):
         infos: dict[str, Any] = {}
 

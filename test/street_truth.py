@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 _OPTICAL_FROM_BODY = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 _OVERHEAD = 1.9  # what begins above this many metres stands on nothing: signs, traffic lights
 _TRUNK = 0.4  # width of a tree's trunk when the tree is 8 m high, metres
+_PICTURE = 0.1  # thickness of people, metres
 _LAMP_FOOT = 0.24  # a lamp post's foot is painted wider than its post, metres
 
 
@@ -97,6 +98,8 @@ def footprint_of(thing: SceneObject) -> Footprint:
             length = width = _TRUNK * thing.height / 8
         case "lamp_post":
             length = width = _LAMP_FOOT
+        case "walker" | "rider":
+            length = _PICTURE  # painted as a picture that faces back along the street: there is nothing before it
     x, y, top = thing.x, thing.y, thing.z + height
     if thing.kind in ("house", "hedge", "railing", "boards"):  # its y is that of its front
         y += math.copysign(width / 2, y)

@@ -25,7 +25,7 @@ def segmenters() -> list[Segmenter]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three images with labels of half their size."""
+    """Three images with labels."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "images").mkdir()
     (folder / "labels").mkdir()
@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             frame = street.read()
             assert frame is not None and frame.labels is not None
             cv2.imwrite(str(folder / "images" / f"{number}.png"), frame.image[..., ::-1])
-            cv2.imwrite(str(folder / "labels" / f"{number}.png"), frame.labels[::2, ::2])
+            cv2.imwrite(str(folder / "labels" / f"{number}.png"), frame.labels)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_labelled_frames(segmenters: list[Segmenter], data: Path) -> None:
         assert frame.labels is not None
         truth.append(frame.labels)
         for index, segmenter in enumerate(segmenters):
-            labels[index].append(segmenter.segment(frame.image, frame.encoding, output_size=Size(80, 48)).labels)
+            labels[index].append(segmenter.segment(frame.image, frame.encoding, output_size=Size(160, 96)).labels)
     for index, (accuracy, size) in enumerate(zip(found, (Size(160, 96), Size(96, 64)), strict=True)):
         assert (accuracy.frames, accuracy.input_sizes) == (3, (size,))
         assert accuracy.miou == pytest.approx(miou_by_hand(np.array(labels[index]), np.array(truth)))
@@ -97,7 +97,7 @@ def test_labels_that_say_what_they_are_count_in_merged_classes(data: Path, tmp_p
     shutil.copytree(data, tmp_path / "data")
     merged = Segmenter(labels="drivable3", backend="torch", device="cpu", precision="fp32", input_size="160x96")
     save_label_set(load_label_set("camvid11"), tmp_path / "data" / "labels.yaml")
-    (accuracy,) = compare([merged], open_frames(str(tmp_path / "data")), 3, lambda done: None)
+    (accuracy,) = compare([merged], open_frames(str(tmp_path / "data"), merged.label_set), 3, lambda done: None)
     table = np.append(np.array(merged.label_set.merging, np.uint8), np.full(245, 255, np.uint8))
     truths, found = [], []
     for path in sorted((data / "images").iterdir()):
@@ -109,6 +109,6 @@ def test_labels_that_say_what_they_are_count_in_merged_classes(data: Path, tmp_p
     for path in (tmp_path / "data" / "labels").iterdir():
         cv2.imwrite(str(path), table[cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)])
     (tmp_path / "data" / "labels.yaml").unlink()  # then the ids are those of the merged classes
-    (again,) = compare([merged], open_frames(str(tmp_path / "data")), 3, lambda done: None)
+    (again,) = compare([merged], open_frames(str(tmp_path / "data"), merged.label_set), 3, lambda done: None)
     assert again.miou == accuracy.miou
     merged.close()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fanet_ros.artefacts import cache as artefacts
-from fanet_ros.artefacts.cache import ArtefactKey, cache_folder, find, find_shipped, obtain, store, weights_digest
+from fanet_ros.artefacts.cache import ArtefactKey, find, find_shipped, obtain, store, weights_digest
+from fanet_ros.artefacts.place import cache_folder
 from fanet_ros.errors import BackendError, WeightsError
 from fanet_ros.settings import Size
 
@@ -162,6 +163,9 @@ def test_what_is_built_for_this_process_alone_goes_with_it(tmp_path: Path, cache
         "print(store(KEY, lambda folder: (folder / 'model.bin').write_text('x') and None))"
     )
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = script + "\nimport os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", killed], env=environment, capture_output=True)
+    assert len(list(temporary.iterdir())) == 1, "it could not remove it"
     output = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert str(temporary) in output.stdout, output.stderr
     assert not list(temporary.iterdir())
@@ -188,13 +192,93 @@ def test_a_file_system_without_locks_is_no_obstacle(monkeypatch: pytest.MonkeyPa
     assert (make() / "model.bin").read_text() == "made"
 
 
-def test_what_killed_builds_left_is_removed_after_a_day(cache: Path) -> None:
-    old, young = cache_folder(KEY.weights) / ".unfinished-old", cache_folder(KEY.weights) / ".unfinished-young"
-    for folder in (old, young):
-        folder.mkdir(parents=True)
-    os.utime(old, (0, 0))
-    make()
-    assert young.exists() and not old.exists()
+def test_what_killed_builds_left_is_removed_and_what_live_ones_make_is_not(cache: Path) -> None:
+    script = (
+        "import os, signal; from test_artefacts import KEY; from fanet_ros.artefacts.cache import store\n"
+        "store(KEY, lambda folder: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script], env=environment)
+    assert len(list(cache.glob("*/.unfinished-*"))) == 1, "the killed build left something"
+    other = replace(KEY, precision="int8")
+
+    def write(folder: Path) -> None:
+        assert list(cache.glob("*/.unfinished-*")) == [folder], "what it left is gone"
+        make()  # meanwhile another one is built
+        (folder / "model.bin").write_text("made")
+
+    assert (store(other, write) / "model.bin").read_text() == "made"
+    assert not list(cache.glob("*/.unfinished*"))
+
+
+def test_two_that_store_the_same_at_once_do_not_fail() -> None:
+    failed: list[BaseException] = []
+    both = threading.Barrier(2)
+
+    def write(folder: Path) -> None:
+        (folder / "model.bin").write_text("made")
+        both.wait()
+
+    def store_often() -> None:
+        try:
+            for _ in range(50):
+                store(KEY, write, lasting=True)
+        except BaseException as error:
+            both.abort()
+            failed.append(error)
+
+    threads = [threading.Thread(target=store_often) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed and find(KEY) is not None
+
+
+_FULL = """
+import logging; from pathlib import Path; from test_artefacts import KEY
+from fanet_ros.artefacts.cache import find, obtain, store
+from fanet_ros.errors import BackendError
+logging.basicConfig(format="WARNING %(message)s")
+folder = obtain(KEY, builder="builders", arguments={"content": "x" * 100000}, progress=lambda _: None)
+assert find(KEY) == folder and (folder / "model.bin").stat().st_size == 100000
+print(folder)
+def exporter(folder):  # leaves nothing behind: there is room again afterwards
+    try:
+        (folder / "model.bin").write_bytes(bytes(200000))
+    except OSError as error:
+        (folder / "model.bin").unlink()
+        raise BackendError(f"cannot write: {error}") from None
+print(store(KEY, lambda folder: exporter(folder) if "cache" in str(folder) else (folder / "x").touch()))
+def library(folder):
+    try:
+        (folder / "model.bin").write_bytes(bytes(200000))
+    except OSError:
+        raise RuntimeError("iostream error")
+print(store(KEY, lambda folder: library(folder) if "cache" in str(folder) else (folder / "x").touch()))
+try:
+    store(KEY, library, lasting=True)
+except BackendError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_fills_up_in_the_middle_is_no_obstacle(tmp_path: Path) -> None:
+    disk, temporary = tmp_path / "cache", tmp_path / "temporary"
+    disk.mkdir()
+    temporary.mkdir()
+    mount = f'mount -t tmpfs -o size=64k none {disk} && exec "$@"'
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    isolate = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    if subprocess.run([*isolate, "true"], capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    done = subprocess.run([*isolate, sys.executable, "-c", _FULL], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *folders, message = done.stdout.splitlines()
+    assert [Path(folder).parents[2] for folder in folders] == [temporary] * 3
+    assert done.stderr.count("WARNING") == 1 and "No space left on device" in done.stderr
+    assert "cannot be kept" in message and "No space left on device" in message
+    assert not list(temporary.iterdir()), "what served the process alone goes with it"
 
 
 def test_one_that_is_delivered_with_weights_may_come_from_another_version(

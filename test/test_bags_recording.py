@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 from bag_writing import drive, write_bag, write_split_bag
 
 from fanet_ros.errors import SourceError
-from fanet_ros.recorded.recording import find_recording, is_recording
+from fanet_ros.recorded.recording import Recording, find_recording, is_recording
 
 METADATA = """
 rosbag2_bagfile_information:
@@ -42,7 +43,7 @@ def test_files_of_a_split_bag_in_order(tmp_path: Path) -> None:
     bag = write_split_bag(tmp_path / "run", [drive(images=1)] * 11)
     recording = find_recording(bag)
     assert [file.name for file in recording.files] == [f"run_{n}.mcap" for n in range(11)]
-    assert (recording.name, recording.unfinished, recording.messages_compressed) == ("run", False, False)
+    assert (recording.name, recording.unfinished, recording.messages_compressed) == ("run", "", False)
     (bag / "metadata.yaml").unlink()
     unfinished = find_recording(bag)
     assert unfinished.files == recording.files, "in the order of numbers, not of letters"
@@ -89,9 +90,32 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, changes: dict, text: str) -
 def test_damaged_metadata(tmp_path: Path, text: str) -> None:
     bag = described(tmp_path / "bag")
     (bag / "metadata.yaml").write_text(text)
+    recording = find_recording(bag)
+    assert (recording.files, recording.unfinished) == ((bag / "a.mcap",), "has no usable metadata.yaml")
+    (bag / "a.mcap").unlink()
     with pytest.raises(SourceError, match="is the bag complete") as error:
         find_recording(bag)
     assert "\n" not in str(error.value)
+
+
+def test_without_a_storage_the_names_of_the_files_tell(tmp_path: Path) -> None:
+    recording = find_recording(described(tmp_path / "bag", storage="''", compression="zstd", mode="MESSAGE"))
+    assert recording.files == (tmp_path / "bag" / "a.mcap",)
+    assert recording.messages_compressed and not recording.unfinished
+
+
+@pytest.mark.parametrize("name", ["drive.bag", "drive.bag.active"])
+def test_recordings_of_ros_1_are_called_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"#ROSBAG V2.0\n")
+    assert is_recording(tmp_path / name)
+    with pytest.raises(SourceError, match=r"recorded by ROS 1: convert the .bag, .*rosbags-convert --src"):
+        find_recording(tmp_path / name)
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"caf\xe9.mcap"):
+        path = tmp_path / os.fsdecode(name)
+        assert Recording(path, (path,)).name == "caf_"
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

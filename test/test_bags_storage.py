@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import shutil
 import sqlite3
 import tracemalloc
@@ -26,7 +27,7 @@ from bag_writing import (
 from mcap.data_stream import RecordBuilder
 from mcap.records import DataEnd, Footer, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader
-from mcap.writer import MCAP0_MAGIC, CompressionType, IndexType
+from mcap.writer import MCAP0_MAGIC, CompressionType, IndexType, Writer
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.rosbag2.metadata import dump_qos_v9, parse_qos
 
@@ -87,6 +88,21 @@ def test_compressed_recordings(tmp_path: Path, storage: StoragePlugin, mode: Com
     messages = read(path, tmp_path / "scratch", compressed=recording.messages_compressed)
     assert plain(messages) == records
     assert not (tmp_path / "scratch").exists() or not any((tmp_path / "scratch").iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_messages_that_are_compressed_are_seen_without_metadata(tmp_path: Path, storage: StoragePlugin) -> None:
+    records = drive()
+    bag = write_bag(tmp_path / "bag", records, storage=storage, compression=CompressionMode.MESSAGE)
+    (path,) = find_recording(bag).files
+    for metadata in ("", "rosbag2_bagfile_inf"):
+        (bag / "metadata.yaml").write_text(metadata)
+        assert plain(read(path, tmp_path)) == records
+        assert "has no usable metadata.yaml" in surveyed(bag, tmp_path).notes[0]
+    (bag / "metadata.yaml").unlink()
+    assert [(t.name, t.encoding) for t in surveyed(bag, tmp_path).images] == [("/front/image_raw", "bgr8")]
+    lone = path.rename(tmp_path / f"lone{path.suffix}")
+    assert plain(read(lone, tmp_path)) == records
 
 
 def test_compressed_chunks(tmp_path: Path) -> None:
@@ -209,6 +225,44 @@ def test_a_disk_that_fails_is_not_called_damage(tmp_path: Path, monkeypatch: pyt
         read(path, tmp_path)
 
 
+@pytest.mark.parametrize("ending", [".mcap", ".db3", ".mcap.zstd"])
+def test_pipes_are_refused_and_not_waited_for(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    os.mkfifo(path)
+    with pytest.raises(SourceError, match=rf"/a{ending} cannot be read: it is a pipe, and no file$"):
+        read(path, tmp_path)
+
+
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    for storage in STORAGES:
+        (path,) = find_recording(write_bag(tmp_path / f"bag{storage}", drive(), storage=storage)).files
+        odd = path.rename(tmp_path / os.fsdecode(b"caf\xe9?mode=rwc#%41 [x]\x1b[2J" + path.suffix.encode()))
+        assert plain(read(odd, tmp_path)) == drive()
+        odd.write_bytes(b"rubbish")
+        with pytest.raises(SourceError, match=r"^caf\\udce9\?mode=rwc#%41 \[x\]\\x1b\[2J\.\w+ is damaged"):
+            read(odd, tmp_path)
+
+
+def test_types_as_other_programs_write_them(tmp_path: Path) -> None:
+    path, found = tmp_path / "a.mcap", {}
+    channels = [("sensor_msgs/Image", "cdr"), ("sensor_msgs/Image", "ros1"), ("foxglove.RawImage", "protobuf")]
+    for number, (name, encoding) in enumerate(channels):
+        with path.open("wb") as file:
+            writer = Writer(file)
+            writer.start()
+            schema = writer.register_schema(name, "", b"")
+            data = image("/camera", number).data
+            writer.add_message(writer.register_channel("/camera", encoding, schema), 1, data, 1)
+            writer.finish()
+        seen = surveyed(path, tmp_path)
+        found[name, encoding] = ([(t.name, t.encoding) for t in seen.images], seen.others)
+    assert found == {
+        ("sensor_msgs/Image", "cdr"): ([("/camera", "bgr8")], {}),
+        ("sensor_msgs/Image", "ros1"): ([], {"/camera": "sensor_msgs/Image, ros1 encoding"}),
+        ("foxglove.RawImage", "protobuf"): ([], {"/camera": "foxglove.RawImage, protobuf encoding"}),
+    }
+
+
 def test_damage_within_an_indexed_file(tmp_path: Path) -> None:
     path = write_mcap(tmp_path / "a.mcap", drive(), compression=CompressionType.NONE, chunk_size=20_000)
     content = bytearray(path.read_bytes())
@@ -285,7 +339,7 @@ def test_survey_of_a_split_bag(tmp_path: Path) -> None:
         ("/rear/compressed", "bgr8", 2),
         ("/depth", "16UC1", 1),
     }
-    assert found.others == {"/chatter"}
+    assert found.others == {"/chatter": "std_msgs/msg/String"}
     assert [dict(counts) for counts in found.counts] == [
         {"/chatter": 2, "/front/image_raw": 2},
         {"/chatter": 1, "/front/image_raw": 1, "/rear/compressed": 2, "/depth": 1},

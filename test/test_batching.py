@@ -5,7 +5,7 @@ import pytest
 
 from fanet_ros.backends.base import BackendRequest, HostBackend
 from fanet_ros.backends.request import FrameRequest
-from fanet_ros.errors import BackendError
+from fanet_ros.errors import BackendError, FanetError
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.scheduling import batching
 from fanet_ros.scheduling.batching import BatchReport, BatchTiming, group_runs, measure_batches
@@ -31,6 +31,8 @@ class MadeUpBackend(HostBackend):
         self.runs: list[tuple[Size, int]] = []
         self.kept: list[tuple[Size, int]] = []
         self.unbuildable: Size | None = None
+        self.failure: Exception = BackendError("the compiler gave up")
+        self.failure_in_run: Exception | None = None
         monkeypatch.setattr(batching, "perf_counter", lambda: self.now)
 
     @classmethod
@@ -43,7 +45,7 @@ class MadeUpBackend(HostBackend):
 
     def prepare(self, input_size: Size, batch: int = 1) -> None:
         if input_size == self.unbuildable:
-            raise BackendError("the compiler gave up")
+            raise self.failure
         self.now += 100.0  # compiling is not measuring
         self.kept.append((input_size, batch))
 
@@ -54,6 +56,8 @@ class MadeUpBackend(HostBackend):
         batch, height, width, _ = images.shape
         size = Size(width, height)
         self.runs.append((size, batch))
+        if batch > 1 and self.failure_in_run is not None:
+            raise self.failure_in_run
         self.now += self.single_s if batch == 1 else self.batch_s[size]
         return np.zeros((batch, 3, height // 8, width // 8), np.float32)
 
@@ -115,6 +119,28 @@ def test_a_batch_that_cannot_be_built_is_no_batch(monkeypatch: pytest.MonkeyPatc
         "frames that wait together run one after the other: a batch of 2 at 64x64 failed: the compiler gave up"
     )
     assert backend.kept == []
+
+
+@pytest.mark.parametrize("error", [BackendError("full"), RuntimeError("out of memory"), MemoryError()])
+@pytest.mark.parametrize("in_run", [False, True])
+def test_whatever_becomes_of_a_batch_singles_go_on(
+    error: Exception, in_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = MadeUpBackend(monkeypatch, 0.010, {LARGE: 0.010, SMALL: 0.010})
+    if in_run:
+        backend.failure_in_run = error
+    else:
+        backend.unbuildable, backend.failure = SMALL, error
+    report = measure_batches(backend, GREY, SIZES, 2)
+    assert report.batch_at(1.0) == 1 and (str(error) or "MemoryError") in str(report)
+    assert backend.kept == []
+
+
+def test_a_build_that_is_given_up_is_no_failed_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = MadeUpBackend(monkeypatch, 0.010, {LARGE: 0.010})
+    backend.unbuildable, backend.failure = LARGE, FanetError("given up because the node stops")
+    with pytest.raises(FanetError, match="given up"):
+        measure_batches(backend, GREY, {1.0: LARGE}, 2)
 
 
 def test_a_scale_larger_than_all_that_was_measured_is_not_batched() -> None:

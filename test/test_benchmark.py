@@ -350,7 +350,7 @@ def test_a_wrong_option_is_one_clear_line() -> None:
     result = command("--level", "everything")
     assert result.returncode == 2
     expected = "error: level: received 'everything', expected one of network, frame, temporal, node, batch, ground"
-    assert result.stderr.strip() == expected
+    assert result.stderr.strip() == f"{expected}, soak"
 
 
 def test_importing_the_command_imports_no_framework() -> None:

@@ -35,16 +35,26 @@ def test_unseen_free_and_occupied_differ() -> None:
 
 def test_a_scan_shows_hits_and_leaves_out_what_is_unknown() -> None:
     ranges = np.array([np.nan, 10.0, np.inf], np.float32)
-    nothing = draw_scan(np.full(3, np.nan, np.float32), -0.5, 0.5, PLAN)
-    picture = draw_scan(ranges, -0.5, 0.5, PLAN)
+    nothing = draw_scan(np.full(3, np.nan, np.float32), -0.5, 0.5, 20.0, PLAN)
+    picture = draw_scan(ranges, -0.5, 0.5, 20.0, PLAN)
     changed = (picture != nothing).any(2)
     assert changed[100, 100], "the hit ten metres ahead"
     assert changed[:, :100].any(), "a free beam to the left"
     assert not changed[:, 104:].any(), "nothing to the right, where nothing is known"
 
 
-def test_a_sheet_has_a_row_for_each_moment() -> None:
-    camera, square = np.full((90, 160, 3), 9, np.uint8), np.full((50, 50, 3), 200, np.uint8)
-    sheet = navigation_sheet([(camera, square, square)] * 3, height=60)
-    assert sheet.shape == (28 + 3 * 60, 107 + 60 + 60, 3)
-    assert (sheet[28:, :107] == 9).all() and (sheet[28:, 107:] == 200).all()
+def test_a_free_beam_ends_where_the_scan_does() -> None:
+    nothing = draw_scan(np.full(1, np.nan, np.float32), 0.0, 0.5, 8.0, PLAN)
+    changed = (draw_scan(np.full(1, np.inf, np.float32), 0.0, 0.5, 8.0, PLAN) != nothing).any(2)
+    assert changed[125:190].any(1).mean() > 0.9 and not changed[:118].any(), "free up to 8 m, and no farther"
+
+
+@pytest.mark.parametrize("grids", [("free space",), ("free space, flat ground", "free space, measured depth")])
+def test_a_sheet_has_a_row_for_each_moment_and_a_column_for_each_picture(grids: tuple[str, ...]) -> None:
+    camera = np.full((90, 160, 3), 9, np.uint8)
+    squares = {title: np.full((50, 50, 3), 100 + 20 * i, np.uint8) for i, title in enumerate(grids)}
+    sheet = navigation_sheet([{"camera": camera, **squares}] * 3, height=60)
+    assert sheet.shape == (28 + 3 * 60, 107 + 60 * len(grids), 3)
+    assert (sheet[28:, :107] == 9).all()
+    for i in range(len(grids)):
+        assert (sheet[28:, 107 + 60 * i : 167 + 60 * i] == 100 + 20 * i).all()

@@ -1,4 +1,5 @@
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -72,11 +73,14 @@ def test_the_build_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
         "run_builder('builders', Path(sys.argv[1]), arguments, 'a test', lambda _: None)"
     )
     environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"}
+    os.mkfifo(half)
     waiting = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(notes)], env=environment)
-    wait_until(half.exists)
+    assert half.read_text() == "half"  # returns when the builder has written that
+    builder = os.pidfd_open(int(notes.read_text()))
     waiting.send_signal(signal.SIGKILL)
     waiting.wait()
-    wait_until(lambda: not alive(int(notes.read_text())))
+    assert select.select([builder], [], [], 30)[0] == [builder]  # readable when it has ended
+    os.close(builder)
 
 
 def alive(pid: int) -> bool:
@@ -85,13 +89,3 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
-
-
-def wait_until(condition: object) -> None:
-    """Wait for something in another process that announces itself by files alone."""
-    import time
-
-    deadline = time.monotonic() + 30
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

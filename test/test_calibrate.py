@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -244,6 +245,23 @@ def test_a_cache_that_cannot_be_written(
         calibrate(task(weights, data, backend="torch"), no_progress)
 
 
+def test_calibrations_of_the_same_weights_take_turns(weights: Path, data: Path) -> None:
+    waits, done = threading.Event(), []
+
+    def count(stage: str, *_: int) -> None:
+        if stage == "waiting for another calibration":
+            waits.set()
+
+    own = task(weights, data, backend="openvino", precisions=("int8",), calibration_frames=1, gate_frames=1)
+    other = threading.Thread(target=lambda: done.append(calibrate(own, count)))
+    with artefacts.building(model_key(artefacts.weights_digest(weights), "int8"), print):
+        other.start()
+        assert waits.wait(120) and not done
+    other.join()
+    (result,) = (m.result for m in done[0].measurements if m.precision == "int8")
+    assert result is not None and result.network == OpenvinoBackend.int8_network(weights)
+
+
 def test_command(weights: Path, data: Path) -> None:
     options = ["--weights", str(weights), "--backend", "torch", "--device", "cpu", "--input-size", INPUT_SIZE]
     arguments = [str(data / "images"), "--gate", str(data), "--precision", "bf16", "--gate-frames", "1"]
@@ -269,6 +287,36 @@ def test_faults_are_one_line_without_a_traceback(weights: Path, data: Path) -> N
         assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
+def test_forgetting_brings_back_what_was_delivered(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calibration on a few frames replaces the results and the int8 network beside the weights until it is undone."""
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    delivered = read_gate_results(DEFAULT_WEIGHTS)
+    shipped = find_int8(DEFAULT_WEIGHTS, artefacts.weights_digest(DEFAULT_WEIGHTS))
+    assert shipped == shipped_int8_folder(DEFAULT_WEIGHTS)
+    more = max(r.frames for r in delivered if (r.backend, r.precision) == ("openvino", "int8"))
+    options = ["--backend", "openvino", "--precision", "int8", "--input-size", INPUT_SIZE]
+    result = RUNNER.invoke(APP, [str(data), "--gate-frames", "2", *options])
+    assert result.exit_code == 0, result.output
+    warning = f"this measures on 2 frames, and replaces what was measured on {more} frames of"
+    assert warning in result.stderr and "fanet calibrate --forget" in result.stderr
+    assert find_int8(DEFAULT_WEIGHTS, artefacts.weights_digest(DEFAULT_WEIGHTS)) != shipped
+    assert read_gate_results(DEFAULT_WEIGHTS) != delivered
+    result = RUNNER.invoke(APP, ["--forget"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("removed: ") == 2 and "gate.json" in result.output
+    assert find_int8(DEFAULT_WEIGHTS, artefacts.weights_digest(DEFAULT_WEIGHTS)) == shipped
+    assert read_gate_results(DEFAULT_WEIGHTS) == delivered
+    assert "removed: nothing" in RUNNER.invoke(APP, ["--forget"]).output
+
+
+def test_forgetting_takes_no_frames_and_measuring_needs_some(data: Path) -> None:
+    for arguments, text in (([str(data), "--forget"], "forget: received frames, too"), ([], "frames: received none")):
+        result = RUNNER.invoke(APP, arguments)
+        assert result.exit_code == 2 and text in result.output
+
+
 def test_merged_classes_are_measured_as_such(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nncf", reason="NNCF is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -277,14 +325,16 @@ def test_merged_classes_are_measured_as_such(data: Path, tmp_path: Path, monkeyp
     shutil.copytree(data, tmp_path / "data")
     save_label_set(load_label_set("camvid11"), tmp_path / "data" / "labels.yaml")
     weights, options = tmp_path / "model.safetensors", {"backend": "openvino", "precisions": ("int8",)}
-    done = calibrate(task(weights, tmp_path / "data", labels="drivable3", calibration_frames=2, **options), no_progress)
+    gate = open_frames(str(tmp_path / "data"), load_label_set("drivable3"))
+    wanted = task(weights, data, gate=gate, labels="drivable3", calibration_frames=2, **options)
+    done = calibrate(wanted, no_progress)
     exact, measured = done.measurements
     assert exact.accuracy.miou is not None and exact.accuracy.miou > 70, "of three classes"
     assert measured.result is not None and measured.result.labels.startswith("drivable3 ")
     network = OpenvinoBackend.int8_network(weights)
     key = merging_key("drivable3", read_card(weights))
     choices = {
-        wanted: choose_precision(weights, "openvino", "cpu", ("int8", "fp32"), network, wanted) for wanted in ("", key)
+        each: choose_precision(weights, "openvino", "cpu", ("int8", "fp32"), network, each) for each in ("", key)
     }
     assert choices[""][0] == "fp32" and "int8 was not measured" in choices[""][1]
     assert (choices[key][0] == "int8") == measured.result.passed

@@ -122,3 +122,35 @@ def test_faults_of_recordings_are_one_line_and_the_others_go_on(tmp_path: Path) 
     result = RUNNER.invoke(app, [*arguments, "--output", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "error: no image topic /left/image; the images are /front/image_raw" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment", "drive.mp4"],
+        ["export", "--weights", "mine.pth"],
+        ["benchmark", "--quick", "--weights", "mine.pth"],
+        ["evaluate", "--dataset", "camvid", "--data", "mine"],
+        ["evaluate", "--dataset", "street", "--labels", "./mine.yaml"],
+        ["dataset", "check", "mine"],
+        ["calibrate", "frames"],
+        ["train", "--recipe", "mine.yaml"],
+        ["train", "--resume", "runs/mine"],
+        ["export", "--onnx", "mine/net.onnx"],
+    ],
+)
+def test_a_missing_relative_path_tells_where_it_was_looked_for(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = RUNNER.invoke(app, arguments)
+    assert result.exit_code in (1, 2)
+    assert f"(looked for in {tmp_path})" in result.output, result.output
+
+
+def test_shipped_weights_have_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("good.png", np.full((72, 120, 3), 90, np.uint8))
+    for arguments in (["segment", "good.png", "--input-size", "160x96"], ["export", "--input-size", "160x96"]):
+        result = RUNNER.invoke(app, [*arguments, "--weights", "shipped"])
+        assert result.exit_code == 0, result.output

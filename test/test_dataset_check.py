@@ -4,6 +4,7 @@ from pathlib import Path
 import dataset_trees as trees
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from fanet_ros.commands.cli import app
@@ -56,6 +57,23 @@ def test_everything_that_can_be_wrong(own: Path) -> None:
     assert report.sizes == {(12, 8): 5, (24, 16): 1}
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_told(own: Path, ending: str, orientation: int) -> None:
+    photo = (own / "images" / "frame1.jpg").with_suffix(ending)
+    (own / "images" / "frame1.jpg").unlink()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (trees.HEIGHT, trees.WIDTH, 3), np.uint8)
+    Image.fromarray(pixels).save(photo, exif=exif)
+    (report,) = check_dataset(layout_of("folder"), own)
+    expected = [] if orientation == 1 else [f"{photo}: {orientation}"]
+    assert report.turned == report.as_json()["turned"] == expected
+    assert not report.faulty
+    code, output = run(own)
+    assert code == 0 and ("files with an EXIF orientation" in output) == bool(expected)
+
+
 def test_colours_outside_the_set_are_named_as_colours(tmp_path: Path) -> None:
     colors = np.zeros((4, 5, 3), np.uint8)
     colors[0] = 1, 2, 3
@@ -84,18 +102,18 @@ def test_a_damaged_list_is_a_fault_of_its_split(tmp_path: Path) -> None:
     trees.camvid_segnet(tmp_path)
     (tmp_path / "train.txt").write_text("alone\n")
     train, val, test = check_dataset(layout_of("camvid"), tmp_path)
-    assert train.faulty and train.pairs == 0 and "entry 1 of" in train.unlisted and "train.txt" in train.unlisted
+    assert train.faulty and train.pairs == 0 and "line 1 of" in train.unlisted and "train.txt" in train.unlisted
     assert (val.pairs, test.pairs) == (1, 2) and not val.unlisted and not val.faulty
     assert train.as_json()["unlisted"] == train.unlisted and val.as_json()["unlisted"] is None
-    with pytest.raises(DatasetError, match="entry 1 of"):
+    with pytest.raises(DatasetError, match="line 1 of"):
         check_dataset(layout_of("camvid"), tmp_path, "train")
     code, output = run(tmp_path)
-    assert code == 1 and "train cannot be checked: entry 1 of" in output
+    assert code == 1 and "train cannot be checked: line 1 of" in output
     assert "camvid train" not in output and "camvid val: 1 pairs" in output and "camvid test: 2 pairs" in output
     assert "something is wrong with camvid's train" in output
     for split in ("val", "test"):
         (tmp_path / f"{split}.txt").write_text("alone\n")
-    with pytest.raises(DatasetError, match=r"entry 1 of .*train\.txt"):
+    with pytest.raises(DatasetError, match=r"line 1 of .*train\.txt"):
         check_dataset(layout_of("camvid"), tmp_path)
 
 

@@ -46,9 +46,12 @@ def test_segnet_lists(tmp_path: Path) -> None:
     trees.camvid_segnet(tmp_path)
     (tmp_path / "val.txt").write_text("val/0016E5_07959.png\n")
     with pytest.raises(
-        DatasetError, match=r"entry 1 of .*val\.txt is 'val/0016E5_07959.png', expected the paths of an im"
+        DatasetError, match=r"line 1 of .*val\.txt is 'val/0016E5_07959.png', expected the paths of an im"
     ):
         open_dataset("camvid", tmp_path, "val")
+    (tmp_path / "val").rename(tmp_path / "my val")
+    (tmp_path / "val.txt").write_bytes(b"\xef\xbb\xbf\r\nmy val/0016E5_07959.png valannot/0016E5_07959.png\r\n")
+    assert list(open_dataset("camvid", tmp_path, "val").names) == ["0016E5_07959"]
     (tmp_path / "val.txt").unlink()
     with pytest.raises(DatasetError, match=r"holds no images of camvid's split val: expected the list val\.txt"):
         open_dataset("camvid", tmp_path, "val")

@@ -1,6 +1,5 @@
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -85,13 +84,7 @@ def test_read_grey_returns_the_indices_of_palette_images(tmp_path: Path) -> None
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_read_grey_returns_the_ids_of_grey_images_of_few_bits(tmp_path: Path, bits: int) -> None:
     values = np.arange(1 << bits, dtype=np.uint8)[None].repeat(2, axis=0)
-    packed = [np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :]).tobytes() for row in values]
-    header = struct.pack(">IIBBBBB", values.shape[1], 2, bits, 0, 0, 0, 0)  # colour type 0: grey
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in packed))), (b"IEND", b""))
-    content = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    (tmp_path / "labels.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    trees.grey_png(tmp_path / "labels.png", values, bits)
     np.testing.assert_array_equal(read_grey(tmp_path / "labels.png"), values)
 
 

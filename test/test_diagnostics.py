@@ -152,13 +152,15 @@ def test_unusable_images_warn_while_they_come() -> None:
         (900.0, {}, "median age 900 ms, above max_latency_ms (500)"),
         (math.nan, {}, "images carry no stamp"),
         (-5e9, {}, "stamps lie in the future: camera and node use different clocks"),
+        (6e12, {}, "stamps are 190 years old on arrival: camera and node use different clocks"),
+        (9e6, {}, "stamps are 2 hours old on arrival: camera and node use different clocks"),
     ],
 )
 def test_rate_and_latency_outside_their_band_warn(age: float, settings: dict[str, float], text: str) -> None:
     diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
-    report(diagnostics, 1, activity(statistics), **settings)
-    frames(statistics, 10, age)
-    status = report(diagnostics, 2, activity(statistics), **settings)["inference"]
+    for second in range(3):  # the first images came somewhere within a second, so that one is not judged
+        status = report(diagnostics, second, activity(statistics), **settings)["inference"]
+        frames(statistics, 10, age)
     assert status.level == WARN
     assert text in status.message
 
@@ -188,11 +190,118 @@ def test_a_new_activation_counts_from_zero() -> None:
     assert values(report(diagnostics, 4, activity(second))["input"])["rate (Hz)"] == "5.0"
 
 
-def test_one_slow_camera_does_not_flap() -> None:
+def levels_at(made_hz: float, min_rate_hz: float, jitter_s: float, seconds: int = 40) -> list[bytes]:
+    """Return the levels of inference, report by report, for a camera whose images all become masks at that rate."""
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    found, made = [], 0
+    for second in range(seconds):
+        now = second + (jitter_s if second % 2 else 0.0)
+        frames(statistics, int(now * made_hz) - made)
+        made = int(now * made_hz)
+        CLOCK.now = now
+        settings = SegmentationParameters(min_rate_hz=min_rate_hz)
+        found.append(diagnostics.report((), activity(statistics), settings)[2].level)
+    return found
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.004, -0.004])
+@pytest.mark.parametrize("min_rate_hz", [0.5, 1.0, 4.0, 25.0])
+def test_the_lowest_rate_is_an_edge_that_jitter_does_not_move(min_rate_hz: float, jitter_s: float) -> None:
+    assert set(levels_at(min_rate_hz, min_rate_hz, jitter_s)) == {OK}
+    assert set(levels_at(1.3 * min_rate_hz, min_rate_hz, jitter_s)) == {OK}
+    too_slow = levels_at(0.7 * min_rate_hz, min_rate_hz, jitter_s)
+    assert set(too_slow[-5:]) == {WARN}
+    assert too_slow.count(WARN) == len(too_slow) - too_slow.index(WARN), "once it warns it does not flap"
+
+
+@pytest.mark.parametrize("interval_s", [0.9, 0.999, 1.0, 1.001, 1.1])
+def test_no_masks_at_all_never_keep_up(interval_s: float) -> None:
+    """Whatever the timer does: with the usual least rate, 1 Hz, none in a second is too few."""
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    found = []
+    for number in range(5):
+        CLOCK.now = number * interval_s
+        found.append(diagnostics.report((), activity(statistics), SegmentationParameters())[2])
+        for _ in range(30):
+            statistics.count_received()
+            statistics.count_dropped()
+    assert [status.message for status in found[:2]] == ["idle: no input", "waiting for the first mask"]
+    expected = [OK, OK, WARN, WARN, WARN] if interval_s > 0.95 else [OK, OK, OK, WARN, WARN]
+    assert [status.level for status in found] == expected
+    assert found[-1].message.startswith("no mask of 90 images in")
+
+
+def test_half_a_second_without_data_is_no_slow_network() -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    found = []
+    for second, count in enumerate((0, 14, 30, 30, 15, 30, 30)):  # it begins, and once pauses, in mid-second
+        frames(statistics, count)
+        found.append(report(diagnostics, second, activity(statistics), min_rate_hz=20.0)["inference"].level)
+    assert set(found) == {OK}
+
+
+def test_a_subscriber_that_comes_late_or_a_camera_that_returns_begins_anew() -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    settings = {"min_rate_hz": 20.0}
+    for second in range(5):
+        for _ in range(30):
+            statistics.count_received()
+            statistics.count_skipped()
+        assert report(diagnostics, second, activity(statistics, wanted=False))["inference"].level == OK
+    frames(statistics, 3)  # the subscriber came just before the report
+    assert report(diagnostics, 5, activity(statistics), **settings)["inference"].level == OK
+    frames(statistics, 30)
+    assert report(diagnostics, 6, activity(statistics), **settings)["inference"].message == "keeps up"
+    silent = report(diagnostics, 9, activity(statistics, silence="no image"), **settings)["inference"]
+    assert (silent.level, silent.message) == (OK, "idle: no input")
+    frames(statistics, 3)
+    assert report(diagnostics, 10, activity(statistics), **settings)["inference"].level == OK
+
+
+@pytest.mark.parametrize(("masks", "level"), [(0, ERROR), (5, WARN)])
+def test_a_network_that_fails_is_not_called_an_unusable_image(masks: int, level: bytes) -> None:
     diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
     report(diagnostics, 1, activity(statistics))
-    frames(statistics, 1)
-    assert report(diagnostics, 2, activity(statistics), min_rate_hz=1.02)["inference"].level == OK
+    frames(statistics, masks)
+    for _ in range(4):
+        statistics.count_received()
+        statistics.count_rejected("inference", "frame lost: InferenceError: not finite")
+    status = report(diagnostics, 2, activity(statistics))
+    assert (status["input"].level, status["input"].message) == (OK, "images arrive")
+    assert values(status["input"])["rejected"] == "0" and "last rejection" not in values(status["input"])
+    text = "the network failed on 4 frames: frame lost: InferenceError: not finite"
+    assert (status["inference"].level, status["inference"].message) == (level, text)
+    assert values(status["inference"])["failed"] == "4"
+
+
+def test_unusable_images_are_not_called_a_network_that_keeps_up_or_is_slow() -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    for second in range(6):
+        status = report(diagnostics, second, activity(statistics), min_rate_hz=20.0)
+        for _ in range(30):
+            statistics.count_received()
+            statistics.count_rejected("step", "a bad step")
+    assert (status["input"].level, status["input"].message) == (WARN, "30 unusable images: a bad step")
+    assert (status["inference"].level, status["inference"].message) == (OK, "idle: no usable image")
+
+
+def test_while_the_network_is_built_no_rate_is_judged() -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    for second in range(6):
+        now = Activity("active", False, INFO, (camera(statistics),), building="building the network for 9 s")
+        status = report(diagnostics, second, now)
+        for _ in range(30):
+            statistics.count_received()
+            statistics.count_dropped()
+    assert (status["inference"].level, status["inference"].message) == (OK, "waits: building the network for 9 s")
+    assert status["node"].level == WARN
+
+
+def test_an_age_by_another_clock_is_not_shown_as_a_latency() -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    frames(statistics, 10, 6e12)
+    shown = values(report(diagnostics, 1, activity(statistics))["inference"])
+    assert (shown["age median (ms)"], shown["age p95 (ms)"]) == ("unknown", "unknown")
 
 
 def test_simulated_time_without_a_clock_is_a_warning() -> None:

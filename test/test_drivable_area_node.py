@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,102 +11,19 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
+from ground_rig import LABELS, OUTPUTS, POSE, STREET, TRUE_POSE, Rig, street_mask, truth
 from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
-from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe, diagnostics_values, pixels_of, running
+from ros_harness import RELIABLE, NodeProcess, Probe, diagnostics_values, pixels_of, running
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from vision_msgs.msg import LabelInfo, VisionClass
 
-from fanet_ros.model.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.ros.camera.calibration import camera_info_message
-from fanet_ros.ros.conversions import label_info_message
-from fanet_ros.sources.street.camera import StreetCamera
 from fanet_ros.sources.street.ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
 
 pytestmark = pytest.mark.ros
-
-LABELS = load_label_set("camvid11")
-STREET = StreetCamera(320, 180, seed=3)
-POSE = STREET.pose(0)
-TRUE_POSE = {"camera_height": POSE.z, "camera_pitch": POSE.pitch}
-OUTPUTS = {
-    "drivable_mask": (Image, RELIABLE),
-    "free_space": (OccupancyGrid, LATCHED),
-    "obstacle_scan": (LaserScan, RELIABLE),
-    "obstacle_points": (PointCloud2, RELIABLE),
-    "semantic_points": (PointCloud2, RELIABLE),
-}
-
-
-class Rig:
-    """Publishes the inputs of the node."""
-
-    def __init__(self, probe: Probe, node: NodeProcess) -> None:
-        self.probe, self.node = probe, node
-        self.info: CameraInfo | None = camera_info_message(probe.header(), STREET.intrinsics)
-        self.info_frame = ""  # of the calibration; empty: that of the masks
-        self._last_published = 0.0
-        self.masks = probe.node.create_publisher(Image, "/mask", RELIABLE)
-        self.infos = probe.node.create_publisher(CameraInfo, "/camera_info", RELIABLE)
-        self.labels = probe.node.create_publisher(LabelInfo, "/label_info", LATCHED)
-        probe.listen(DiagnosticArray, "/diagnostics", RELIABLE)
-
-    def listen(self, *names: str) -> None:
-        for name in names:
-            message_type, profile = OUTPUTS[name]
-            if profile is LATCHED:
-                self.probe.listen(message_type, f"/drivable_area/{name}", profile)
-            else:
-                self.probe.listen(message_type, f"/drivable_area/{name}")
-
-    def introduce(self, labels: LabelSet = LABELS) -> None:
-        """Tell the node the classes, and wait until it wants masks."""
-        stamp = self.probe.node.get_clock().now().to_msg()
-        self.labels.publish(label_info_message(labels, 0.0, stamp))
-        self.probe.wait(lambda: self.masks.get_subscription_count() > 0, "the node to want masks")
-
-    def publish(self, *masks: Image) -> None:
-        """Publish calibration and masks as a camera does, again and again: discovery has two sides."""
-        now = time.monotonic()
-        if now - self._last_published > 0.1:
-            self._last_published = now
-            if self.info is not None:
-                self.info.header.frame_id = self.info_frame or (masks[0].header.frame_id if masks else "")
-                self.infos.publish(self.info)
-            for mask in masks:
-                self.masks.publish(mask)
-
-    def status(self, part: str) -> DiagnosticStatus | None:
-        return self.probe.diagnostic(f"drivable_area: {part}")
-
-    def wait_for_status(self, part: str, level: bytes, text: str, mask: Image | None = None) -> DiagnosticStatus:
-        """Spin, publishing `mask` now and then, until the node says that."""
-
-        def says() -> bool:
-            if mask is not None:
-                self.publish(mask)
-            status = self.status(part)
-            return status is not None and status.level == level and text in status.message
-
-        self.probe.wait(says, f"'{text}' from {part}, where it said {self.status(part)}")
-        status = self.status(part)
-        assert status is not None
-        return status
-
-    def process(self, mask: Image, *names: str) -> dict[str, Any]:
-        """Publish a mask until it is answered on these topics, and return the answers."""
-
-        def find(name: str) -> Any:
-            received = self.probe.received[f"/drivable_area/{name}"]
-            return next((m for m in received if m.header.stamp == mask.header.stamp), None)
-
-        def answered() -> bool:
-            self.publish(mask)
-            return all(find(name) is not None for name in names)
-
-        self.probe.wait(answered, f"answers on {names}")
-        return {name: find(name) for name in names}
 
 
 @pytest.fixture
@@ -127,16 +43,6 @@ def shared_node(shared_domain_id: int) -> Iterator[NodeProcess]:
 def shared_rig(shared_probe: Probe, shared_node: NodeProcess) -> Rig:
     """A rig on a node that other tests use, too: they only look at what it makes of their masks."""
     return Rig(shared_probe, shared_node)
-
-
-def street_mask(probe: Probe, index: int = 0) -> Image:
-    return probe.image(truth(index), "mono8")
-
-
-def truth(index: int = 0) -> NDArray[np.uint8]:
-    labels = STREET.frame(index).labels
-    assert labels is not None
-    return labels
 
 
 def cloud_of(message: PointCloud2) -> NDArray[Any]:
@@ -360,7 +266,8 @@ def test_the_drivable_mask_alone_needs_no_ground(rig: Rig) -> None:
         mask = rig.probe.image(labels, "mono8")
         drivable = pixels_of(rig.process(mask, "drivable_mask")["drivable_mask"])
         np.testing.assert_array_equal(drivable, np.where(labels == LABELS.id_of("road"), 255, 0))
-    rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", mask)
+    rig.wait_for_status("ground", DiagnosticStatus.OK, "only ~/drivable_mask is subscribed to", mask)
+    assert "no camera_info" not in rig.node.output and "TF" not in rig.node.output, "nobody needs them"
 
 
 @pytest.mark.parametrize("rig", [{}, {"labels": "drivable3"}], indirect=True, ids=["by its classes", "by name"])
@@ -425,12 +332,24 @@ def test_an_uncalibrated_camera_is_told_and_a_calibration_cures_it(rig: Rig) -> 
     rig.wait_for_status("ground", DiagnosticStatus.OK, "the ground is known", mask)
 
 
-def test_what_is_still_to_come_is_told_with_its_topic(rig: Rig) -> None:
+def test_class_names_that_are_still_to_come_are_told_with_their_topic(rig: Rig) -> None:
     rig.listen("obstacle_scan")
     rig.probe.wait(lambda: rig.masks.get_subscription_count() > 0, "the node to want masks")
     mask = street_mask(rig.probe)
     rig.wait_for_status("ground", DiagnosticStatus.WARN, "waiting for label_info, which says what", mask)
     rig.introduce()
+    rig.process(mask, "obstacle_scan")
+
+
+def test_a_calibration_that_is_still_to_come_is_told_with_its_topic(rig: Rig) -> None:
+    rig.listen("obstacle_scan", "drivable_mask")
+    calibration, rig.info = rig.info, None
+    rig.introduce()
+    mask = street_mask(rig.probe)
+    rig.wait_for_status("ground", DiagnosticStatus.WARN, "waiting for camera_info, the camera's calibration", mask)
+    rig.process(mask, "drivable_mask")
+    assert not rig.probe.received["/drivable_area/obstacle_scan"]
+    rig.info = calibration
     rig.process(mask, "obstacle_scan")
 
 

@@ -1,7 +1,10 @@
 """Images that claim more than they should: refused by their first bytes and their size, before anything unfolds."""
 
 import array
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from types import SimpleNamespace
 
@@ -165,3 +168,34 @@ def test_what_a_message_says_of_itself_is_shown_short_and_without_escapes() -> N
     with pytest.raises(UnusableImageError) as refused:
         frame_of_compressed(message(b"nonsense", "\x1b[2J" + "x" * 10_000))
     assert len(str(refused.value)) < 400 and "\x1b" not in str(refused.value)
+
+
+_NOISY = """
+import ctypes, logging, os, random, sys
+import cv2, numpy as np
+from fanet_ros.frames.encoded_image import UndecodableError, decode_image
+generator = random.Random(1)
+pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+pictures = [cv2.imencode(kind, pixels)[1].tobytes() for kind in (".jpg", ".png")]
+damaged = 0
+for _ in range(500):
+    data = bytearray(generator.choice(pictures))
+    for _ in range(3):
+        data[generator.randrange(30, len(data))] = generator.randrange(256)
+    try:
+        decode_image(bytes(data[: generator.randrange(60, 2 * len(data))]), cv2.IMREAD_COLOR)
+    except UndecodableError:
+        damaged += 1
+assert damaged > 100
+stream = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
+ctypes.CDLL(None).fputs(b"said by a library\\n", stream)
+print("said by Python", file=sys.stderr)
+"""
+
+
+def test_damaged_images_do_not_fill_the_terminal_and_all_others_are_heard() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", _NOISY], env=environment, capture_output=True, text=True, check=True)
+    *noise, library, python = done.stderr.splitlines()
+    assert len(noise) == 3 and all(line.startswith(("libpng", "Corrupt JPEG")) for line in noise)
+    assert (library, python) == ("said by a library", "said by Python")

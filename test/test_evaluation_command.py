@@ -1,10 +1,13 @@
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import typer
 from evaluation_data import CLASSES, write_camvid, write_weights
@@ -264,6 +267,24 @@ def test_what_videos_cannot_have_is_told(weights: Path, data: Path, tmp_path: Pa
             ["--dataset", "camvid", "--data", str(data), "--weights", str(weights), *FAST, "--temporal", "2", *words],
         )
         assert result.exit_code == 2 and message in " ".join(result.stderr.split())
+
+
+def test_scores_below_a_guess_are_warned_of(weights: Path, data: Path, tmp_path: Path) -> None:
+    """Labels that show one class, and a network that sees others there."""
+    shutil.copytree(data, tmp_path / "one")
+    arguments = ["--weights", str(weights), *FAST, "--dataset", "camvid", "--data", str(tmp_path / "one")]
+    labels = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in (tmp_path / "one" / "valannot").iterdir()]
+    found = {}
+    for class_id in range(11):
+        for file, before in zip((tmp_path / "one" / "valannot").iterdir(), labels, strict=True):
+            cv2.imwrite(str(file), np.full_like(before, class_id))
+        result = RUNNER.invoke(APP, arguments, env={"COLUMNS": "200"})
+        assert result.exit_code == 0, result.output
+        miou = float(re.search(r"mIoU ([\d.]+) %", result.stdout)[1])  # type: ignore[index]
+        found[class_id] = (miou, "labelling all with the most frequent class would score 100.00 %" in result.stderr)
+        if miou < 100:
+            break
+    assert found[max(found)][1] and not any(warned for miou, warned in found.values() if miou == 100)
 
 
 def test_merged_classes_are_scored(weights: Path, data: Path, tmp_path: Path) -> None:

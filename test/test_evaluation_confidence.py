@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from fanet_ros.commands.cli import app
-from fanet_ros.datasets import IGNORED, open_dataset
+from fanet_ros.datasets import IGNORED, Dataset, Sample, open_dataset
+from fanet_ros.datasets.views import DatasetView
 from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.temperature import find_temperature
 from fanet_ros.model.labels import load_label_set, save_label_set
@@ -131,3 +133,28 @@ def test_what_cannot_be_tempered_is_told(tmp_path: Path, data: Path) -> None:
     ):
         result = RUNNER.invoke(app, [*fixed, *arguments], env={"COLUMNS": "200"})
         assert result.exit_code == 2 and text in result.output, result.output
+
+
+def test_labels_of_which_the_network_knows_nothing_are_warned_of(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A temperature is found for them all the same."""
+    dataset = open_dataset("camvid", data, "val")
+    with closing(Segmenter(backend="torch", device="cpu", precision="fp32", input_size="camera")) as segmenter:
+        for shift, warned in ((0, False), (1, True)):
+            table = np.roll(np.arange(11, dtype=np.uint8), shift)
+            own = SelfLabelled(dataset, segmenter, np.append(table, np.full(245, IGNORED, np.uint8)))
+            caplog.clear()
+            find_temperature(segmenter, own, range(3))
+            assert ("means nothing; are the ids" in caplog.text) == warned
+
+
+class SelfLabelled(DatasetView):
+    """Images whose truth is what a network sees in them, under other ids."""
+
+    def __init__(self, dataset: Dataset, segmenter: Segmenter, table: np.ndarray) -> None:
+        super().__init__(dataset)
+        self._segmenter, self._table = segmenter, table
+
+    def read(self, index: int) -> Sample:
+        sample = super().read(index)
+        labels = self._segmenter.segment(sample.image, "rgb8").labels
+        return Sample(sample.image, self._table[labels], sample.name)

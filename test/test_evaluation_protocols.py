@@ -43,13 +43,31 @@ def test_files_of_another_form(tmp_path: Path) -> None:
     path = tmp_path / "protocols.yaml"
     start = "a: {dataset: camvid, split: val, input_size: camera"
     for content, text in (
-        ("[", "cannot be read"),
-        ("- a", "cannot be read: 'list' object"),
-        ("a: {split: val}", "'a' cannot be read: .*'dataset'"),
-        (start + ", zoom: 2}", "'a' cannot be read: .*'zoom'"),
+        ("[", "cannot be read: .*in line 1"),
+        ("", "received None, expected protocols by name"),
+        ("- a", r"received \['a'\], expected protocols by name"),
+        ("a: 1", "'a' cannot be read: received 1, expected names and values"),
+        ("a: {split: val}", "'a' cannot be read: dataset is missing"),
+        (start + ", zoom: 2}", "'a' cannot be read: 'zoom' is unknown; known are dataset, split"),
+        (start + ", flip: 1}", "'a' cannot be read: flip: received 1, expected true or false"),
+        (start + ", step: true}", "'a' cannot be read: step: received True, expected a whole number"),
+        (start + ", step: 0}", "step: received 0, expected at least 1"),
+        (start + ", temporal_frames: two}", "temporal_frames: received 'two', expected a whole number"),
+        (start + ", options: [1]}", r"options: received \[1\], expected names and values"),
+        (start + ", leave_out: clutter}", "leave_out: received 'clutter', expected a list"),
+        (start + ", leave_out: [3]}", r"leave_out: received \[3\], expected names of classes"),
+        (start + ", window: 640x}", "window: received '640x', expected WIDTHxHEIGHT"),
+        (start + ", window: 3}", "window: received 3, expected text"),
+        (start + ", stride: 64x64}", "stride: received 64x64 without a window"),
+        (start + ", note: [a]}", r"note: received \['a'\], expected text"),
         (start + ", scales: [big]}", r"'a' cannot be read: scales: received \['big'\], expected numbers"),
-        (start + ", published: [{network: X, source: Y, iou: 3}]}", "published iou; known metrics are miou"),
-        (start + ", published: [{network: X, miou: 3}]}", "'a' cannot be read: 'source'"),
+        (start + ", scales: [9]}", "scales: received 9, expected numbers from 0.1 to 8"),
+        (start + ", published: {network: X}}", "published: received .*, expected a list"),
+        (start + ", published: [X]}", "published, entry 1: received 'X', expected names and values"),
+        (start + ", published: [{network: X, source: Y, iou: 3}]}", "published, entry 1: 'iou' is unknown; known"),
+        (start + ", published: [{network: X, miou: 3}]}", "published, entry 1: source is missing"),
+        (start + ", published: [{network: X, source: Y, miou: high}]}", "entry 1: miou: received 'high', expected a"),
+        (start + ", published: [{network: X, source: Y, miou: 750}]}", "entry 1: miou: received 750, expected percent"),
     ):
         path.write_text(content)
         with pytest.raises(SettingError, match=text):

@@ -5,7 +5,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fanet_ros.artefacts.cache import cache_folder, find, weights_digest
+from fanet_ros.artefacts.cache import find, weights_digest
+from fanet_ros.artefacts.place import cache_folder
 from fanet_ros.backends.openvino.backend import model_key
 from fanet_ros.commands.export import export
 from fanet_ros.resources import DEFAULT_WEIGHTS

@@ -39,6 +39,7 @@ def types_of_topics() -> dict[str, str]:
         "obstacle_scan": "sensor_msgs/msg/LaserScan",
         "obstacle_points": "sensor_msgs/msg/PointCloud2",
         "semantic_points": "sensor_msgs/msg/PointCloud2",
+        "obstacle_cloud": "sensor_msgs/msg/PointCloud2",
     }
     found = {panel["imageMode"]["imageTopic"]: "sensor_msgs/msg/Image" for panel in panels("Image")}
     (ground,) = panels("3D")

@@ -1,6 +1,13 @@
 import math
 
-from fanet_ros.ros.segmentation.frame_statistics import AGE_WINDOW, WINDOW, FrameCounts, FrameStatistics, StageTimes
+from fanet_ros.ros.segmentation.frame_statistics import (
+    AGE_WINDOW,
+    FAILED,
+    WINDOW,
+    FrameCounts,
+    FrameStatistics,
+    StageTimes,
+)
 
 
 def test_every_frame_is_accounted_for() -> None:
@@ -46,3 +53,26 @@ def test_the_95th_percentile_of_the_age_is_that_of_the_last_frames() -> None:
     statistics.count_processed(StageTimes(1, 2, 3, 4, 90.0))
     statistics.count_processed(StageTimes(1, 2, 3, 4, 90.0))
     assert statistics.age_p95() > 20.0
+
+
+def test_reasons_of_images_and_of_the_network_are_kept_apart() -> None:
+    statistics = FrameStatistics()
+    assert statistics.last_reason(failed=True) == statistics.last_reason(failed=False) == ""
+    for kind, reason in (("step", "a"), (FAILED, "b"), ("size", "c"), ("step", "d"), (FAILED, "e")):
+        statistics.count_rejected(kind, reason)
+    assert (statistics.last_reason(failed=True), statistics.last_reason(failed=False)) == ("e", "d")
+    assert statistics.rejections == ({"step": 2, FAILED: 2, "size": 1}, "e")
+
+
+def test_what_another_clock_says_is_no_latency() -> None:
+    """What counts is the age on arrival: a network that was built for minutes makes an image old, too."""
+
+    def latency(age: float, inference: float = 3.0) -> float:
+        return StageTimes(1.0, 2.0, inference, 4.0, age).latency
+
+    assert latency(59e3) == 59e3 and latency(200e3, 190e3) == 200e3 and latency(-20.0) == -20.0
+    assert all(math.isnan(age) for age in map(latency, (61e3, 6e12, -200.0, -6e12, math.nan)))
+    statistics = FrameStatistics()
+    for age in (6e12, 20.0, -6e12, 20.0):
+        statistics.count_processed(StageTimes(1, 2, 3, 4, age))
+    assert statistics.age_p95() == 20.0

@@ -2,11 +2,12 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, weights_digest
+from fanet_ros.artefacts.cache import GRAPH_VERSION, weights_digest
 from fanet_ros.artefacts.gate import (
     LIMITS,
     GateResult,
@@ -15,6 +16,7 @@ from fanet_ros.artefacts.gate import (
     shipped_gate_file,
     write_gate_results,
 )
+from fanet_ros.artefacts.place import cache_folder
 from fanet_ros.errors import SettingError, WeightsError
 
 SUPPORTED = ("int8", "bf16", "fp32")
@@ -204,6 +206,23 @@ def test_choosing_imports_no_framework() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert output.stdout.strip() == "[]"
+
+
+def test_two_that_store_at_once_lose_no_result(weights: Path) -> None:
+    backends = ("openvino", "torch", "tensorrt")
+    together = threading.Barrier(len(backends))
+
+    def store_often(backend: str) -> None:
+        for frames in range(20):
+            together.wait()
+            write_gate_results(weights, [result(weights, backend=backend, frames=frames)])
+
+    threads = [threading.Thread(target=store_often, args=[backend]) for backend in backends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {(found.backend, found.frames) for found in read_gate_results(weights)} == {(name, 19) for name in backends}
 
 
 def test_results_on_merged_classes_count_for_these_only(weights: Path) -> None:

@@ -71,6 +71,26 @@ def test_what_was_not_seen_is_unknown_and_free_is_free() -> None:
     assert grid.shape[0] == grid.shape[1] >= 2 * math.hypot(6, 3) / 0.1
 
 
+@pytest.mark.parametrize("resolution", [0.1, 0.07, 0.5, 3.0])
+def test_the_window_moves_in_steps_and_never_loses_the_grid(resolution: float) -> None:
+    settings = GroundSettings(
+        grid_x_max=6.0, grid_y_min=-3.0, grid_y_max=3.0, range_max=8.0, grid_resolution=resolution
+    )
+    seen = np.zeros((settings.grid_height, settings.grid_width), np.int8)
+    accumulator = OccupancyAccumulator(memory_s=1e6)
+    corners: list[tuple[float, float]] = []
+    for step in range(400):  # ahead, and from side to side over the border between two places of the window
+        pose = (0.03 * step, 0.4 * math.sin(step / 5), step / 30)
+        grid, *corner = accumulator.update(seen, settings, pose, 0.05 * step)
+        if not corners or tuple(corner) != corners[-1]:
+            corners.append((corner[0], corner[1]))
+        if resolution <= 0.1:
+            cells = np.count_nonzero(grid == 0) * resolution**2
+            assert cells >= 0.98 * seen.size * resolution**2, "all that was just seen has room in the window"
+    moves = np.abs(np.diff(corners, axis=0))
+    assert (moves[moves > 1e-9] >= 1.0 - 1e-9).all() and 1 <= len(moves) <= 12
+
+
 def test_the_corner_is_a_whole_number_of_cells() -> None:
     accumulator = OccupancyAccumulator()
     for x in (0.0, 0.149, 3.33):

@@ -71,6 +71,13 @@ def test_the_number_of_threads_does_not_change_the_result(threads: int) -> None:
     np.testing.assert_array_equal(got[1], expected[1])
 
 
+def test_no_more_threads_are_chosen_than_processors_may_be_used() -> None:
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "from fanet_ros.labelling.kernels import library; assert library().fanet_usable_processors() == 1"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert kernels.library().fanet_usable_processors() == len(os.sched_getaffinity(0))
+
+
 def test_python_goes_on_meanwhile() -> None:
     """The GIL is free: another thread runs while the kernel does."""
     logits = np.random.default_rng(3).normal(0, 3, (50, 200, 300)).astype(np.float32)
@@ -153,3 +160,4 @@ def test_both_builds_use_the_same_options() -> None:
     for option in ("-O3", "-Wno-psabi", "-ffp-contract=off"):
         assert option in cmake and option in setup
     assert all(path.name in setup for path in (ROOT / "src").iterdir()), "setup.py's depends lacks a file of src/"
+    assert all(path.name in cmake for path in (ROOT / "src").glob("*.cpp"))

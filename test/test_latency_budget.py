@@ -10,6 +10,7 @@ import pytest
 from fanet_ros.scheduling.latency_budget import BUDGET_SCALES, LatencyBudget
 
 WINDOW = 30
+AFTER_BURST = 10 * WINDOW
 QUIET = 40 * WINDOW
 
 Machine = Callable[[float, int], tuple[float, float]]
@@ -88,12 +89,27 @@ def test_a_load_that_comes_and_goes_is_followed() -> None:
     assert run(budget, times, 3000, first=4500) == {}
 
 
-def test_after_a_step_down_it_is_quiet_for_a_fixed_time() -> None:
+def test_after_one_burst_the_full_size_is_back_soon() -> None:
     budget = LatencyBudget(100)
     times = machine(10, 60, lambda frame: 2.5 if frame < WINDOW else 1.0)
-    down, up, *_ = run(budget, times, 2 * QUIET)
-    assert down == WINDOW - 1 and QUIET <= up - down <= QUIET + WINDOW
-    assert budget.scale == 1.0
+    changes = run(budget, times, 2 * QUIET)
+    down, up, *_ = changes
+    assert down == WINDOW - 1 and AFTER_BURST <= up - down <= AFTER_BURST + WINDOW
+    assert budget.scale == 1.0 and max(changes) < down + AFTER_BURST + 5 * WINDOW
+
+
+def test_a_step_up_that_was_taken_back_is_tried_again_after_a_long_quiet_time() -> None:
+    """And one that held makes the next burst one like the first."""
+    budget = LatencyBudget(100)
+    bursts = (range(WINDOW), range(400, 400 + 3 * WINDOW), range(4000, 4000 + WINDOW))
+    times = machine(10, 60, lambda frame: 2.5 if any(frame in burst for burst in bursts) else 1.0)
+    changes = run(budget, times, 6000)
+    downs = [frame for frame, (old, new) in changes.items() if new < old]
+    assert downs[1] < 500 and downs[-1] >= 4000
+    ups = [frame for frame, (old, new) in changes.items() if new > old]
+    last_of_second = max(down for down in downs if down < 1000)
+    assert min(up for up in ups if up > last_of_second) - last_of_second >= QUIET
+    assert min(up for up in ups if up > downs[-1]) - downs[-1] <= AFTER_BURST + WINDOW
 
 
 def test_tries_that_fail_against_expectation_keep_within_the_share_that_may_be_late() -> None:

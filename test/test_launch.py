@@ -27,7 +27,8 @@ from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 ROOT = Path(__file__).resolve().parent.parent
 SEGMENT, DEMO = ROOT / "launch" / "segment.launch.py", ROOT / "launch" / "demo.launch.py"
-GROUND_TOPICS = tuple(f"/drivable_area/{name}" for name in ("free_space", "obstacle_scan", "semantic_points"))
+GROUND_OUTPUTS = ("free_space", "obstacle_scan", "semantic_points", "obstacle_cloud")
+GROUND_TOPICS = tuple(f"/drivable_area/{name}" for name in GROUND_OUTPUTS)
 
 needs_launch = pytest.mark.skipif(
     importlib.util.find_spec("launch_ros") is None or importlib.util.find_spec("launch") is None,
@@ -58,8 +59,8 @@ def test_the_ground_parameters_among_the_arguments_exist() -> None:
     specs = DrivableAreaParameters.specs()
     assert set(pose) == {name for name in specs if name.startswith("camera_")}
     names = ast.unparse(assigned(SEGMENT, "GROUND_PARAMETERS"))
-    assert names == "('base_frame', *POSE_PARAMETERS, 'rectified', 'accumulate')"
-    assert {"base_frame", "rectified", "accumulate", "labels"} <= set(specs)
+    assert names == "('base_frame', *POSE_PARAMETERS, 'geometry', 'depth_max', 'rectified', 'accumulate')"
+    assert {"base_frame", "geometry", "depth_max", "rectified", "accumulate", "labels"} <= set(specs)
     assert "labels" in SegmentationParameters.specs(), "one argument sets both"
 
 
@@ -104,14 +105,31 @@ def test_every_argument_is_described(path: Path) -> None:
         *("namespace", "node_name", "use_sim_time", "autostart", "rviz", "log_level"),
         *("cameras", "drivable_area", "camera_info", "drivable_params_file", "base_frame", "camera_height"),
         *("camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw", "rectified", "accumulate"),
+        *("geometry", "depth_max", "depth", "depth_camera_info", "points"),
     }
+    assert (path == DEMO) == (names >= {"lidar", "depth_sensor"})
     assert (path == DEMO) == (names >= {"source", "rate_hz", "width", "height", "frame_id", "loop", "seed"})
     for argument in arguments:
         assert len(argument.description) > 20, argument.name
         assert argument.default_value is not None, argument.name
     closed = {argument.name for argument in arguments if argument.choices}
     assert closed >= {"image_transport", "backend", "precision", "use_sim_time", "autostart", "rviz", "log_level"}
-    assert closed >= {"drivable_area", "rectified", "accumulate"}
+    assert closed >= {"drivable_area", "rectified", "accumulate", "geometry"}
+
+
+@needs_launch
+@pytest.mark.parametrize("path", [SEGMENT, DEMO], ids=lambda path: path.name)
+def test_showing_the_arguments_touches_no_shared_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    from fanet_ros.ros import transport
+
+    cleared: list[object] = []
+    monkeypatch.setattr(transport, "remove_dead_segments", lambda *_: cleared.append(path))
+    assert get_launch_description_from_python_launch_file(str(path)).get_launch_arguments()
+    assert cleared == []
+    transport.shipped_dds_environment()
+    assert cleared == [path], "what a real launch calls does clear it"
 
 
 # -- as processes ------------------------------------------------------------------------------------------------------
@@ -133,8 +151,9 @@ sys.exit(service.run())
 
 RVIZ_TOPICS = ("/camera/image_raw", "/segmentation/overlay", "/segmentation/color_mask")
 INPUTS = ("mask", "confidence", "label_info", "camera_info")
+MEASUREMENTS = ("depth", "depth/camera_info", "points")
 OF_CAMERAS = tuple(f"{name}/image{end}" for name in ("front", "left") for end in ("", "/compressed"))
-TOPICS = ("image", "image/compressed", "~/image_raw", *INPUTS, *OF_CAMERAS, *RVIZ_TOPICS, *GROUND_TOPICS)
+TOPICS = ("image", "image/compressed", "~/image_raw", *INPUTS, *MEASUREMENTS, *OF_CAMERAS, *RVIZ_TOPICS, *GROUND_TOPICS)
 
 STAND_IN = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -203,6 +222,29 @@ def run(tmp_path: Path, domain_id: int) -> Run:
         return found, done.stdout
 
     return launch
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_labels_of_own_weights_reach_both_nodes(run: Run, tmp_path: Path) -> None:
+    """By the card beside them; what the user says himself, in an argument or a file, counts more."""
+    weights, other = tmp_path / "own.safetensors", tmp_path / "other.yaml"
+    weights.with_suffix(".md").write_text("---\nlabel_set: own.yaml\n---\nOurs.\n")
+
+    def labels(*arguments: str) -> tuple[str, str]:
+        reports, _ = run(SEGMENT, "drivable_area:=true", *arguments)
+        segmentation, ground = (reports[f"{name}_node"]["parameters"] for name in ("segmentation", "drivable_area"))
+        return segmentation["labels"], ground["labels"]
+
+    assert labels(f"weights:={weights}") == ("", str(tmp_path / "own.yaml"))
+    assert labels(f"weights:={weights}", f"labels:={other}") == (str(other), str(other))
+    assert labels() == ("", "")
+    files = {name: tmp_path / f"{name}.yaml" for name in ("segment", "ground")}
+    files["segment"].write_text(f"/**:\n  ros__parameters: {{weights: {weights}, labels: ''}}\n")
+    assert labels(f"params_file:={files['segment']}") == ("", str(tmp_path / "own.yaml"))
+    files["ground"].write_text(f"robot:\n  drivable_area:\n    ros__parameters: {{labels: {other}}}\n")
+    _, ground = labels(f"weights:={weights}", f"drivable_params_file:={files['ground']}", "namespace:=robot")
+    assert ground == str(other)
 
 
 @needs_launch
@@ -278,6 +320,22 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
             "cameras:=[front, left]|drivable_area:=true|camera_height:=1",
             "camera_height: received '1' for 2 cameras, expected one camera",
         ),
+        (SEGMENT, "drivable_area:=true|geometry:=stereo", '"geometry" provided value "stereo" is not valid'),
+        (SEGMENT, "drivable_area:=true|depth_max:=far", "depth_max: received 'far', expected a number"),
+        (
+            SEGMENT,
+            "cameras:=[front, left]|drivable_area:=true|depth:=/d",
+            "depth: received '/d' for `cameras`, expected {camera} in it",
+        ),
+        (SEGMENT, "drivable_area:=true|points:=/{camera}/p", "points: received '/{camera}/p' without `cameras`"),
+        (
+            DEMO,
+            "drivable_area:=true|geometry:=depth|source:=/my.mp4",
+            "geometry: received 'depth' for /my.mp4, which measures no distances; give the topic of those that belong "
+            "to it, depth:=/your/topic",
+        ),
+        (DEMO, "geometry:=cloud|source:=/my.mp4", "points:=/your/topic"),
+        (DEMO, "depth_sensor:=left", '"depth_sensor" provided value "left" is not valid'),
         (DEMO, "rate_hz:=fast", "rate_hz: received 'fast', expected a number"),
         (DEMO, "width:=1.5", "width: received '1.5', expected a whole number"),
     ],
@@ -320,6 +378,65 @@ def test_the_drivable_area_node_gets_the_masks_and_the_calibration(run: Run, tmp
     assert ground["topics"]["camera_info"] == "/calibrated/camera_info"
     defaults = {name: spec.default for name, spec in DrivableAreaParameters.specs().items()}
     assert defaults.items() <= ground["parameters"].items()
+
+
+@needs_launch
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("image:=/eye/rgb/image_raw", ("/eye/rgb/depth", "/eye/rgb/depth/camera_info", "/eye/rgb/points")),
+        ("image:=rgb|namespace:=robot", ("/robot/depth", "/robot/depth/camera_info", "/robot/points")),
+        (
+            "depth:=/eye/aligned/image_raw|points:=/lidar",
+            ("/eye/aligned/image_raw", "/eye/aligned/camera_info", "/lidar"),
+        ),
+        ("depth:=/eye/z|depth_camera_info:=/lens", ("/eye/z", "/lens", "/camera/points")),
+        ("depth_camera_info:=/lens", ("/camera/depth", "/lens", "/camera/points")),
+    ],
+)
+def test_measurements_are_beside_the_image_unless_they_are_given(
+    run: Run, arguments: str, expected: tuple[str, ...]
+) -> None:
+    reports, _ = run(SEGMENT, "drivable_area:=true", "geometry:=depth", "depth_max:=6", *arguments.split("|"))
+    ground = reports["drivable_area_node"]
+    assert tuple(ground["topics"][name] for name in MEASUREMENTS) == expected
+    assert (ground["parameters"]["geometry"], ground["parameters"]["depth_max"]) == ("depth", 6.0)
+
+
+@needs_launch
+@pytest.mark.ros
+def test_several_cameras_have_each_their_depth_and_may_share_a_lidar(run: Run) -> None:
+    arguments = ["cameras:=[front, left]", "drivable_area:=true", "depth:=/{camera}/z/image", "points:=/lidar"]
+    reports, _ = run(SEGMENT, *arguments)
+    for camera in ("front", "left"):
+        topics = reports[f"drivable_area_node_{camera}"]["topics"]
+        expected = (f"/{camera}/z/image", f"/{camera}/z/camera_info", "/lidar")
+        assert tuple(topics[name] for name in MEASUREMENTS) == expected
+
+
+@needs_launch
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("arguments", "sensors"),
+    [
+        ("geometry:=depth", {"depth": "registered"}),
+        ("geometry:=depth|depth_sensor:=aside", {"depth": "aside"}),
+        ("geometry:=cloud", {"lidar": True}),
+        ("geometry:=flat", {}),
+        ("depth_sensor:=off|lidar:=true", {"depth": "off", "lidar": True}),
+        ("geometry:=depth|depth:=/other", {}),
+        ("geometry:=cloud|points:=/other|source:=/my.mp4", {}),
+    ],
+)
+def test_the_demo_turns_on_what_the_geometry_needs(run: Run, arguments: str, sensors: dict[str, object]) -> None:
+    reports, _ = run(DEMO, "drivable_area:=true", "namespace:=robot", *arguments.split("|"))
+    camera, ground = reports["camera_node"], reports["drivable_area_node"]
+    assert {name: camera["parameters"][name] for name in ("depth", "lidar") if name in camera["parameters"]} == sensors
+    measured = dict(zip(MEASUREMENTS, ("depth", "depth/camera_info", "points"), strict=True))
+    for name, topic in measured.items():
+        if "/other" not in arguments:
+            assert ground["topics"][name] == f"/robot/camera/{topic}"
 
 
 @needs_launch

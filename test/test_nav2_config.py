@@ -1,8 +1,8 @@
 """config/nav2: the parameters that Nav2 declares, on topics that our nodes publish, with QoS that fits.
 
 Nav2 itself is not needed. The parameter names below are those that its sources declare (navigation2, August 2026:
-costmap_2d_ros.cpp, obstacle_layer.cpp, static_layer.cpp, collision_monitor_node.cpp with its sources and polygons),
-and those of semantic_segmentation_layer.cpp.
+costmap_2d_ros.cpp, obstacle_layer.cpp, voxel_layer.cpp, static_layer.cpp, collision_monitor_node.cpp with its sources
+and polygons), and those of semantic_segmentation_layer.cpp and spatio_temporal_voxel_layer.cpp.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from fanet_ros.resources import DEFAULT_WEIGHTS, config_path
 if TYPE_CHECKING:
     from ros_harness import Probe
 
-FILES = ("obstacle_layer", "static_layer", "semantic_layer", "collision_monitor")
+COSTMAPS = ("obstacle_layer", "static_layer", "semantic_layer", "voxel_layer", "spatio_temporal_voxel_layer")
+FILES = (*COSTMAPS, "collision_monitor")
 
 COSTMAP = {
     *("global_frame", "robot_base_frame", "rolling_window", "width", "height", "resolution", "robot_radius"),
@@ -35,6 +36,21 @@ OBSTACLE_SOURCE = {
     *("topic", "sensor_frame", "observation_persistence", "expected_update_rate", "data_type", "min_obstacle_height"),
     *("max_obstacle_height", "inf_is_valid", "marking", "clearing", "transport_type", "obstacle_max_range"),
     *("obstacle_min_range", "raytrace_max_range", "raytrace_min_range"),
+}
+VOXEL_LAYER = {
+    *OBSTACLE_LAYER,
+    *("origin_z", "z_resolution", "z_voxels", "mark_threshold", "unknown_threshold", "publish_voxel_map"),
+}
+STVL = {
+    *("plugin", "enabled", "observation_sources", "transform_tolerance", "publish_voxel_map", "voxel_size"),
+    *("combination_method", "mark_threshold", "update_footprint_enabled", "track_unknown_space", "decay_model"),
+    *("voxel_decay", "mapping_mode", "map_save_duration"),
+}
+STVL_SOURCE = {
+    *("topic", "sensor_frame", "observation_persistence", "expected_update_rate", "data_type", "min_obstacle_height"),
+    *("max_obstacle_height", "inf_is_valid", "marking", "clearing", "obstacle_range", "min_z", "max_z"),
+    *("vertical_fov_angle", "vertical_fov_padding", "horizontal_fov_angle", "decay_acceleration", "filter"),
+    *("voxel_min_points", "clear_after_reading", "enabled", "model_type"),
 }
 STATIC_LAYER = {
     *("plugin", "enabled", "subscribe_to_updates", "footprint_clearing_enabled", "restore_cleared_footprint"),
@@ -82,8 +98,14 @@ def blocks(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def topics() -> dict[str, str]:
     """Return the messages' type by topic, for every topic of ours in the files."""
     types = {"LaserScan": "sensor_msgs/msg/LaserScan", "PointCloud2": "sensor_msgs/msg/PointCloud2"}
-    layer = parameters("obstacle_layer")["obstacle_layer"]
-    found = {source["topic"]: types[source["data_type"]] for source in blocks(layer).values()}
+    found: dict[str, str] = {}
+    for file, name in (
+        ("obstacle_layer", "obstacle_layer"),
+        ("voxel_layer", "voxel_layer"),
+        ("spatio_temporal_voxel_layer", "stvl_layer"),
+    ):
+        for source in blocks(parameters(file)[name]).values():
+            found[source["topic"]] = types[source["data_type"]]
     found[parameters("static_layer")["free_space_layer"]["map_topic"]] = "nav_msgs/msg/OccupancyGrid"
     camera = parameters("semantic_layer")["semantic_layer"]["camera"]
     found[camera["segmentation_topic"]] = found[camera["confidence_topic"]] = "sensor_msgs/msg/Image"
@@ -99,7 +121,7 @@ def test_every_file_is_tested() -> None:
     assert {path.stem for path in config_path("nav2/obstacle_layer.yaml").parent.iterdir()} == set(FILES)
 
 
-@pytest.mark.parametrize("name", FILES[:3])
+@pytest.mark.parametrize("name", COSTMAPS)
 def test_costmaps_list_the_layers_that_they_configure(name: str) -> None:
     settings = parameters(name)
     assert scalars(settings) <= COSTMAP
@@ -127,6 +149,63 @@ def test_the_obstacle_layer_keeps_points_on_the_ground_and_clears_with_free_beam
         assert source["obstacle_max_range"] < DrivableAreaParameters().range_max
         assert source["raytrace_min_range"] < source["raytrace_max_range"] <= DrivableAreaParameters().range_max
         assert source["marking"] and source["clearing"]
+
+
+@pytest.mark.parametrize("name", ["semantic_layer", "static_layer"])
+def test_layers_that_never_call_their_data_old_have_one_beside_them_that_does(name: str) -> None:
+    settings = parameters(name)
+    watch = settings["scan_layer"]
+    assert scalars(watch) <= OBSTACLE_LAYER and watch["plugin"] == "nav2_costmap_2d::ObstacleLayer" and watch["enabled"]
+    source = watch[watch["observation_sources"]]
+    assert set(source) <= OBSTACLE_SOURCE
+    assert source["topic"] == parameters("obstacle_layer")["obstacle_layer"]["camera_scan"]["topic"]
+    assert source["expected_update_rate"] > 0, "0 never calls anything old"
+    # a buffer that neither marks nor clears is not asked for its age; marking would make lethal what only costs
+    assert (source["marking"], source["clearing"], source["inf_is_valid"]) == (False, True, True)
+    if name == "static_layer":
+        assert watch["combination_method"] == 2, "what the grid calls unknown stays unknown"
+        assert settings["plugins"].index("free_space_layer") < settings["plugins"].index("scan_layer")
+    else:
+        assert watch["footprint_clearing_enabled"], "the semantic layer clears none"
+        assert settings["semantic_layer"]["camera"]["expected_update_rate"] == 0.0, "it has no effect: promise none"
+
+
+def test_the_voxel_layer_marks_what_stands_and_clears_along_every_line_of_sight() -> None:
+    layer = parameters("voxel_layer")["voxel_layer"]
+    assert scalars(layer) <= VOXEL_LAYER
+    assert layer["plugin"] == "nav2_costmap_2d::VoxelLayer"
+    sources, ground = blocks(layer), DrivableAreaParameters()
+    assert layer["observation_sources"].split() == list(sources)
+    assert layer["z_voxels"] <= 16, "bits of a column"
+    top = layer["origin_z"] + layer["z_voxels"] * layer["z_resolution"]
+    assert layer["origin_z"] <= layer["min_obstacle_height"] and layer["max_obstacle_height"] <= top
+    assert layer["min_obstacle_height"] < 0 and layer["max_obstacle_height"] > ground.clearance
+    for source in sources.values():
+        assert set(source) <= OBSTACLE_SOURCE
+        assert source["sensor_frame"] == "camera_optical_frame", "lines of sight begin at the camera"
+        for limit in ("min_obstacle_height", "max_obstacle_height"):
+            assert source[limit] == layer[limit]
+        assert source["obstacle_max_range"] <= ground.depth_max and source["raytrace_max_range"] <= ground.depth_max
+    marks = {source["topic"] for source in sources.values() if source["marking"]}
+    clears = {source["topic"] for source in sources.values() if source["clearing"]}
+    assert marks == {"/drivable_area/obstacle_cloud"}, "the other cloud has the ground, too"
+    assert "/drivable_area/semantic_points" in clears
+
+
+def test_the_spatio_temporal_layer_marks_what_stands_and_forgets_in_sight() -> None:
+    layer = parameters("spatio_temporal_voxel_layer")["stvl_layer"]
+    assert scalars(layer) <= STVL
+    assert layer["plugin"] == "spatio_temporal_voxel_layer/SpatioTemporalVoxelLayer"
+    sources, ground = blocks(layer), DrivableAreaParameters()
+    assert layer["observation_sources"].split() == list(sources) == ["measured_mark", "measured_clear"]
+    mark, clear = sources.values()
+    assert all(set(source) <= STVL_SOURCE for source in sources.values())
+    assert {source["topic"] for source in sources.values()} == {"/drivable_area/obstacle_cloud"}
+    assert (mark["marking"], mark["clearing"], clear["marking"], clear["clearing"]) == (True, False, False, True)
+    assert mark["min_obstacle_height"] < 0 and mark["max_obstacle_height"] > ground.clearance
+    assert mark["obstacle_range"] <= ground.depth_max and clear["min_z"] < clear["max_z"] <= ground.depth_max
+    assert clear["sensor_frame"].endswith("optical_frame"), "the frustum lies along z"
+    assert clear["expected_update_rate"] == 0, "else the layer would call itself outdated for ever"
 
 
 def test_the_static_layer_waits_for_a_latched_grid_in_the_frame_of_the_costmap() -> None:

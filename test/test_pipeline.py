@@ -1,7 +1,9 @@
 """Batches of frames on their way to masks: what one frame's fault costs the others."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,6 @@ from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.frame_statistics import FrameCounts
 from fanet_ros.ros.segmentation.pipeline import FramePipeline
-from fanet_ros.scheduling.batching import BatchReport, BatchTiming
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoMemory
@@ -39,10 +40,23 @@ class FakeSegmenter:
     label_set = load_label_set("camvid11")
 
     def __init__(self, *, batched_ms: float = 5.0) -> None:
-        self.batching = BatchReport(3, (BatchTiming(1.0, Size(64, 64), 10.0, batched_ms),))
+        self.pays = batched_ms < 10.0
+        self.batches: dict[Size, int] = {Size(48, 32): 3 if self.pays else 1}
+        self.measured: list[tuple[Size, int]] = []
         self.runs: list[int] = []
         self.most = 3
         self.faults: dict[int, FanetError] = {}  # by the frame's first byte
+
+    def input_size_for(self, frame_size: Size) -> Size:
+        return frame_size
+
+    def batch_for(self, frame_size: Size, scale: float) -> int:
+        return self.batches.get(frame_size, 1)
+
+    def measure_batch(self, frame_size: Size, batch: int) -> bool:
+        self.measured.append((frame_size, batch))
+        self.batches[frame_size] = batch if self.pays else 1
+        return False
 
     def segment_batch(
         self, requests: Sequence[FrameRequest], *, confidence_threshold: float, scale: float
@@ -50,7 +64,8 @@ class FakeSegmenter:
         self.runs.append(len(requests))
         if len(requests) > self.most:
             raise MemoryError("too many")
-        return [self._answer(request) for request in requests]
+        answers = [self._answer(request) for request in requests]
+        return [replace(a, batch=len(requests)) if isinstance(a, Segmentation) else a for a in answers]
 
     def _answer(self, request: FrameRequest) -> Segmentation | FanetError:
         first = int(request.frame.flat[0])
@@ -85,11 +100,13 @@ def pipeline(node: LifecycleNode, segmenter: FakeSegmenter, *, stopping: bool = 
     return FramePipeline(segmenter, node.get_clock(), SETTINGS, is_stopping=lambda: stopping)  # type: ignore[arg-type]
 
 
-def frames(probe: Probe, channels: list[CameraChannel]) -> list[ReceivedFrame]:
+def frames(
+    probe: Probe, channels: list[CameraChannel], sizes: Sequence[tuple[int, int]] = ((48, 32),) * 3
+) -> list[ReceivedFrame]:
     """Return a frame of each camera whose first byte is the camera's number."""
     result = []
-    for number, channel in enumerate(channels):
-        pixels = noise_picture(48, 32)
+    for number, (channel, size) in enumerate(zip(channels, sizes, strict=False)):
+        pixels = noise_picture(*size)
         pixels[0, 0, 0] = number
         result.append(ReceivedFrame(channel, probe.image(pixels), perf_counter()))
     return result
@@ -114,12 +131,67 @@ def test_a_batch_is_one_run_and_each_mask_goes_its_way(
         assert stats.age_p95_ms == pytest.approx(stats.age_ms)
 
 
-@pytest.mark.parametrize(("batched_ms", "taken"), [(5.0, {1: 1, 2: 1, 3: 3}), (10.0, {1: 1, 2: 1, 3: 1})])
+@pytest.mark.parametrize(("batched_ms", "taken"), [(5.0, [[0], [0], [0, 1, 2]]), (10.0, [[0], [0], [0]])])
 def test_frames_are_taken_together_only_where_that_is_faster(
-    node: LifecycleNode, batched_ms: float, taken: dict[int, int]
+    probe: Probe, node: LifecycleNode, channels: list[CameraChannel], batched_ms: float, taken: list[list[int]]
 ) -> None:
     under_test = pipeline(node, FakeSegmenter(batched_ms=batched_ms))
-    assert {waiting: under_test.frames_of_next_run(waiting) for waiting in taken} == taken
+    sent = frames(probe, channels)
+    assert under_test.choose_next_run(sent) == [0], "of no camera an image was seen yet"
+    under_test.process(sent, SETTINGS)
+    assert [under_test.choose_next_run(sent[:waiting]) for waiting in (1, 2, 3)] == taken
+
+
+def test_cameras_of_other_shapes_are_not_waited_for_and_each_shape_has_its_batch(
+    probe: Probe, node: LifecycleNode, channels: list[CameraChannel]
+) -> None:
+    segmenter = FakeSegmenter()
+    segmenter.batches.clear()
+    under_test = pipeline(node, segmenter)
+    sent = frames(probe, channels, ((64, 32), (48, 48), (64, 32)))
+    for received in sent[:2]:
+        under_test.process([received], SETTINGS)
+    assert segmenter.measured == [], "the third may be like one of them"
+    under_test.process(sent[2:], SETTINGS)
+    assert segmenter.measured == [(Size(64, 32), 2), (Size(48, 48), 1)]
+    assert under_test.choose_next_run(sent) == [0, 2]
+    assert under_test.choose_next_run(sent[:2]) == [0]
+    assert under_test.choose_next_run(sent[1:]) == [0]
+    segmenter.runs.clear()
+    under_test.process([sent[0], sent[2]], SETTINGS)
+    assert segmenter.runs == [2]
+    under_test.process(frames(probe, channels, ((48, 48), (48, 48), (64, 32))), SETTINGS)  # one changes its shape
+    assert segmenter.measured[2:] == [(Size(48, 48), 2), (Size(64, 32), 1)]
+    assert segmenter.runs == [2, 2, 1]
+
+
+def test_one_after_the_other_each_mask_goes_out_at_once_and_tells_its_own_times(
+    probe: Probe, node: LifecycleNode, channels: list[CameraChannel]
+) -> None:
+    order: list[str] = []
+
+    class Noting(FakeSegmenter):
+        def _answer(self, request: FrameRequest) -> Segmentation | FanetError:
+            order.append("segmented")
+            return super()._answer(request)
+
+    for channel in channels:
+        publish = channel.outputs.publish_images
+
+        def note(*arguments: Any, _publish: Any = publish) -> None:
+            order.append("published")
+            _publish(*arguments)
+
+        channel.outputs.publish_images = note  # type: ignore[method-assign]
+    segmenter = Noting(batched_ms=10.0)
+    sent = frames(probe, channels)
+    sent = [replace(received, arrival=sent[0].arrival) for received in sent]
+    pipeline(node, segmenter).process(sent, SETTINGS)
+    assert order == ["segmented", "published"] * 3
+    stats = [probe.answer(f"/pipeline/{c.name}/stats", r.message) for c, r in zip(channels, sent, strict=True)]
+    assert [one.batch for one in stats] == [1, 1, 1]
+    began = [one.wait_ms + one.decode_ms for one in stats]
+    assert began[0] < began[1] < began[2], "the later ones waited for the earlier"
 
 
 def test_faults_of_one_frame_cost_no_other(probe: Probe, node: LifecycleNode, channels: list[CameraChannel]) -> None:
@@ -129,7 +201,7 @@ def test_faults_of_one_frame_cost_no_other(probe: Probe, node: LifecycleNode, ch
     sent = frames(probe, channels)
     sent[0].message.encoding = "holographic"
     under_test.process(sent, SETTINGS)
-    assert segmenter.runs == [2]
+    assert segmenter.runs == [1, 1], "two of three are no batch"
     assert counts(channels) == [FrameCounts(rejected=1), FrameCounts(rejected=1), FrameCounts(processed=1)]
     assert [list(channel.statistics.rejections[0]) for channel in channels] == [["encoding"], ["inference"], []]
     assert channels[1].statistics.rejections[1] == "frame lost: InferenceError: not finite"

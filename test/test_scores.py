@@ -116,3 +116,13 @@ def test_what_does_not_fit_is_refused() -> None:
         scorer.add(image, image.astype(np.int64))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"received counts of shape \(17,\), expected \(10,\)"):
         scorer.merge(Scorer(3).counts())
+
+
+def test_the_guess_is_the_score_of_the_most_frequent_class() -> None:
+    truth = np.array([[0, 0, 0, 1, 2, 255]], np.uint8)
+    same, guessed = Scorer(4), Scorer(4)
+    same.add(truth, truth)
+    guessed.add(np.zeros_like(truth), truth)
+    assert same.scores().guess == guessed.scores().guess == pytest.approx(guessed.scores().miou) == pytest.approx(0.2)
+    assert guessed.scores((0,)).guess == pytest.approx(0.1)
+    assert np.isnan(Scorer(4).scores().guess)

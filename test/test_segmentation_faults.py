@@ -146,6 +146,15 @@ def test_faults_at_start_are_explained_and_survived(probe: Probe, parameters: di
     assert text in node.output
 
 
+def test_what_led_to_a_fault_is_logged_at_debug_level(probe: Probe) -> None:
+    node = NodeProcess("segmentation_node", "--log-level", "segmentation:=debug", weights="/nowhere/model.safetensors")
+    probe.wait(lambda: "cannot configure: /nowhere" in node.output, "the fault")
+    assert node.stop() == 0
+    before, told, _ = node.output.partition("cannot configure: /nowhere")
+    assert told and "[DEBUG]" in before and "Traceback (most recent call last)" in before
+    assert "_configure" in before, "the line of the code"
+
+
 def test_a_fault_is_corrected_without_a_restart(probe: Probe) -> None:
     probe.listen(Image, "/segmentation/mask")
     with running("segmentation_node", input_size=INPUT_SIZE, backend="tensorflow"):

@@ -1,3 +1,5 @@
+import errno
+import logging
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from fanet_ros.errors import (
     FrameError,
     InferenceError,
     LabelSetError,
+    NoRoomError,
     SettingError,
     WeightsError,
 )
@@ -147,6 +150,41 @@ def test_what_cannot_be_built_is_not_tried_for_every_frame(monkeypatch: pytest.M
         with pytest.raises(BackendError, match="the compiler gave up"):
             segmenter.segment(FRAME)
     assert tried == [Size(160, 96)]
+
+
+@pytest.mark.parametrize("kind", ["room", "disk"])
+def test_what_lacks_room_is_tried_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(device="cpu", input_size="160x96")
+    with monkeypatch.context() as patch:
+
+        def fail(size: Size) -> None:
+            if kind == "room":
+                raise NoRoomError("the GPU's memory is full")
+            raise BackendError("cannot be built") from OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(segmenter._backend, "prepare", fail)
+        with pytest.raises(BackendError):
+            segmenter.segment(FRAME)
+    assert segmenter.segment(FRAME).labels.shape == FRAME.shape[:2]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("std::exception"), MemoryError()])
+def test_a_library_that_fails_while_it_builds_costs_no_other_frame_its_labels(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="camera")
+    prepare = segmenter._backend.prepare
+
+    def fail_for_large_ones(size: Size) -> None:
+        if size.width > 160:
+            raise error
+        prepare(size)
+
+    monkeypatch.setattr(segmenter._backend, "prepare", fail_for_large_ones)
+    large = np.zeros((96, 320, 3), np.uint8)
+    good, bad = segmenter.segment_batch([FrameRequest(FRAME, "rgb8"), FrameRequest(large, "rgb8")])
+    assert labels_of(good).shape == FRAME.shape[:2]
+    assert isinstance(bad, BackendError) and type(error).__name__ in str(bad)
 
 
 def test_given_arrays_are_written_to(segmenter: Segmenter) -> None:
@@ -375,6 +413,60 @@ def test_warm_up_finds_out_whether_a_batch_pays() -> None:
     kept = list(segmenter._backend._batch_requests)  # type: ignore[attr-defined]
     assert kept == [(timing.input_size, 2) for timing in report.timings if timing.pays]
     assert len(segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 3, scale=0.5)) == 3
+
+
+def test_batches_are_measured_for_the_shapes_that_come() -> None:
+    """What warm_up has guessed goes when the first image has another shape, and is used for no other."""
+    segmenter = Segmenter(backend="openvino", precision="fp32", kept_sizes=4, scales=(0.2,))
+    usual, square = Size(1280, 720), Size(80, 80)
+    segmenter.warm_up(batch=3)
+    assert segmenter.batch_for(square, 0.2) == 1, "a batch of another shape was not measured"
+    segmenter.segment(np.zeros((80, 80, 3), np.uint8), scale=0.2)
+    assert built_sizes(segmenter) == [segmenter.input_size_for(square, 0.2)]
+    assert list(segmenter._backend._batch_requests) == []  # type: ignore[attr-defined]
+    assert segmenter.measure_batch(square, 2) and not segmenter.measure_batch(square, 2)
+    (timing,) = segmenter.batching.timings
+    assert timing.input_size == segmenter.input_size_for(square, 0.2)
+    assert segmenter.batch_for(square, 0.2) == (2 if timing.pays else 1)
+    assert segmenter.batch_for(usual, 0.2) == 1, "what was measured before is no longer prepared"
+    assert str(timing.input_size) in segmenter.batching_in_words
+    assert not segmenter.measure_batch(square, 1) and segmenter.batch_for(square, 0.2) == 1
+
+
+def test_images_of_ever_new_shapes_cost_no_measurement_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="camera")
+    measured: list[Size] = []
+
+    def measure(_: object, frame: FrameRequest, sizes: dict[float, Size], batch: int) -> BatchReport:
+        measured.append(sizes[1.0])
+        return BatchReport(batch, (BatchTiming(1.0, sizes[1.0], 2.0, 1.0),))
+
+    monkeypatch.setattr("fanet_ros.segmenter.measure_batches", measure)
+    shapes = [Size(64 + 8 * number, 64) for number in range(200)]
+    for shape in shapes:
+        segmenter.measure_batch(shape, 2)
+    assert measured == shapes[:24]
+    assert segmenter.batch_for(shapes[-1]) == 1 and "too many shapes" in segmenter.batching_in_words
+    segmenter.measure_batch(shapes[0], 2)
+    assert segmenter.batch_for(shapes[0]) == 2, "what was measured still holds"
+
+
+def test_each_result_tells_how_many_ran_together(batching_segmenter: Segmenter) -> None:
+    results = batching_segmenter.segment_batch([FrameRequest(FRAME, "rgb8")] * 3)
+    assert [result.batch for result in results if isinstance(result, Segmentation)] == [2, 2, 1]
+    assert batching_segmenter.segment(FRAME).batch == 1
+
+
+def test_sizes_that_take_turns_are_kept_or_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fanet_ros")
+    segmenter = Segmenter(backend="openvino", precision="fp32", input_size="camera", kept_sizes=2)
+    pictures = [np.zeros((64, width, 3), np.uint8) for width in (64, 96, 128)]
+    for picture in pictures[:2] * 3:
+        segmenter.segment(picture)
+    assert caplog.text.count("the network was compiled for") == 1 and "again" not in caplog.text
+    for picture in pictures * 2:
+        segmenter.segment(picture)
+    assert caplog.text.count("images of more input sizes take turns than the 2 that are kept") == 1
 
 
 def test_nothing_is_measured_where_nothing_can_be_batched(monkeypatch: pytest.MonkeyPatch) -> None:

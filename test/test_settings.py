@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from fanet_ros.errors import SettingError
@@ -14,6 +16,15 @@ def test_bad_sizes_are_refused_with_what_was_received(text: str) -> None:
     with pytest.raises(SettingError) as error:
         read_size(text)
     assert repr(text) in str(error.value)
+
+
+@pytest.mark.parametrize("check", [read_size, check_input_size, check_output_size])
+def test_a_size_has_no_more_pixels_than_a_frame_may_have(check: Callable[[str], object]) -> None:
+    check("7680x4320")
+    check("8192x4096")
+    for text in ("8192x8192", "8192x4097"):
+        with pytest.raises(SettingError, match=f"received '{text}', expected at most 33.6 million pixels"):
+            check(text)
 
 
 def test_input_and_output_size_words() -> None:

@@ -5,12 +5,14 @@ What no process is needed for runs in this one, where the command does the same.
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from fanet_ros.training.checkpoint import STATE_FILE, load_state
 
 FANET = (sys.executable, str(Path(__file__).with_name("narrow_network.py")))  # the command, with a small network
 LIMIT_S = 150
+STOP_LIMIT_S = 5  # takes 0.7 s; as long as torch waits for a worker that hangs
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +157,51 @@ def test_a_signal_ends_a_training_after_its_step(tmp_path: Path, data: Path) -> 
     assert process.returncode == 130, output
     assert "go on with: fanet train --resume" in output
     assert load_state(tmp_path / "stopped")["iteration"] >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_training_that_waits_for_images(tmp_path: Path, data: Path, number: signal.Signals) -> None:
+    """As on a file system that hangs: reading a pipe into which nobody writes never ends."""
+    os.mkfifo(data / "pipe")
+    for image in (data / "train").iterdir():
+        image.unlink()
+        os.link(data / "pipe", image)
+    process = start(*FANET, *arguments(tmp_path, data, "waiting", "--set", "loss.class_weights=none"))
+    with (data / "pipe").open("wb"):  # returns when the other side reads
+        began = monotonic()
+        process.send_signal(number)
+        assert process.stdout is not None
+        said = next((line for line in process.stdout if line.startswith("stopped after 0 iterations")), "")
+        took_s = monotonic() - began  # without the end of the interpreter, which takes many seconds on a busy machine
+        ended(process)
+    assert said and process.returncode == 130
+    assert took_s < STOP_LIMIT_S
+    assert load_state(tmp_path / "waiting")["iteration"] == 0
+
+
+@pytest.mark.slow
+def test_little_shared_memory_is_told_and_trained_without(tmp_path: Path, data: Path) -> None:
+    command = shlex.join([*FANET, *arguments(tmp_path, data, "small", "--workers", "2")])
+    small = "mount -t tmpfs -o size=64k tmpfs /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", small], check=False).returncode:
+        pytest.skip("no mounts can be made here: little shared memory was NOT tried")
+    output = ended(start("unshare", "-m", "sh", "-c", f"{small} && {command}", environment={"COLUMNS": "300"}))
+    assert "shared memory (/dev/shm) has 0 MB free, and each of 2 processes" in output
+    assert "done after 6 iterations" in output
+
+
+@pytest.mark.slow
+def test_a_folder_is_trained_in_by_one_process(tmp_path: Path, data: Path) -> None:
+    endless = ("--iterations", "100000", "--set", "run.save_every=1")
+    with start(*FANET, *arguments(tmp_path, data, "held", *endless)) as process:
+        wait_for(process, 10)
+        for words in (["train", "--resume", f"{tmp_path / 'held'}"], arguments(tmp_path, data, "held")):
+            result = CliRunner().invoke(app, words)
+            assert result.exit_code == 2 and "another process trains in" in " ".join(result.output.split())
+        process.kill()
+    resumed = CliRunner().invoke(app, ["train", "--resume", f"{tmp_path / 'held'}", "--data", "nothing=/tmp"])
+    assert "no data set 'nothing'" in " ".join(resumed.output.split())  # the lock went with the process
 
 
 # What would depend on the process is left out; every crop lies within its image, so that all have as many labels; and

@@ -120,3 +120,16 @@ def test_files_that_are_no_recipe_are_refused(tmp_path: Path) -> None:
     (tmp_path / "part.yaml").write_text(TINY_RECIPE.replace("name: tiny", ""))
     with pytest.raises(SettingError, match="name: Field required"):
         load_recipe(tmp_path / "part.yaml")
+
+
+def test_a_shipped_recipe_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("streets") == load_recipe(Path(config_path("train/streets.yaml")))
+    (tmp_path / "streets").write_text("run: [")
+    with pytest.raises(SettingError, match="recipe streets is no valid YAML"):
+        load_recipe("streets")  # a file of one's own comes first
+    for name in ("street", "mine.yaml", "../streets"):
+        with pytest.raises(
+            SettingError, match=rf"no such file \(looked for in {tmp_path}\).*shipped one: camvid, .*streets"
+        ):
+            load_recipe(name)

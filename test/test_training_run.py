@@ -156,10 +156,41 @@ def test_weights_whose_writing_was_cut_short_are_written_by_the_next_attempt(
         patch.setattr(RunFolder, "save", cut_short)
         train(task(tmp_path, data, output="parts"))
     assert load_state(tmp_path / "parts")["iteration"] == reached
+    log = tmp_path / "parts" / "log.jsonl"
+    log.write_text(log.read_text() + '{"iteration": 6, "loss"')  # cut short by the kill
     assert run.resume(tmp_path / "parts", {}, 0, ALONE, lambda _: None).train(lambda: False).finished
     for file in ("best", "final"):
         whole, parts = (load_file(tmp_path / folder / f"{file}.safetensors") for folder in ("whole", "parts"))
         assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len({(row["iteration"], row.get("validation")) for row in rows}) == len(rows)
+    assert [row["iteration"] for row in rows if "validation" in row] == [4, 6]
+
+
+def test_a_signal_cuts_a_validation_short_and_the_next_attempt_does_it(tmp_path: Path, data: Path) -> None:
+    settings = ("run.validate_every=4", "run.save_every=100")
+    train(task(tmp_path, data, *settings, output="whole"))
+    trainer = run.start(task(tmp_path, data, *settings, output="parts"), ALONE, lambda _: None)
+    stopped = trainer.train(lambda: trainer._validation_due)  # asked once it validates
+    assert (stopped.finished, stopped.iteration, stopped.best) == (False, 4, None)
+    assert run.resume(tmp_path / "parts", {}, 0, ALONE, lambda _: None).train(lambda: False).finished
+    scores = [
+        [
+            row["miou"]
+            for row in map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines())
+            if "miou" in row
+        ]
+        for name in ("whole", "parts")
+    ]
+    assert len(scores[0]) == 2 and scores[1] == scores[0]
+
+
+def test_what_a_training_leaves_has_the_permissions_of_any_new_file(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "usual").touch()
+    train(task(tmp_path, data, "run.iterations=1"))
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode for path in files} == {(tmp_path / "usual").stat().st_mode}
+    assert {"best.safetensors", "best.md", "last.pt", "recipe.yaml"} <= {path.name for path in files}
 
 
 @pytest.mark.parametrize("workers", [0, 1])

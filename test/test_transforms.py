@@ -90,6 +90,12 @@ def test_where_tf_is_a_little_late_its_newest_is_taken_but_not_an_old_one(transf
         at(transforms, 10, 101_000_000)
 
 
+def test_stamps_of_another_clock_are_told_as_such(transforms: Transforms) -> None:
+    know(1.0, 1_700_000_000)
+    with pytest.raises(TransformError, match="stamps of different clocks: is a recording played without --clock"):
+        at(transforms, 10)
+
+
 def test_an_unknown_frame_is_told_with_what_to_do(transforms: Transforms) -> None:
     with pytest.raises(TransformError, match=r"where 'camera' is in 'base_link'.*does not exist; ask"):
         at(transforms, 10)

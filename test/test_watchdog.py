@@ -83,9 +83,35 @@ def test_a_topic_of_a_like_name_is_pointed_out(listening: Probe) -> None:
         wait_for_error(
             listening,
             "nobody publishes it; /front/image_raw (or /depth) is published: start the node with -r "
-            "image:=/front/image_raw",
+            "image:=/front/image_raw, or launch it with image:=/front/image_raw",
         )
     assert len(cameras) == 2
+
+
+def test_what_our_nodes_publish_is_proposed_to_nobody(listening: Probe) -> None:
+    """Another segmentation node's overlay is named as the camera's topic would be; it is no camera."""
+    ours = ("mask", "confidence", "overlay", "color_mask", "front/overlay", "overlay/compressed", "drivable_mask")
+    kinds = {name: CompressedImage if name.endswith("compressed") else Image for name in ours}
+    outputs = [listening.node.create_publisher(kind, f"/image/{name}", 10) for name, kind in kinds.items()]
+    with running("segmentation_node", **PARAMETERS):
+        listening.wait(lambda: listening.node.count_subscribers("/image"), "the node")
+        seen = len(listening.received["/diagnostics"])
+        wait_for_error(listening, "no image on /image for")
+        listening.wait(lambda: len(listening.received["/diagnostics"]) > seen + 3, "reports after discovery")
+        status = listening.diagnostic("segmentation: input")
+        assert status is not None and status.message.endswith(": nobody publishes it")
+    assert len(outputs) == len(ours)
+
+
+def test_the_topic_of_a_named_camera_is_proposed_as_launch_takes_it(listening: Probe) -> None:
+    camera = listening.node.create_publisher(Image, "/robot/front/image_color", 10)
+    with running("segmentation_node", cameras="[front]", **PARAMETERS):
+        text = (
+            "start the node with -r front/image:=/robot/front/image_color, or launch it with "
+            "image:=/robot/{camera}/image_color"
+        )
+        wait_for_error(listening, text, "front")
+    listening.node.destroy_publisher(camera)
 
 
 def test_the_hint_can_be_followed_for_compressed_images(listening: Probe) -> None:

@@ -4,6 +4,7 @@ Most checkpoints here hold, under each key, one number broadcast to the tensor's
 so that the files are small, and a different number per key shows any confusion of keys.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,12 @@ def test_files_that_hold_no_weights_are_refused(tmp_path, content, complaint):
         load_weights(path)
 
 
+def test_a_name_that_is_no_utf_8(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.safetensors")
+    path.write_bytes(DEFAULT_WEIGHTS.read_bytes())
+    assert load_network(path).config == load_network(DEFAULT_WEIGHTS).config
+
+
 def test_truncated_torch_checkpoint_is_refused(tmp_path):
     path = saved(tmp_path / "weights.pth", state_of())
     path.write_bytes(path.read_bytes()[:-1000])
@@ -276,3 +283,54 @@ def test_torchscript_is_refused(tmp_path):
 def test_checkpoints_without_a_state_dict_are_refused(tmp_path, content, complaint):
     with pytest.raises(WeightsError, match=complaint):
         load_weights(saved(tmp_path / "weights.pth", content))
+
+
+def test_the_state_of_a_training_names_its_weights(tmp_path):
+    path = saved(tmp_path / "last.pt", {"format": 2, "iteration": 7, "learner": {"network": state_of()}})
+    assert "fanet train --resume" in refusal(path) and "once it has validated or ended" in refusal(path)
+    (tmp_path / "final.safetensors").touch()
+    assert refusal(path).endswith(f"the weights are {tmp_path / 'final.safetensors'}")
+    (tmp_path / "best.safetensors").touch()
+    assert refusal(path).endswith(f"are {tmp_path / 'best.safetensors'} or {tmp_path / 'final.safetensors'}")
+
+
+def test_a_relative_path_tells_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(Path("mine.pth")) == f"no such weights file (looked for in {tmp_path}); check the path"
+
+
+def authors_checkpoint(path: Path) -> Path:
+    return saved(path, {"model_state": in_training_layout(state_of(auxiliary=True)), "best_iou": np.float64(0.744)})
+
+
+def test_a_torch_that_only_adds_permissions_gets_them_back(tmp_path, monkeypatch):
+    """As torch 2.4 does."""
+    monkeypatch.delattr(torch.serialization, "safe_globals")
+    torch.serialization.add_safe_globals([Path])
+    before = torch.serialization.get_safe_globals()
+    try:
+        assert_loads(authors_checkpoint(tmp_path / "best_model.pkl"), state_of(auxiliary=True))
+        assert set(torch.serialization.get_safe_globals()) == set(before)
+    finally:
+        torch.serialization.clear_safe_globals()
+
+
+def test_a_torch_without_permissions_reads_tensors_and_says_what_it_cannot(tmp_path, monkeypatch):
+    """As torch before 2.4 does."""
+    monkeypatch.delattr(torch.serialization, "safe_globals")
+    monkeypatch.delattr(torch.serialization, "add_safe_globals")
+    assert_loads(saved(tmp_path / "weights.pth", state_of()), state_of())
+    message = refusal(authors_checkpoint(tmp_path / "best_model.pkl"))
+    assert "a pickle that needs numpy." in message and message.endswith("or use torch 2.4 or later here")
+
+
+@pytest.mark.parametrize(
+    "said", ["Unsupported global: GLOBAL os.system was not an allowed global", "Unsupported class os.system"]
+)
+def test_what_torch_refuses_is_named_whichever_torch_it_is(said, tmp_path, monkeypatch):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError(said)
+
+    path = saved(tmp_path / "weights.pth", state_of())
+    monkeypatch.setattr(torch, "load", refuse)
+    assert "needs os.system, which is refused" in refusal(path)

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Sequence
 
 from fanet_ros.ros.segmentation.worker import NewestItemsWorker
 
@@ -80,25 +81,26 @@ def test_those_served_longest_ago_are_taken_first() -> None:
     assert order == ["c", "b", "a", "c", "b", "a"], "never served: by arrival; then by the last turn"
 
 
-def test_as_many_are_taken_as_are_asked_for() -> None:
+def test_those_are_taken_that_are_chosen_and_the_others_keep_their_turns() -> None:
     gate = Gate()
-    asked: list[int] = []
+    asked: list[list[str]] = []
 
-    def how_many(waiting: int) -> int:
-        asked.append(waiting)
-        return 2 if waiting >= 2 else 1
+    def choose(waiting: Sequence[Item]) -> list[int]:
+        asked.append([source for source, _ in waiting])
+        return [0, 2] if len(waiting) > 2 else [0]
 
-    worker = NewestItemsWorker("test", gate, how_many)
+    worker = NewestItemsWorker("test", gate, choose)
     worker.submit("a", ("a", 0))
     gate.wait_for_begin()
-    for source in ("a", "b", "c"):
+    for source in ("a", "b", "c", "d"):
         worker.submit(source, (source, 1))
+    gate.finish_and_begin_next()
     gate.finish_and_begin_next()
     gate.finish_and_begin_next()
     gate.allowed.release()
     worker.stop()
-    assert gate.worked == [[("a", 0)], [("b", 1), ("c", 1)], [("a", 1)]]
-    assert asked == [1, 3, 1]
+    assert gate.worked == [[("a", 0)], [("b", 1), ("d", 1)], [("c", 1)], [("a", 1)]]
+    assert asked == [["a"], ["b", "c", "d", "a"], ["c", "a"], ["a"]]
 
 
 def test_stop_finishes_the_item_in_work_and_returns_those_that_wait() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from typing import Any
 
 from fanet_ros import errors
 from fanet_ros.errors import BackendError, FanetError
+from fanet_ros.files import lack_of_room
 from fanet_ros.processes import end, end_with_parent, last_words, start_module
 
 _REPORT_INTERVAL_S = 2.0
 _FAULT_OF_USER = 3  # exit code of a build that ended with a FanetError
+_NO_ROOM = 4  # and of one that the disk takes no more of; its last word is the number of the system's error
 
 
 def run_builder(
@@ -40,6 +43,7 @@ def run_builder(
     Raises:
         FanetError: the build failed by the user's fault: the error that the builder raised, such as WeightsError.
         BackendError: the build failed otherwise; says why.
+        OSError: the disk takes no more.
     """
     request = json.dumps({"module": module, "folder": str(folder), "arguments": dict(arguments)})
     started = monotonic()
@@ -61,7 +65,10 @@ def run_builder(
         finally:
             end(process, signal.SIGKILL)
         if process.returncode:
-            raise _failure(title, process.returncode, last_words(output) or ["it printed nothing"])
+            words = last_words(output) or ["it printed nothing"]
+            if process.returncode == _NO_ROOM and words[-1].isdigit():
+                raise OSError(int(words[-1]), os.strerror(int(words[-1])), str(folder))
+            raise _failure(title, process.returncode, words)
     progress(f"built {title} in {monotonic() - started:.0f} s")
 
 
@@ -70,7 +77,7 @@ def _failure(title: str, code: int, lines: list[str]) -> FanetError:
     kind, _, message = lines[-1].partition(": ")
     error_class = getattr(errors, kind, None)
     if code == _FAULT_OF_USER and error_class is not None:  # else a library ended the process with that code
-        return error_class(f"building {title} failed: {message}" if error_class is BackendError else message)
+        return error_class(f"building {title} failed: {message}" if issubclass(error_class, BackendError) else message)
     if code < 0:
         name = signal.strsignal(-code) or f"signal {-code}"
         reason = f"it was ended by a signal ({name}; out of memory?); its last words: {lines[-1]}"
@@ -85,7 +92,13 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     try:
         importlib.import_module(request["module"]).build(Path(request["folder"]), **request["arguments"])
-    except FanetError as error:
+    except Exception as error:
+        full = lack_of_room(error)
+        if full is not None:
+            print(full.errno)
+            sys.exit(_NO_ROOM)
+        if not isinstance(error, FanetError):
+            raise
         print(f"{type(error).__name__}: {' '.join(str(error).split())}")
         sys.exit(_FAULT_OF_USER)
 

@@ -2,12 +2,13 @@
 
 An artefact is a folder of files in `$XDG_CACHE_HOME/fanet_ros/<weights>/<key>/` with a manifest that names the key and
 the checksum of every file. It appears whole or not at all, whatever ends its build; a damaged one is told of, thrown
-away and built anew. Importing this module imports no framework.
+away and built anew. What others could have put there is not used, and where the cache cannot be used, what is built
+serves this process alone (place.py). Importing this module imports no framework.
 """
 
 from __future__ import annotations
 
-import atexit
+import errno
 import fcntl
 import hashlib
 import json
@@ -20,19 +21,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import monotonic, sleep, time
+from time import monotonic, sleep
 from typing import Any
 
 from fanet_ros.artefacts.build_process import run_builder
-from fanet_ros.errors import BackendError, WeightsError
+from fanet_ros.artefacts.place import (
+    cache_folder,
+    distrusted,
+    keep_from_others,
+    lasting_folder,
+    make_folder,
+    private_folder,
+    private_folder_if_any,
+)
+from fanet_ros.errors import BackendError, FanetError, NoRoomError, WeightsError
+from fanet_ros.files import lack_of_room, locked_folder, looked_for, remove_abandoned, scratch_folder
 from fanet_ros.settings import Size
 
 GRAPH_VERSION = 1
 """Raise it with every change of network.py or graph.py that changes the exported graph: what is older is then stale."""
 
 MANIFEST = "manifest.json"
-_ABANDONED_AFTER_S = 24 * 3600.0
 _REPORT_INTERVAL_S = 2.0
+_SAFE_ROOM = 2**28  # bytes; where a build has failed with less left, it may have been for that
 
 _log = logging.getLogger(__name__)
 
@@ -89,19 +100,9 @@ def weights_digest(path: Path) -> str:
     try:
         return _sha256(path)
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such weights file; check the path") from None
+        raise WeightsError(f"{path}: no such weights file{looked_for(path)}; check the path") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def cache_folder(digest: str) -> Path:
-    """Return the folder for all that was made from the weights with this digest; it need not exist yet."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # the XDG rules ignore relative paths
-        base = os.path.expanduser("~/.cache")
-    if not os.path.isabs(base):  # a user without a home, as containers have
-        base = os.path.join(tempfile.gettempdir(), f"cache-{os.getuid()}")
-    return Path(base) / "fanet_ros" / digest[:16]
 
 
 def find(key: ArtefactKey) -> Path | None:
@@ -109,18 +110,11 @@ def find(key: ArtefactKey) -> Path | None:
 
     A damaged one is told of in the log and thrown away.
     """
-    folder = cache_folder(key.weights) / key.folder_name
-    if not os.path.isdir(folder):  # Path.is_dir raises where a folder above it may not be entered
-        return None
-    problem = _problem(folder, key.as_json())
-    if problem:
-        _log.warning("%s is damaged (%s) and cannot be used", folder, problem)
-        try:
-            discard(folder)
-        except OSError as error:
-            _log.warning("%s cannot be removed: %s; do so, or it is met at every start", folder, error.strerror)
-        return None
-    return folder
+    for parent in (cache_folder(key.weights), private_folder_if_any(key.weights)):
+        folder = None if parent is None else parent / key.folder_name
+        if folder is not None and _is_good(folder, key):
+            return folder
+    return None
 
 
 def find_shipped(folder: Path, key: ArtefactKey) -> Path | None:
@@ -150,46 +144,68 @@ def obtain(key: ArtefactKey, *, builder: str, arguments: Mapping[str, Any], prog
     Raises:
         BackendError: the build failed; says why.
     """
-    with _locked(key, progress):
+    with building(key, progress):
         return find(key) or store(key, lambda target: run_builder(builder, target, arguments, str(key), progress))
 
 
-def store(key: ArtefactKey, write: Callable[[Path], None]) -> Path:
+def store(key: ArtefactKey, write: Callable[[Path], None], *, lasting: bool = False) -> Path:
     """Put an artefact into the cache, in place of an older one of the same key.
 
     Args:
         key: of the artefact.
-        write: writes the files into the empty folder it is given; if it raises, the cache stays as it was.
+        write: writes the files into the empty folder it is given; if it raises, the cache stays as it was. Where the
+            cache turns out to have no room, it is called again for another folder.
+        lasting: whether an artefact that serves this process alone would be of no use.
 
     Returns:
-        The artefact's folder. Where the cache cannot be written, a temporary folder that serves this process alone.
+        The artefact's folder: where the cache cannot be written, and unless `lasting`, a temporary one.
+
+    Raises:
+        NoRoomError: it cannot be kept.
     """
-    parent = cache_folder(key.weights)
+    parent = lasting_folder(key.weights) if lasting else cache_folder(key.weights)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
+        return _store_in(parent, key, write)
     except OSError as error:
-        _log.warning(
-            "%s cannot be written (%s): the model is built for this process alone; set XDG_CACHE_HOME to a folder that "
-            "can be written",
-            parent,
-            error.strerror,
-        )
-        unfinished = Path(tempfile.mkdtemp(prefix="fanet_ros-"))
-        atexit.register(shutil.rmtree, unfinished, ignore_errors=True)
-        write_artefact(unfinished, key, write)
-        return unfinished
-    _remove_abandoned(parent)
+        reason = f"{parent} cannot be written: {error.strerror or error}"
+    if lasting:
+        raise NoRoomError(f"the built model cannot be kept: {reason}; make room, or set XDG_CACHE_HOME")
+    private = private_folder(key.weights, reason)
     try:
-        write_artefact(unfinished, key, write)
-        folder = parent / key.folder_name
-        discard(folder)
-        unfinished.rename(folder)
+        return _store_in(private, key, write)
     except OSError as error:
-        raise BackendError(f"cannot store the built model in {parent}: {error}; is the disk full?") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        raise NoRoomError(
+            f"the built model can be kept nowhere: {reason}; nor can {private}: {error.strerror or error}; make room"
+        ) from None
+
+
+def _store_in(parent: Path, key: ArtefactKey, write: Callable[[Path], None]) -> Path:
+    """Put an artefact into this folder; raise OSError, whatever `write` says, where the folder is at fault."""
+    make_folder(parent)
+    remove_abandoned(parent)
+    folder = parent / key.folder_name
+    with scratch_folder(parent, ".unfinished-") as unfinished:
+        try:
+            write_artefact(unfinished, key, write)
+        except Exception as error:
+            full = lack_of_room(error)
+            if full is not None:
+                raise full from error
+            if not isinstance(error, FanetError) or isinstance(error, BackendError):
+                _check_room(unfinished)  # libraries do not say that the disk is full: "iostream error"
+            raise
+        with locked_folder(parent):
+            discard(folder)
+            unfinished.rename(folder)
     return folder
+
+
+def _check_room(folder: Path) -> None:
+    """Raise OSError where little can be written to a folder; libraries may have removed what filled the disk up."""
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(bytes(2**16))
+    if shutil.disk_usage(folder).free < _SAFE_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def write_artefact(folder: Path, key: ArtefactKey, write: Callable[[Path], None]) -> None:
@@ -198,6 +214,8 @@ def write_artefact(folder: Path, key: ArtefactKey, write: Callable[[Path], None]
     files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     manifest = {"key": key.as_json(), "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        keep_from_others(path)
 
 
 def fingerprint(folder: Path) -> str:
@@ -212,12 +230,30 @@ def fingerprint(folder: Path) -> str:
 
 def discard(folder: Path) -> None:
     """Throw an artefact away, so that it is built anew; nothing happens where there is none."""
-    if not folder.exists():
-        return
     # renamed first: another process finds it whole or not at all
-    doomed = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-    folder.rename(doomed / folder.name)
-    shutil.rmtree(doomed, ignore_errors=True)
+    with suppress(FileNotFoundError), scratch_folder(folder.parent, ".unfinished-") as doomed:
+        folder.rename(doomed / folder.name)
+
+
+def _is_good(folder: Path, key: ArtefactKey) -> bool:
+    """Whether a folder of the cache holds this artefact as it was made; the log says why not, if there is any."""
+    if not os.path.isdir(folder):  # Path.is_dir raises where a folder above it may not be entered
+        return False
+    try:
+        foreign = next(filter(None, map(distrusted, (folder, *folder.iterdir()))), "")
+    except OSError:
+        foreign = ""  # it is unreadable, which is said below
+    if foreign:  # nothing is wrong with it, perhaps: its owner may make it good again
+        _log.warning("%s is not used: %s", folder, foreign)
+        return False
+    problem = _problem(folder, key.as_json())
+    if problem:
+        _log.warning("%s is damaged (%s) and cannot be used", folder, problem)
+        try:
+            discard(folder)
+        except OSError as error:
+            _log.warning("%s cannot be removed: %s; do so, or it is met at every start", folder, error.strerror)
+    return not problem
 
 
 def _problem(folder: Path, expected: Mapping[str, Any]) -> str:
@@ -245,16 +281,23 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _locked(key: ArtefactKey, progress: Callable[[str], None]) -> Iterator[None]:
-    """Let one process at a time build an artefact; the others wait and find it built."""
+def building(key: ArtefactKey, progress: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time build an artefact; the others wait and find it built.
+
+    Args:
+        key: of the artefact.
+        progress: told every few seconds of the waiting; an exception from it ends that.
+    """
     parent = cache_folder(key.weights)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        lock = (parent / f".{key.folder_name}.lock").open("w")
+        make_folder(parent)
+        # no link is followed and nothing cut off, whatever lies there
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        lock = os.open(parent / f".{key.folder_name}.lock", flags, 0o600)
     except OSError:  # `store` says so
         yield
         return
-    with lock:
+    try:
         started, reported = monotonic(), 0.0
         while True:
             try:
@@ -270,11 +313,5 @@ def _locked(key: ArtefactKey, progress: Callable[[str], None]) -> Iterator[None]
                 _log.debug("%s cannot be locked: %s", parent, error.strerror)  # some network file systems have no locks
                 break
         yield
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Remove what builds have left that were killed."""
-    for folder in parent.glob(".unfinished-*"):
-        with suppress(OSError):  # another process was quicker
-            if time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
-                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)

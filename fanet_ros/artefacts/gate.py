@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.artefacts.cache import GRAPH_VERSION, cache_folder, weights_digest
+from fanet_ros.artefacts.cache import GRAPH_VERSION, discard, weights_digest
+from fanet_ros.artefacts.place import cache_folder, distrusted, keep_from_others, lasting_folder, make_folder
 from fanet_ros.errors import SettingError
-from fanet_ros.files import replacing
+from fanet_ros.files import locked_folder, remove_abandoned, replacing
 
 MIOU, AGREEMENT = "miou", "agreement"
 
@@ -145,7 +146,7 @@ def read_gate_results(weights: Path) -> list[GateResult]:
         WeightsError: the weights file cannot be read.
     """
     digest = weights_digest(weights)
-    return _merge(_read(shipped_gate_file(weights), digest), _read(cache_folder(digest) / _FILE_NAME, digest))
+    return _merge(_read(shipped_gate_file(weights), digest), _read_own(cache_folder(digest) / _FILE_NAME, digest))
 
 
 def write_gate_results(
@@ -167,19 +168,51 @@ def write_gate_results(
         SettingError: the results cannot be written.
     """
     digest = weights_digest(weights)
-    path = shipped_gate_file(weights) if ship else cache_folder(digest) / _FILE_NAME
-    older = [r for r in _read(path, digest) if (r.backend, r.device, r.precision) != void]
-    merged = _merge(older, results)
-    # loss and limit are for people: read_gate_results computes its own
-    entries = [{**asdict(r), "loss": round(r.loss, 3), "limit": r.limit, "passed": r.passed} for r in merged]
-    text = json.dumps({"results": entries}, indent=1) + "\n"
+    path = shipped_gate_file(weights) if ship else lasting_folder(digest) / _FILE_NAME
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        if not ship:
+            make_folder(path.parent)
+            remove_abandoned(path.parent)
+        with locked_folder(path.parent):  # two at once would each drop the other's results
+            older = _read(path, digest) if ship else _read_own(path, digest)
+            merged = _merge([r for r in older if (r.backend, r.device, r.precision) != void], results)
+            with replacing(path) as unfinished:
+                unfinished.write_text(_as_json(merged), encoding="utf-8")
+                keep_from_others(unfinished)
     except OSError as error:
         raise SettingError(f"cannot write the results of the accuracy gate to {path}: {error.strerror}") from None
     return path
+
+
+def forget_calibration(weights: Path) -> list[Path]:
+    """Remove one's own results and int8 networks of a weights file, so that those shipped beside it count again.
+
+    Engines that were built from such a network go, too.
+
+    Returns:
+        What was removed from the cache; nothing where nothing was there.
+
+    Raises:
+        WeightsError: the weights file cannot be read.
+        SettingError: something cannot be removed.
+    """
+    folder = cache_folder(weights_digest(weights))
+    found = sorted(folder.glob("[!.]*_int8_*")) + sorted(folder.glob(_FILE_NAME))
+    try:
+        for path in found:  # the results last: of an int8 network that is gone they do no harm
+            if path.is_dir():
+                discard(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingError(f"cannot remove {error.filename}: {error.strerror}; check its permissions") from None
+    return found
+
+
+def _as_json(results: Sequence[GateResult]) -> str:
+    # loss and limit are for people: read_gate_results computes its own
+    entries = [{**asdict(r), "loss": round(r.loss, 3), "limit": r.limit, "passed": r.passed} for r in results]
+    return json.dumps({"results": entries}, indent=1) + "\n"
 
 
 def shipped_gate_file(weights: Path) -> Path:
@@ -190,6 +223,15 @@ def shipped_gate_file(weights: Path) -> Path:
 def _merge(older: Sequence[GateResult], newer: Sequence[GateResult]) -> list[GateResult]:
     merged = {(r.backend, r.device, r.precision, r.network, r.labels): r for r in (*older, *newer)}
     return [merged[key] for key in sorted(merged)]
+
+
+def _read_own(path: Path, digest: str) -> list[GateResult]:
+    """Read a file of the cache, where others may have written it."""
+    problem = distrusted(path)
+    if problem:
+        _log.warning("the results of the accuracy gate are not used: %s", problem)
+        return []
+    return _read(path, digest)
 
 
 def _read(path: Path, digest: str) -> list[GateResult]:

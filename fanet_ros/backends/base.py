@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoMemory, VideoStates, check_temporal_frames
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 """Told every few seconds what a long build is doing, in words; may raise to give the build up."""
@@ -165,6 +168,9 @@ class Backend(ABC):
     def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: B027 (where nothing is kept, nothing is freed)
         """Free what `prepare` made for a batch of more than one, which turned out not to be worth its memory."""
 
+    def drop(self, input_size: Size) -> None:  # noqa: B027 (likewise)
+        """Free what `prepare` made for single frames of this size, as no frame will have it."""
+
     def new_memory(self) -> VideoMemory:
         """Return an empty memory for one video; with single frames (T = 1) it stays empty."""
         return VideoMemory(self.info) if self._memories is None else self._memories.new_memory()
@@ -243,6 +249,7 @@ class Backend(ABC):
             except FanetError as error:
                 results.append(error)
             except Exception as error:  # raised, it would have frames that went well run and remembered again
+                _log.debug("a frame was lost", exc_info=True)
                 results.append(InferenceError(f"{type(error).__name__}: {error}"))
         return results
 

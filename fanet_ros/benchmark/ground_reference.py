@@ -46,6 +46,21 @@ class PlainProjection:
         points[~is_seen] = np.nan
         return points
 
+    def measured_view(self, kinds: NDArray[np.uint8], depth: NDArray[np.float64], step_height: float) -> PlainView:
+        """Return what a mask and its pixels' depths, float64 (H, W), metres, say: what stands is no longer FREE.
+
+        The ground is where the settings say; it is not looked for.
+        """
+        k = self._intrinsics
+        u, v = np.meshgrid(np.arange(k.width), np.arange(k.height))
+        rays = np.stack([(u - k.cx) / k.fx, (v - k.cy) / k.fy, np.ones(u.shape)], axis=-1)
+        points = (rays * depth[..., None]) @ self._pose.base_from_optical.T + self._pose.position
+        with np.errstate(invalid="ignore"):
+            kinds = np.where(points[..., 2] > self._settings.ground_z + step_height, np.uint8(Kind.OBSTACLE), kinds)
+        view = PlainView(self, self._settings, kinds)
+        view.__dict__["_points"] = points
+        return view
+
     def view(self, kinds: NDArray[np.uint8]) -> PlainView:
         """Return what a mask says, given the kinds of all its pixels, uint8 (H, W)."""
         return PlainView(self, self._settings, kinds)

@@ -19,8 +19,12 @@ from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.projector import GroundProjector
 from fanet_ros.ground.semantic_cloud import SemanticCloud
 from fanet_ros.ground.settings import GroundSettings
+from fanet_ros.measured.cloud import POINT_STEP, colours_of, fill_cloud
+from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, sight_of
+from fanet_ros.measured.settings import MeasuredSettings
 from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
+from fanet_ros.sources.depth_sensor import DepthSensor
 from fanet_ros.sources.street.camera import LABEL_SET, StreetCamera
 
 TABLES_FOR_CALIBRATION, TABLES_FOR_POSE = "tables, new calibration", "tables, new pose"
@@ -42,7 +46,7 @@ def ground(width: int, height: int) -> Work:
     """
     cv2.setNumThreads(1)
     size = Size(width, height)
-    street = StreetCamera(width, height, rate_hz=_RATE_HZ)
+    street = StreetCamera(width, height, rate_hz=_RATE_HZ, depth=True)
     masks = [np.ascontiguousarray(street.frame(index).labels) for index in range(_FRAMES)]
     filmed = street.pose(0)
     pose = CameraPose.from_parameters(0.0, 0.0, filmed.z, 0.0, filmed.pitch, 0.0)
@@ -58,6 +62,7 @@ def ground(width: int, height: int) -> Work:
         lambda mask: plain.view(kinds[mask]), lambda view, mask: view.semantic_points(mask, confidence, labels.palette)
     )
     runs = {**ours, **{f"usual {name}": result for name, result in usual.items()}}
+    runs |= _measured_results(street, pose, kinds, labels.palette, confidence)
 
     calibration = calibration_of(street.intrinsics, _DISTORTION)
     known = CameraModel(calibration)
@@ -90,3 +95,40 @@ def _results(
         "semantic points": lambda mask: points_of(view_of(mask), mask),
         "all together": everything,
     }
+
+
+def _measured_results(
+    street: StreetCamera, pose: CameraPose, kinds: NDArray[np.uint8], palette: NDArray[np.uint8], confidence: Mask
+) -> dict[str, Callable[[Mask], object]]:
+    """Return what makes all results of a mask and a depth image of its pixels, by both ways."""
+    height, width = confidence.shape
+    size, settings, measured = Size(width, height), GroundSettings(), MeasuredSettings()
+    model = CameraModel(calibration_of(street.intrinsics, ()))
+    true = street.frame(0).depth
+    assert true is not None
+    depth = DepthSensor(focal=street.intrinsics.fx).measure_mm(true, 0)
+    camera, projector = DepthCamera(model, size), MeasuredProjector(settings, measured)
+    sight = sight_of(camera, pose, model, pose, size)
+    assert sight is not None
+    colours, cloud = colours_of(palette), np.empty(height * width * POINT_STEP, np.uint8)
+
+    def ours(mask: Mask) -> None:
+        view = projector.view(camera.points(depth, pose, measured.depth_max), sight, mask, kinds)
+        view.occupancy()
+        view.scan()
+        view.obstacle_points()
+        view.obstacle_cloud()
+        fill_cloud(view, mask, confidence, colours, cloud)
+
+    plain = PlainProjection(street.intrinsics, pose, settings)
+    metres = np.where(depth > 0, depth / 1000, np.nan)
+
+    def usual(mask: Mask) -> None:
+        view = plain.measured_view(kinds[mask], metres, measured.step_height)
+        view.occupancy()
+        view.scan()
+        view.obstacle_points()
+        view.semantic_points(mask, confidence, palette)
+
+    name = "all with measured depth"
+    return {name: ours, f"usual {name}": usual}

@@ -262,11 +262,15 @@ def _ratios(name: str, above: Turns | None, below: Turns | None, quartiles: str 
 
 
 def _answers(reference: Entrant, entrant: Entrant, name: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """What the reference says in exact fp32, and what the entrant says; None where one of them says nothing."""
+    """What the reference says in exact fp32, and what the entrant says; None where one of them says nothing of use."""
     if not reference.facts or not entrant.facts:
         return None
     with np.load(reference.arguments["answers"]) as expected, np.load(entrant.arguments["answers"]) as found:
-        return expected[EXACT + name], found[name]
+        answers = expected[EXACT + name], found[name]
+    if not all(np.isfinite(answer).all() for answer in answers):  # where both are not, they would agree
+        entrant.error = "its answer, or that of the reference, is not finite"
+        return None
+    return answers
 
 
 def _share(is_so: NDArray[np.bool_]) -> float:

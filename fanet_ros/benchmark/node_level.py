@@ -10,10 +10,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +23,7 @@ from fanet_ros.benchmark.contest import Bench
 from fanet_ros.benchmark.plan import PEAK, Contender, NodeCase
 from fanet_ros.benchmark.process import JsonProcess, ProcessError, end
 from fanet_ros.benchmark.results import Results, Row
-from fanet_ros.processes import child_environment, last_words
+from fanet_ros.processes import last_words, start_module
 from fanet_ros.settings import BACKENDS
 
 _CLIENT_START_TIMEOUT_S = 60.0
@@ -77,7 +76,7 @@ class _NodeLevel:
         self._running = asdict(contender)
         # a domain and a namespace of its own: no camera of this robot must take part
         self._namespace = f"/fanet_benchmark_{os.getpid()}"
-        self._environment = {"ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        self._environment = own_domain()
 
     def heading(self) -> Row:
         """What every row of this case begins with."""
@@ -159,23 +158,56 @@ class _NodeLevel:
             "threads": self._bench.plan.threads,
             "input_size": self._case.input_size,
         }
-        arguments = ["--ros-args", "-r", f"__ns:={self._namespace}", "-r", f"image:={self._namespace}/image"]
-        for name, value in parameters.items():
-            arguments += ["-p", f"{name}:={value}"]
-        with tempfile.TemporaryFile() as output:
-            child = ["-m", "fanet_ros.benchmark.child", str(os.getpid()), "fanet_ros.ros.segmentation.node"]
-            node = subprocess.Popen(
-                [sys.executable, *child, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=child_environment(self._environment),
-                start_new_session=True,
-            )
-            try:
-                yield node, output
-            finally:
-                end(node, signal.SIGINT)
+        names = {"__ns": self._namespace, "image": f"{self._namespace}/image"}
+        with running_node("fanet_ros.ros.segmentation.node", names, parameters, self._environment) as started:
+            yield started
+
+
+@contextmanager
+def running_node(
+    module: str, names: Mapping[str, str], parameters: Mapping[str, object], environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+    """Run a node; it ends with the block, or with this process.
+
+    Args:
+        module: of the node.
+        names: to remap.
+        parameters: of the node.
+        environment: variables to change.
+
+    Yields:
+        Its process, and the file with all that it prints.
+    """
+    arguments = ["--ros-args"]
+    for name, value in names.items():
+        arguments += ["-r", f"{name}:={value}"]
+    for name, setting in parameters.items():
+        arguments += ["-p", f"{name}:={setting}"]
+    with tempfile.TemporaryFile() as output:
+        node = start_module(
+            "fanet_ros.benchmark.child",
+            str(os.getpid()),
+            module,
+            *arguments,
+            environment=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield node, output
+        finally:
+            end(node, signal.SIGINT)
+
+
+def own_domain() -> dict[str, str]:
+    """Return the environment of a ROS domain of our own, confined to this machine: no node of a robot must take part.
+
+    Raises:
+        ProcessError: all domains are in use.
+    """
+    return {"ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 def free_domain() -> int:

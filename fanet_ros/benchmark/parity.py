@@ -14,6 +14,7 @@ from rich.console import Console
 from fanet_ros.benchmark.results import Row
 from fanet_ros.benchmark.tables import CHECKS, TEMPORAL, Column, machine_line, number, share, text
 from fanet_ros.errors import SettingError
+from fanet_ros.processes import child_environment
 
 BEGIN, END = "<!-- gpu_check: begin -->", "<!-- gpu_check: end -->"
 """The lines between which the tables go."""
@@ -68,7 +69,9 @@ def run_gpu_tests(within_s: float, console: Console) -> str:
     files = [str(_ROOT / "test" / f"test_{name}.py") for name in _TESTS]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--durations=0", *files]
     try:
-        done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=within_s)
+        done = subprocess.run(
+            command, cwd=_ROOT, env=child_environment(), capture_output=True, text=True, timeout=within_s
+        )
     except subprocess.TimeoutExpired:
         return f"not measured: the tests took more than {within_s:.0f} s"
     if done.returncode:

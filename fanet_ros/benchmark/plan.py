@@ -11,7 +11,8 @@ from fanet_ros.errors import SettingError
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device, read_size
 
 _MAX_REPEATS = 100
-LEVELS = ("network", "frame", "temporal", "node", "batch", "ground")
+LEVELS = ("network", "frame", "temporal", "node", "batch", "ground", "soak")
+_USUAL_LEVELS = LEVELS[:-1]  # a soak is long
 _PARITY_LEVELS = LEVELS[:3]
 REFERENCE = "reference"
 """The name of official-style eager PyTorch among backends."""
@@ -82,6 +83,7 @@ class Plan:
         starts: how often the start of the node is timed.
         random: backbones that run with random weights, too, to compare precisions where none was tuned to the weights.
         minutes: after which nothing new is started.
+        soak_frames: how many frames go through both nodes at the soak level.
         parity: whether this is the comparison of docs/gpu.md.
         start_timeout_s: for a contender or node to get ready, which may include building its network.
         run_timeout_s: for a single turn.
@@ -101,6 +103,7 @@ class Plan:
     starts: int
     random: tuple[str, ...] = ()
     minutes: float = inf
+    soak_frames: int = 100_000
     parity: bool = False
     start_timeout_s: float = 900.0
     run_timeout_s: float = 120.0
@@ -123,6 +126,7 @@ def make_plan(
     quick: bool = False,
     parity: bool = False,
     minutes: float = 0.0,
+    soak_frames: int = 0,
 ) -> Plan:
     """Read what the user asked for; whatever is left empty is measured in full, or as far as is usual.
 
@@ -159,7 +163,7 @@ def make_plan(
         input_sizes = tuple(read_size(text) for text in sizes or default_sizes)
     except SettingError as error:
         raise SettingError(f"size: {error}") from None
-    levels = levels or (_PARITY_LEVELS if parity else LEVELS)
+    levels = levels or (_PARITY_LEVELS if parity else _USUAL_LEVELS)
     return Plan(
         weights=tuple(weights),
         contenders=tuple(contenders),
@@ -179,6 +183,7 @@ def make_plan(
         starts=1 if quick else 3,
         random=("resnet18", "resnet34")[: 1 if quick else 2] if parity else (),
         minutes=minutes or (7.0 if parity else inf),
+        soak_frames=soak_frames or (2_000 if quick else 100_000),
         parity=parity,
     )
 

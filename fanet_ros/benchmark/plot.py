@@ -9,6 +9,7 @@ from typing import Any
 
 from fanet_ros.benchmark.results import Row, write_whole
 from fanet_ros.errors import SettingError
+from fanet_ros.extras import what_to_install
 from fanet_ros.files import check_can_write
 
 _DPI = 120
@@ -25,7 +26,7 @@ def check_can_plot(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise SettingError(f"plot: received {path}, expected the name of a .png file")
     if importlib.util.find_spec("matplotlib") is None:
-        raise SettingError("plot: needs matplotlib, which is not installed: pip install matplotlib")
+        raise SettingError(f"plot: needs {what_to_install('matplotlib', 'benchmark')}")
     check_can_write("plot", path)
 
 

@@ -10,7 +10,7 @@ from fanet_ros.files import write_whole
 
 Row = dict[str, Any]
 
-TABLES = ("network", "frame", "temporal", "node", "startup", "batch", "ground", "checks")
+TABLES = ("network", "frame", "temporal", "node", "startup", "batch", "ground", "soak", "checks")
 
 
 class Results:

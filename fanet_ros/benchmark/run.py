@@ -20,7 +20,9 @@ from fanet_ros.benchmark.parity import random_weights, run_gpu_tests
 from fanet_ros.benchmark.plan import Plan
 from fanet_ros.benchmark.progress import ProgressLine
 from fanet_ros.benchmark.results import Results
+from fanet_ros.benchmark.soak_level import run_soak_level
 from fanet_ros.errors import WeightsError
+from fanet_ros.files import looked_for
 
 _LEAST_TEST_S, _TEST_GRACE_S = 20.0, 30.0  # for the tests, however late it is
 
@@ -41,7 +43,7 @@ def run_plan(plan: Plan, results: Results, console: Console) -> bool:
     """
     for weights in plan.weights:
         if not weights.is_file():
-            raise WeightsError(f"{weights}: no such weights file; check the path")
+            raise WeightsError(f"{weights}: no such weights file{looked_for(weights)}; check the path")
     if plan.parity:
         backend_class("torch").find_device(plan.device)
     try:
@@ -79,6 +81,8 @@ def _steps(bench: Bench, folder: Path) -> list[Callable[[], None]]:
             steps += [partial(run_video, bench, weights, size) for size in sizes]
         if "node" in levels:
             steps.append(partial(run_node_level, bench, weights))
+        if "soak" in levels:
+            steps.append(partial(run_soak_level, bench, weights))
         if "batch" in levels:
             steps += [partial(run_batch, bench, weights, size) for size in sizes]
     if "ground" in levels:

@@ -120,6 +120,13 @@ _TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             *_spread("speed-up", "speedup", 1),
         ),
     ),
+    "soak": (
+        "Memory of both nodes over {frames} frames; a leak is 1 MB or more per 100 000",
+        (
+            *(text("node", "{node}"), number("seconds", "seconds"), number("RSS MB, after warm-up", "first_mb", 1)),
+            *(number("at the end", "last_mb", 1), number("MB per 100 000 frames", "growth_mb", 2)),
+        ),
+    ),
     "checks": ("Checks", CHECKS),
 }
 
@@ -187,4 +194,6 @@ def _print_errors(data: dict[str, Any], console: Console) -> None:
 def _what_failed(table: str, row: Row) -> str:
     if table == "ground":
         return "ground projection"
+    if table == "soak":
+        return "soak"
     return f"node, {row['backend']}" if table == "node" else f"{row['backend']} {row['precision']}"

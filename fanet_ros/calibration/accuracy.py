@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.calibration.calibration_frames import FrameSet
-from fanet_ros.datasets.label_formats import value_table
-from fanet_ros.datasets.meanings import find_meaning
 from fanet_ros.errors import SourceError
-from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.reports.scores import Scorer
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
@@ -54,12 +51,10 @@ def compare(
         SourceError: there is no frame, no label is one of the classes, or the first knows nothing of them.
     """
     classes = len(segmenters[0].label_set)
-    to_merged = _to_merged(frames, segmenters[0].label_set)
     tallies = [_Tally(classes) for _ in segmenters]
     done = 0
     for frame in frames.sample(count):
-        truth = frame.labels if frame.labels is None or to_merged is None else to_merged[frame.labels]
-        size = None if truth is None else Size(truth.shape[1], truth.shape[0])
+        size = None if frame.labels is None else Size(frame.labels.shape[1], frame.labels.shape[0])
         expected: NDArray[np.uint8] | None = None
         for segmenter, tally in zip(segmenters, tallies, strict=True):
             started = perf_counter()
@@ -67,7 +62,7 @@ def compare(
             tally.milliseconds.append((perf_counter() - started) * 1e3)
             tally.input_sizes.add(result.input_size)
             expected = result.labels if expected is None else expected
-            tally.add(result.labels, expected, truth)
+            tally.add(result.labels, expected, frame.labels)
         done += 1
         progress(done)
     if not done:
@@ -82,19 +77,6 @@ def compare(
     return [tally.accuracy(done, frames.labelled) for tally in tallies]
 
 
-def _to_merged(frames: FrameSet, labels: LabelSet) -> NDArray[np.uint8] | None:
-    """Return the table from the ids of a ground truth that says what they are to merged classes; else None.
-
-    Raises:
-        DatasetError: it is not known what a class of the ground truth is.
-        LabelSetError: the file that says so cannot be used.
-    """
-    if labels.network is None or not frames.label_set:
-        return None
-    meaning = find_meaning(load_label_set(frames.label_set), labels)
-    return value_table({own: ids[0] for own, ids in enumerate(meaning.may_be) if len(ids) == 1})
-
-
 def _require_knowledge(scorer: Scorer, data: str) -> None:
     """Refuse labels that the network knows nothing of: what a precision loses on them means nothing.
 
@@ -102,13 +84,11 @@ def _require_knowledge(scorer: Scorer, data: str) -> None:
         SourceError: it scores below labelling every pixel with the most frequent class.
     """
     scores = scorer.scores()
-    shares = [share for share in scores.shares if share > 0]
-    guess = max(shares) / len(shares)
-    if scores.miou < guess:
+    if scores.miou < scores.guess:
         raise SourceError(
             f"in fp32 the network scores {100 * scores.miou:.1f} % mIoU on {data}, and labelling all with the most "
-            f"frequent class scores {100 * guess:.1f} %: are the ids in the labels those of the network's classes "
-            "(fanet dataset check shows what they are)?"
+            f"frequent class scores {100 * scores.guess:.1f} %: are the ids in the labels those of the network's "
+            "classes (fanet dataset check shows what they are)?"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.artefacts.gate import AGREEMENT, MIOU, GateResult, write_gate_results
 from fanet_ros.backends import BackendInfo, backend_class
 from fanet_ros.backends.base import Backend, no_progress
 from fanet_ros.calibration.accuracy import Accuracy, compare
 from fanet_ros.calibration.calibration_frames import FrameSet
 from fanet_ros.errors import SettingError
-from fanet_ros.files import replacing
+from fanet_ros.files import locked_folder, replacing
 from fanet_ros.frames.frame import FrameResizer, fit_input_size
 from fanet_ros.model.model_card import merging_key, read_card
 from fanet_ros.model.weights import load_weights
@@ -117,9 +118,10 @@ def calibrate(task: Task, counter: Counter) -> Calibration:
         return _calibrate(task, counter)
     _check_twin(task.weights, task.twin)
     measured = _calibrate(replace(task, weights=task.twin, twin=None), counter)
-    model = None if measured.int8_model is None else quantise_int8(task, measured.backend, counter)
-    measurements = tuple(_on_behalf_of(task, m) for m in measured.measurements)
-    gate_file = write_gate_results(task.weights, [m.result for m in measurements if m.result is not None])
+    with _alone(task, measured.backend, counter):
+        model = None if measured.int8_model is None else quantise_int8(task, measured.backend, counter)
+        measurements = tuple(_on_behalf_of(task, m) for m in measured.measurements)
+        gate_file = write_gate_results(task.weights, [m.result for m in measurements if m.result is not None])
     return replace(measured, measurements=measurements, int8_model=model, gate_file=gate_file)
 
 
@@ -127,18 +129,22 @@ def _calibrate(task: Task, counter: Counter) -> Calibration:
     with closing(_segmenter(task, task.backend, task.device, "fp32")) as reference:
         backend, device = reference.backend_info.name, reference.backend_info.device
         precisions = _precisions(task.precisions, backend_class(backend), backend, device)
-        model = quantise_int8(task, backend, counter) if "int8" in precisions else None
-        try:
-            with ExitStack() as stack:
+        with ExitStack() as stack:
+            model = None
+            if "int8" in precisions:
+                # till the end, as a result must not be taken for that of another's network
+                stack.enter_context(_alone(task, backend, counter))
+                model = quantise_int8(task, backend, counter)
+            try:
                 segmenters = [reference]
                 for precision in precisions:
                     segmenters.append(stack.enter_context(closing(_segmenter(task, backend, device, precision))))
                 measurements = _measure(task, segmenters, counter)
-            gate_file = write_gate_results(task.weights, [m.result for m in measurements if m.result is not None])
-        except BaseException:
-            if model is not None:
-                artefacts.discard(model)
-            raise
+                gate_file = write_gate_results(task.weights, [m.result for m in measurements if m.result is not None])
+            except BaseException:
+                if model is not None:
+                    artefacts.discard(model)
+                raise
     return Calibration(backend, device, tuple(measurements), model, gate_file)
 
 
@@ -181,7 +187,7 @@ def ship(task: Task, calibration: Calibration) -> list[Path]:
 
         target = shipped_int8_folder(task.weights)
         try:
-            with replacing(target) as unfinished:
+            with locked_folder(target.parent), replacing(target) as unfinished:
                 shutil.copytree(calibration.int8_model, unfinished, copy_function=shutil.copyfile)
                 unfinished.chmod(target.parent.stat().st_mode)  # the cache's may be private
                 artefacts.discard(target)
@@ -239,12 +245,12 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
         exact = artefacts.obtain(
             model_key(digest, "fp32"), builder=openvino_build.__name__, arguments=arguments, progress=no_progress
         )
-        device, key = "cpu", model_key(digest, "int8")
+        device = "cpu"
         quantise = partial(openvino_quantise.quantise, exact / MODEL, images, count)
     else:
         from fanet_ros.backends.tensorrt import quantise as tensorrt_quantise
 
-        device, key = "cuda", tensorrt_quantise.quantised_key(digest)
+        device = "cuda"
         quantise = partial(tensorrt_quantise.quantise, task.weights, images)
 
     def build(folder: Path) -> None:
@@ -252,7 +258,23 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
         # before the new network is in place: after a power cut nobody could, and the old result would pass for its own
         write_gate_results(task.weights, [], void=(backend, device, "int8"))
 
-    return artefacts.store(key, build)
+    return artefacts.store(_int8_key(digest, backend), build, lasting=True)
+
+
+def _int8_key(digest: str, backend: str) -> ArtefactKey:
+    if backend == "openvino":
+        from fanet_ros.backends.openvino.backend import model_key
+
+        return model_key(digest, "int8")
+    from fanet_ros.backends.tensorrt.quantise import quantised_key
+
+    return quantised_key(digest)
+
+
+def _alone(task: Task, backend: str, counter: Counter) -> AbstractContextManager[None]:
+    """Let one process at a time calibrate int8 of these weights; the others wait."""
+    key = _int8_key(artefacts.weights_digest(task.weights), backend)
+    return artefacts.building(key, lambda _: counter("waiting for another calibration", 0, 1))
 
 
 def _network_inputs(task: Task, count: int) -> Iterator[NDArray[np.uint8]]:

@@ -6,14 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fanet_ros.datasets import Dataset, folder
 from fanet_ros.datasets.decoding import read_grey
-from fanet_ros.datasets.folder import LABEL_SET_FILE
-from fanet_ros.datasets.matching import Files, missing, read_names
-from fanet_ros.errors import SourceError
+from fanet_ros.datasets.files import PairedFiles
+from fanet_ros.datasets.label_formats import GreyIds
+from fanet_ros.datasets.matching import Pair, missing, read_lines, two_files
+from fanet_ros.datasets.opening import find_split
+from fanet_ros.errors import DatasetError, SourceError
+from fanet_ros.evaluation.truth import open_truth
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.sources import SourceFrame, open_source
+from fanet_ros.sources.images import IMAGE_SUFFIXES
 
-_FILES = Files("images/*", "labels/*")
-_SHAPE_TOLERANCE = 0.02  # labels of another size than their image still have to show the same picture
+_NO_CLASSES = LabelSet(folder.NO_LABELS, (), (), {})
 
 
 class FrameSet(ABC):
@@ -23,13 +28,11 @@ class FrameSet(ABC):
         name: for people.
         labelled: whether every frame has a ground truth.
         length: number of frames, for videos as the container claims.
-        label_set: path of the file that says what the ids in the ground truth are; empty where there is none.
     """
 
     name: str
     labelled: bool
     length: int
-    label_set: str = ""
 
     def sample(self, count: int) -> Iterator[SourceFrame]:
         """Read at most `count` frames, evenly spread over all, the same ones every time.
@@ -46,25 +49,28 @@ class FrameSet(ABC):
         """Read the frames at these ascending, distinct positions."""
 
 
-def open_frames(path: str) -> FrameSet:
-    """Open the frames that a user's words mean.
+def open_frames(path: str, network: LabelSet | None = None, split: str = "val") -> FrameSet:
+    """Open the frames that a user's words mean; labelled ones are read as `fanet evaluate` reads data set `folder`.
 
     Args:
-        path: unlabelled: a folder of images, or a video. Labelled: a folder with the folders `images` and `labels`
-            (files with the same stem belong together), or a text file (.txt) with lines `image label`, paths relative
-            to the list's folder or one above it. Labels are 8-bit grey images of class ids; ids that are no class of
-            the network (255 by custom) are ignored.
+        path: unlabelled: a folder of images, or a video. Labelled: a folder in the layout of data set `folder`, or one
+            of its splits as FOLDER/SPLIT; or a text file (.txt) with lines `image label`, paths relative to the list's
+            folder or one above it. Labels are grey images of up to 8 bits, or palette PNGs, of class ids; ids that are
+            no class (255 by custom) are ignored. The ids are those of the `labels.yaml` in the folder or beside the
+            list, or else the network's.
+        network: its classes, to which those of `labels.yaml` are translated; None to leave ids as they are.
+        split: taken of a folder with several.
 
     Raises:
         FanetError: there are no frames, or images and labels do not pair up; says what to do.
     """
     given = Path(path).expanduser()
-    if (given / "images").is_dir() and (given / "labels").is_dir():
-        frames = _LabelledFrames(given.resolve().name, _pairs_in_folder(given))
-        frames.label_set = str(given / LABEL_SET_FILE) if (given / LABEL_SET_FILE).is_file() else ""
-        return frames
+    if _is_labelled(given):
+        return _open_folder(given, network, split)
+    if not given.exists() and _is_labelled(given.parent) and given.name in folder.LAYOUT.splits_in(given.parent):
+        return _open_folder(given.parent, network, given.name)
     if given.is_file() and given.suffix.lower() == ".txt":
-        return _LabelledFrames(f"{given.resolve().parent.name}/{given.name}", _pairs_in_list(given))
+        return _open_list(given, network)
     return _UnlabelledFrames(path)
 
 
@@ -96,56 +102,89 @@ class _UnlabelledFrames(FrameSet):
 class _LabelledFrames(FrameSet):
     labelled = True
 
-    def __init__(self, name: str, pairs: Sequence[tuple[Path, Path]]) -> None:
-        self.name = name
-        self.length = len(pairs)
-        self._pairs = pairs
+    def __init__(self, name: str, samples: Dataset, places: Sequence[str]) -> None:
+        self.name, self.length = name, len(samples)
+        self._samples, self._places = samples, places
 
     def _read(self, indices: Sequence[int]) -> Iterator[SourceFrame]:
         for index in indices:
-            image_path, label_path = self._pairs[index]
-            with open_source(str(image_path)) as source:
-                frame = source.read()
-            assert frame is not None  # a source of images opens only with a readable one
-            labels = read_grey(label_path)
-            (height, width), shape = labels.shape, frame.image.shape
-            if abs(width / height * shape[0] / shape[1] - 1) > _SHAPE_TOLERANCE:
-                raise SourceError(
-                    f"labels {label_path} are {width}x{height} pixels but their image is {shape[1]}x{shape[0]}; both "
-                    "must show the same picture"
-                )
-            yield SourceFrame(frame.image, frame.encoding, labels, image_path.stem)
+            try:
+                sample = self._samples.read(index)
+            except DatasetError as error:
+                raise DatasetError(f"{self._places[index]}: {error}") from None
+            yield SourceFrame(sample.image, "rgb8", sample.labels, sample.name)
 
 
-def _pairs_in_folder(folder: Path) -> list[tuple[Path, Path]]:
-    pairs, _ = _FILES.find(folder)
-    if not pairs:
-        raise SourceError(f"the folder {folder / 'images'} holds no images")
-    lonely = missing([pair.labels for pair in pairs])
-    if lonely:
+def _is_labelled(path: Path) -> bool:
+    """Whether a folder has the layout of data set `folder`; a folder of images that holds others as well has not."""
+    if not path.is_dir():
+        return False
+    if (path / folder.IMAGES).is_dir() and (path / folder.LABELS).is_dir():
+        return True
+    images = any(entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file() for entry in path.iterdir())
+    return not images and folder.LAYOUT.recognises(path)
+
+
+def _open_folder(root: Path, network: LabelSet | None, split: str) -> FrameSet:
+    splits = folder.LAYOUT.splits_in(root)
+    if len(splits) == 1:
+        split = splits[0]
+    elif split not in splits:
         raise SourceError(
-            f"{len(lonely)} of {len(pairs)} images have no labels of the same name in {folder / 'labels'}, for example "
-            f"{lonely[0].name}; add them, or give the folder {folder / 'images'} to use the images without labels"
+            f"{root} has the splits {', '.join(splits)}, but no {split}: name the one to take, as {root / splits[0]}"
         )
-    return [(pair.image, pair.labels) for pair in pairs]
+    pairs = find_split(folder.LAYOUT, root, split, {"labels": folder.NO_LABELS}).pairs
+    if not pairs:
+        raise SourceError(f"the folder {root} holds no images of split {split}: put them into {root / folder.IMAGES}")
+    without = set(missing([pair.labels for pair in pairs]))
+    lonely = [pair for pair in pairs if pair.labels in without]
+    if lonely:
+        first = lonely[0]
+        raise SourceError(
+            f"{len(lonely)} of {len(pairs)} images have no labels of the same name, for example image {first.image}: "
+            f"there is no {first.labels}; add them, or give the folder {first.image.parent} to use the images without "
+            "labels"
+        )
+    name = root.resolve().name + ("" if split == folder.WHOLE else f"/{split}")
+    return _labelled(name, root, pairs, [f"image {pair.image}" for pair in pairs], network)
 
 
-def _pairs_in_list(path: Path) -> list[tuple[Path, Path]]:
-    pairs = []
-    for number, words in enumerate(read_names(path), 1):
-        where = f"entry {number} of {path}"
-        if len(words) != 2:
-            raise SourceError(f"{where} is {' '.join(words)!r}, expected the paths of an image and of its labels")
-        image, labels = (_find(word, path, where) for word in words)
-        pairs.append((image, labels))
+def _open_list(path: Path, network: LabelSet | None) -> FrameSet:
+    folders = path.resolve().parents
+
+    def place(name: str) -> Path:
+        return next((above / name for above in folders if (above / name).is_file()), folders[0] / name)
+
+    pairs, places = [], []
+    for line in read_lines(path):
+        where = f"line {line.number} of {path}"
+        image, labels = two_files(line, path, place)
+        for what, file in (("image", image), (f"labels of image {image}", labels)):
+            if not file.is_file():
+                name = file.relative_to(folders[0]) if file.is_relative_to(folders[0]) else file
+                raise SourceError(
+                    f"{where} names {name} as the {what}, which is neither in {folders[0]} nor in a folder above it"
+                )
+        pairs.append(Pair(image, labels, image.stem))
+        places.append(f"{where}, image {image}")
     if not pairs:
         raise SourceError(f"the list {path} is empty; write lines with the paths of an image and of its labels")
-    return pairs
+    return _labelled(f"{folders[0].name}/{path.name}", folders[0], pairs, places, network)
 
 
-def _find(name: str, listing: Path, where: str) -> Path:
-    folders = listing.resolve().parents
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    raise SourceError(f"{where} names {name}, which is neither in {folders[0]} nor in a folder above it")
+def _labelled(
+    name: str, root: Path, pairs: Sequence[Pair], places: Sequence[str], network: LabelSet | None
+) -> FrameSet:
+    described = next((f for f in (root, root.parent) if (f / folder.LABEL_SET_FILE).is_file()), None)
+    if described is None:
+        return _LabelledFrames(name, PairedFiles(folder.LAYOUT.name, name, _NO_CLASSES, pairs, read_grey), places)
+    own = load_label_set(str(described / folder.LABEL_SET_FILE))
+    samples: Dataset = PairedFiles(folder.LAYOUT.name, name, own, pairs, GreyIds.of(own))
+    if network is not None:
+        samples, coarse = open_truth(samples, network)
+        if coarse is not None:
+            raise SourceError(
+                f"the classes of {name}, '{own.name}', are coarse for these weights: no label is exact; give "
+                f"the folder {pairs[0].image.parent} to use the images without labels"
+            )
+    return _LabelledFrames(name, samples, places)

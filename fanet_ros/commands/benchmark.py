@@ -13,7 +13,7 @@ from fanet_ros.commands.console import errors, one_line_errors
 from fanet_ros.errors import SettingError
 from fanet_ros.files import write_whole
 from fanet_ros.processes import stop_signals
-from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
 
 _WIDTH = 120  # of the tables in a file or pipe
 _INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -33,9 +33,12 @@ def benchmark(
         typer.Option(metavar="WIDTHxHEIGHT", help="Input of the network; may be repeated."),
     ] = None,
     level: Annotated[
-        list[str] | None, typer.Option(help="network, frame, node, batch, ground or temporal; may be repeated.")
+        list[str] | None, typer.Option(help="network, frame, node, batch, ground, temporal or soak; may be repeated.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Turns of every contender; 0: 10, or 3 with --quick.")] = 0,
+    frames: Annotated[
+        int, typer.Option(min=0, max=10**9, help="Images of the level soak; 0: 100 000, or 2 000 with --quick.")
+    ] = 0,
     threads: Annotated[int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Measure less, in about a minute.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results there.")] = None,
@@ -52,20 +55,21 @@ def benchmark(
     ] = 0,
 ) -> None:
     """Measure network, frame and node on this machine against eager PyTorch (docs/performance.md)."""
-    from fanet_ros.benchmark.machine import describe_machine, load_average
-    from fanet_ros.benchmark.parity import as_markdown, split_document
-    from fanet_ros.benchmark.plan import make_plan
-    from fanet_ros.benchmark.plot import check_can_plot, plot_results
-    from fanet_ros.benchmark.results import Results
-    from fanet_ros.benchmark.run import run_plan
-    from fanet_ros.benchmark.tables import print_results
-
     # a service manager's request ends it as Ctrl-C does: in order, with what was measured
     for number in stop_signals():
         signal.signal(number, signal.default_int_handler)
-    with one_line_errors():
+    with one_line_errors("benchmark"):
+        from fanet_ros.benchmark.machine import describe_machine, load_average
+        from fanet_ros.benchmark.parity import as_markdown, split_document
+        from fanet_ros.benchmark.plan import make_plan
+        from fanet_ros.benchmark.plot import check_can_plot, plot_results
+        from fanet_ros.benchmark.results import Results
+        from fanet_ros.benchmark.run import run_plan
+        from fanet_ros.benchmark.soak_level import has_failed
+        from fanet_ros.benchmark.tables import print_results
+
         plan = make_plan(
-            weights or [DEFAULT_WEIGHTS],
+            [weights_path(path) for path in weights or [DEFAULT_WEIGHTS]],
             backends=backend or (),
             precisions=precision or (),
             device=device,
@@ -76,6 +80,7 @@ def benchmark(
             quick=quick,
             parity=parity,
             minutes=minutes,
+            soak_frames=frames,
         )
         if plot is not None:
             check_can_plot(plot)
@@ -96,3 +101,5 @@ def benchmark(
     if not is_whole:
         errors.print("interrupted; what was measured so far is above" + (f" and in {json_file}" if json_file else ""))
         raise typer.Exit(_INTERRUPTED)
+    if has_failed(results.data["soak"]):
+        raise typer.Exit(1)

@@ -11,21 +11,24 @@ from rich.logging import RichHandler
 
 from fanet_ros.commands.benchmark import benchmark
 from fanet_ros.commands.calibrate import calibrate
-from fanet_ros.commands.console import errors, one_line_errors, print_error
+from fanet_ros.commands.console import INTERRUPTED, errors, one_line_errors, print_error, say
 from fanet_ros.commands.dataset import app as dataset_app
 from fanet_ros.commands.evaluate import evaluate
 from fanet_ros.commands.export import export
 from fanet_ros.commands.teach import teach
 from fanet_ros.commands.temper import temper
 from fanet_ros.commands.train import train
-from fanet_ros.errors import FanetError
+from fanet_ros.errors import FanetError, SourceError
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS, package_version
+from fanet_ros.processes import leave_out_working_directory
+from fanet_ros.resources import package_version, weights_path
 from fanet_ros.settings import BACKENDS, PRECISIONS
+from fanet_ros.untrusted.text import printable
 
 app = typer.Typer(
     help="Real-time semantic segmentation with FANet.", no_args_is_help=True, pretty_exceptions_show_locals=False
 )
+_log = logging.getLogger(__name__)
 _SPECS = SegmentationParameters.specs()
 _MOST_CAMERA_SHAPES = 8
 
@@ -83,24 +86,31 @@ def segment(
     only_results: Annotated[
         bool, typer.Option("--only-results", help="Leave the recorded messages out of a recording's new bag.")
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace results of an earlier run instead of writing to OUTPUT/<name>_2."),
+    ] = False,
 ) -> None:
     """Segment images, videos and recordings into OUTPUT/<name>/: masks, overlays, contact sheet and summary.
 
-    A recording becomes a new bag with masks, overlays and class names beside the recorded messages; run the command
-    again after an interruption and it goes on (docs/recorded.md).
+    A recording becomes a new bag with masks, overlays and class names beside the recorded messages. Run the command
+    again after an interruption: of recordings in several files those that are finished are kept; everything else
+    begins anew (docs/recorded.md). A folder stands for all images, videos and recordings in it. Images alone
+    (*.jpg) share the folder OUTPUT/images/.
     """
-    from fanet_ros.artefacts.cache import weights_digest
-    from fanet_ros.recorded.recording import is_recording
-    from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
-    from fanet_ros.segmenter import Segmenter
-
     with one_line_errors():
+        from fanet_ros.artefacts.cache import weights_digest
+        from fanet_ros.recorded.inputs import find_inputs
+        from fanet_ros.recorded.segment_files import FileSegmentation, segment_input
+        from fanet_ros.segmenter import Segmenter
+
+        inputs = find_inputs(paths)
         _SPECS["threads"].validate(threads)
         _SPECS["temporal_frames"].validate(temporal_frames)
         _SPECS["overlay_alpha"].validate(overlay_alpha)
         _SPECS["confidence_threshold"].validate(confidence_threshold)
         segmenter = Segmenter(
-            weights or DEFAULT_WEIGHTS,
+            weights,
             labels=labels,
             backend=backend,
             device=device,
@@ -108,10 +118,10 @@ def segment(
             input_size=input_size,
             threads=threads,
             # the cameras of a recording take turns, and each shape of image has a network of its own
-            kept_sizes=_MOST_CAMERA_SHAPES if any(is_recording(path) for path in paths) else 1,
+            kept_sizes=_MOST_CAMERA_SHAPES if any(given.is_recording for given in inputs) else 1,
             temporal_frames=temporal_frames,
         )
-        digest = weights_digest(Path(weights or DEFAULT_WEIGHTS).expanduser())
+        digest = weights_digest(weights_path(weights))
     settings = FileSegmentation(
         output,
         overlay_alpha,
@@ -121,18 +131,34 @@ def segment(
         only_results=only_results,
         network=f"{digest}, input size {input_size}",
         temporal_frames=temporal_frames,
+        overwrite=overwrite,
     )
     failed = 0
-    for path in paths:
+    for given in inputs:
         try:
-            segment_path(path, segmenter, settings)
-        except FanetError as error:
-            print_error(error)
+            segment_input(given, segmenter, settings)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:  # whatever one of them does, the others are segmented
+            _log.debug("%s could not be segmented", printable(str(given.path)), exc_info=error)
+            print_error(error if isinstance(error, FanetError) else _unforeseen(given.path, error))
             failed += 1
     if failed:
-        others = f"; the others are in {output}/" if failed < len(paths) else ""
-        errors.print(f"{failed} of {len(paths)} paths could not be segmented{others}", markup=False, soft_wrap=True)
+        others = f"; the others are in {output}/" if failed < len(inputs) else ""
+        say(f"{failed} of {len(inputs)} paths could not be segmented{others}", to=errors)
         raise typer.Exit(1)
+
+
+def _unforeseen(path: Path, error: Exception) -> FanetError:
+    name = printable(str(path))
+    if isinstance(error, OSError):
+        return SourceError(f"{name}: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")
+    if isinstance(error, MemoryError):
+        return SourceError(f"{name}: there is not enough memory for it")
+    return SourceError(
+        f"{name}: {type(error).__name__}: {printable(str(error))}; this is a fault of this program: please report it, "
+        "with what `fanet --verbose segment ...` prints"
+    )
 
 
 app.command()(calibrate)
@@ -147,6 +173,7 @@ app.add_typer(dataset_app, name="dataset")
 
 def main() -> None:
     """Run the command line."""
+    leave_out_working_directory()
     app()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,11 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from fanet_ros.errors import FanetError
+from fanet_ros.extras import what_to_install
 from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
 INTERRUPTED = 130  # exit status; what shells report for Ctrl-C
 
 errors = Console(stderr=True)
+
+_log = logging.getLogger(__name__)
 
 
 def say(*lines: str, to: Console | None = None) -> None:
@@ -24,9 +28,10 @@ def say(*lines: str, to: Console | None = None) -> None:
         (to or Console()).print(_safe(line), highlight=False, soft_wrap=True, markup=False)
 
 
-def print_error(error: FanetError) -> None:
+def print_error(error: FanetError, to: Console = errors) -> None:
     """Print what the user has to know, in one line; brackets in names of files are no markup."""
-    errors.print(Text.assemble(("error:", "red"), f" {_safe(str(error))}"), highlight=False, soft_wrap=True)
+    _log.debug("where that came from", exc_info=error)
+    to.print(Text.assemble(("error:", "red"), f" {_safe(str(error))}"), highlight=False, soft_wrap=True)
 
 
 def _safe(text: str) -> str:
@@ -35,12 +40,23 @@ def _safe(text: str) -> str:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the program with one clear line instead of a traceback when the user's input is at fault."""
+def one_line_errors(extra: str = "") -> Iterator[None]:
+    """End the program with one clear line instead of a traceback when the user's input or installation is at fault.
+
+    Args:
+        extra: of setup.py that has what this command needs; empty for the usual one of what is missing.
+    """
     try:
         yield
     except FanetError as error:
+        _log.debug("the command ends", exc_info=True)
         print_error(error)
+        raise typer.Exit(2) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "fanet_ros":
+            raise
+        _log.debug("the command ends", exc_info=True)
+        print_error(FanetError(f"this command needs {what_to_install(error.name, extra)}"))
         raise typer.Exit(2) from None
 
 

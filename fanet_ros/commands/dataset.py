@@ -145,6 +145,11 @@ def _lines(report: SplitReport) -> list[str]:
     lines += [f"classes that never occur: {_shortened(report.absent)}"] if report.absent else []
     faults = [(title, report.faults[name]) for name, title in FAULTS.items()]
     faults.append(("values that the data set does not know", [str(stranger) for stranger in report.strangers]))
+    if report.turned:
+        title = (
+            "files with an EXIF orientation, which is not looked at; labels must fit the pixels as they lie in the file"
+        )
+        faults.append((title, report.turned))
     for title, entries in faults:
         if entries:
             lines.append(f"{title}: {len(entries)}")

@@ -101,6 +101,12 @@ def run_evaluation(images: ImageOptions, network: EvaluatedOptions, looks: LookO
                 write_overlays(reports.overlays, done, samples, predictor, reports.overlay_count, drawn, coarse)
     files = (reports.json_file, reports.confusion, reports.overlays if done.complete else None)
     written = ", ".join(str(file) for file in files if file is not None)
+    if done.scores.miou < done.scores.guess:
+        say(
+            f"warning: labelling all with the most frequent class would score {100 * done.scores.guess:.2f} % mIoU, "
+            "which is more: are the ids in the labels those of these classes (fanet dataset check shows them)?",
+            to=errors,
+        )
     say(f"backend: {segmenter.backend_info}", *([f"written: {written}"] if written else []))
     if not done.complete:
         without = "; overlays were not drawn" if reports.overlays is not None else ""

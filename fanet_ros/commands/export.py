@@ -65,7 +65,8 @@ def export(
 def _build(
     weights: Path, backend: str, device: str, precision: str, input_size: str, camera: Size, temporal_frames: int
 ) -> None:
-    from fanet_ros.artefacts.cache import MANIFEST, cache_folder, weights_digest
+    from fanet_ros.artefacts.cache import MANIFEST, weights_digest
+    from fanet_ros.artefacts.place import cache_folder
     from fanet_ros.backends import create_backend
     from fanet_ros.frames.frame import fit_input_size
     from fanet_ros.model.model_card import read_card

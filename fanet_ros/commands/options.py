@@ -13,7 +13,7 @@ import typer
 
 from fanet_ros.errors import SettingError
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS
+from fanet_ros.resources import weights_path as weights_path  # an option's, to those who use it
 
 _SPECS = SegmentationParameters.specs()
 
@@ -44,11 +44,6 @@ DataFolder = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where t
 DataOptions = Annotated[
     list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the data set; may be repeated.")
 ]
-
-
-def weights_path(given: str) -> Path:
-    """Return the file of the weights; that of the shipped ones where none was given."""
-    return Path(given).expanduser() if given else DEFAULT_WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import typer
 
 from fanet_ros.commands.console import INTERRUPTED, errors, one_line_errors, progress_bars, say
 from fanet_ros.commands.options import Backend, Device, InputSize, Labels, Precision, check_options
+from fanet_ros.resources import weights_path
 
 _NEVER = 1e-5  # share of pixels below which a class does not occur
 
@@ -20,7 +21,7 @@ def teach(
         typer.Argument(help="Images, videos, recordings (rosbag2 folders, .mcap, .db3), and folders of any of these."),
     ],
     teacher: Annotated[
-        Path, typer.Option(metavar="WEIGHTS", help="The network that labels: large, and slow if need be.")
+        str, typer.Option(metavar="WEIGHTS", help="The network that labels: large, and slow if need be.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the data set.")],
     labels: Labels = "",
@@ -51,7 +52,7 @@ def teach(
         from fanet_ros.teaching.teach import SHEET, Task
         from fanet_ros.teaching.teach import teach as run
 
-        weights = teacher.expanduser()
+        weights = weights_path(teacher)
         digest = weights_digest(weights)
         segmenter = Segmenter(
             weights,

@@ -62,7 +62,7 @@ def temper(
         path = weights_path(weights)
         loaded = load_weights(path, auxiliary=True)
         samples = open_dataset(dataset, data, split, read_option_words(option))
-        unseen = path if twin is None else twin.expanduser()
+        unseen = path if twin is None else weights_path(twin)
         segmenter = Segmenter(unseen, labels=labels, precision="fp32", input_size=input_size, kept_sizes=4)
         try:
             samples, coarse = open_truth(samples, segmenter.label_set.of_network)

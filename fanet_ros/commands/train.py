@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class StartOptions:
     """What a new training begins with, and a resumed one has already."""
 
-    recipe: Annotated[Path | None, typer.Option(help="YAML file of the recipe, such as config/train/camvid.yaml.")] = (
-        None
-    )
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file of the recipe, or the name of a shipped one, such as camvid.")
+    ] = None
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the training; default runs/<recipe>.")
     ] = None
@@ -68,7 +68,7 @@ def train(
     ] = 1,
 ) -> None:
     """Train FANet. Start it with torchrun for several GPUs or machines; kill it when you like, and resume it."""
-    with one_line_errors():
+    with one_line_errors("train"):
         check_options(device=device)
         # as for inference: threads that spin while they wait slow everything beside them; read once, when torch loads
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -104,14 +104,14 @@ def _task(start: StartOptions, data: dict[str, Path], workers: int) -> Task:
     from fanet_ros.training.run import Task, main_path_named
 
     if start.recipe is None:
-        raise SettingError("give --recipe FILE, such as config/train/camvid.yaml, or --resume FOLDER")
+        raise SettingError("give --recipe FILE or the name of a shipped one, such as camvid, or --resume FOLDER")
     overrides = list(start.set or ())
     overrides += [] if start.iterations is None else [f"run.iterations={start.iterations}"]
     overrides += [] if start.seed is None else [f"run.seed={start.seed}"]
     loaded = load_recipe(start.recipe, overrides)
     if start.encoder is not None and start.weights:
         raise SettingError("a trained FANet has its own encoder; give --encoder or --weights, not both")
-    trained = weights_path("" if start.weights == "shipped" else start.weights) if start.weights else None
+    trained = weights_path(start.weights) if start.weights else None
     return Task(
         recipe=loaded,
         paths=main_path_named(data, loaded),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -106,6 +106,18 @@ class Dataset(ABC):
             DatasetError: as for `read`.
         """
         return self.read(index).labels
+
+    def count_labels(self, index: int) -> tuple[NDArray[np.int64], Mapping[str, int]]:
+        """Count the labels of an image as its file has them, whatever size the image gets.
+
+        Returns:
+            Pixels of each class id, int64 (256,), with those that are ignored at the place of `IGNORED`; and of each
+            raw value that the data set does not know, which is ignored, too.
+
+        Raises:
+            DatasetError: as for `read`.
+        """
+        return np.bincount(self.read_labels(index).ravel(), minlength=256), {}
 
     def read_window(self, index: int, window: Window) -> Sample:
         """Read a part of an image; for tiles of tens of megapixels a data set may read only that part.

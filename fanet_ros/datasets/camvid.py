@@ -11,7 +11,7 @@ from fanet_ros.datasets.base import IGNORED, Frame
 from fanet_ros.datasets.decoding import read_rgb
 from fanet_ros.datasets.label_formats import Color, ColorIds, GreyIds
 from fanet_ros.datasets.layout import Found, Layout
-from fanet_ros.datasets.matching import Files, Pair, matches, read_names
+from fanet_ros.datasets.matching import Files, Line, Pair, matches, read_lines, two_files
 from fanet_ros.datasets.videos import LabelledVideos
 from fanet_ros.errors import DatasetError
 from fanet_ros.model.labels import load_label_set
@@ -72,13 +72,13 @@ def _recognises(root: Path) -> bool:
 def _find(root: Path, split: str, options: Mapping[str, Any]) -> Found:
     label_set = load_label_set("camvid11")
     listing = root / f"{split}.txt"
-    lines = read_names(listing) if listing.exists() else None
+    lines = read_lines(listing) if listing.exists() else None
     if not _is_original(root):
         expected = f"the list {listing.name} with lines 'image labels'"
         read = GreyIds.of(label_set, ignored=(_SEGNET_VOID, IGNORED))
         return Found(label_set, _listed_pairs(root, listing, lines or []), read, expected, videos=_drives)
     if lines is not None:
-        names = [Path(words[0]).stem for words in lines]
+        names = [Path(line.text.split()[0]).stem for line in lines]
     else:
         there = {**matches(root, _ORIGINAL.images), **matches(root, _ORIGINAL.labels)}
         names = [name for name in sorted(there, key=lambda name: natural_key(Path(name))) if split_of(name) == split]
@@ -87,17 +87,10 @@ def _find(root: Path, split: str, options: Mapping[str, Any]) -> Found:
     return Found(label_set, pairs, ColorIds({**colors, _VOID: IGNORED}, read_rgb), str(_ORIGINAL), videos=_drives)
 
 
-def _listed_pairs(root: Path, listing: Path, lines: Sequence[list[str]]) -> list[Pair]:
+def _listed_pairs(root: Path, listing: Path, lines: Sequence[Line]) -> list[Pair]:
     """The files of SegNet's lists: of their paths the last two parts count, as they begin with a foreign folder."""
-    pairs = []
-    for number, words in enumerate(lines, 1):
-        if len(words) != 2:
-            raise DatasetError(
-                f"entry {number} of {listing} is {' '.join(words)!r}, expected the paths of an image and its labels"
-            )
-        image, labels = (root / Path(*Path(word).parts[-2:]) for word in words)
-        pairs.append(Pair(image, labels, image.stem))
-    return pairs
+    found = [two_files(line, listing, lambda name: root / Path(*Path(name).parts[-2:])) for line in lines]
+    return [Pair(image, labels, image.stem) for image, labels in found]
 
 
 def _drives(pairs: Sequence[Pair]) -> LabelledVideos:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED
-from fanet_ros.datasets.decoding import read_rgb
+from fanet_ros.datasets.decoding import exif_orientation, read_rgb
 from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.matching import Pair, missing
 from fanet_ros.datasets.opening import dataset_folder, find_split
@@ -72,6 +72,8 @@ class SplitReport:
         unlisted: why its files cannot be told, in words; nothing else is known of it then. Empty where they can.
         faults: by the names of `FAULTS`, a path or a message for each file.
         strangers: raw values that the data set does not know, the most frequent first.
+        turned: files that programs show turned or mirrored by their EXIF orientation, and which it is. They are read as
+            their pixels lie in the file, so labels that were painted on what a program shows do not fit.
         sizes: of the images that can be read, and how many there are.
         counts: int64 (256,), pixels with each label; those with `IGNORED` at its place.
     """
@@ -82,12 +84,13 @@ class SplitReport:
     unlisted: str = ""
     faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in FAULTS})
     strangers: list[Stranger] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
     sizes: Counter[Size] = field(default_factory=Counter)
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
 
     @property
     def faulty(self) -> bool:
-        """Whether something is wrong; classes that never occur are not."""
+        """Whether something is wrong; classes that never occur and EXIF orientations are not."""
         return any((self.unlisted, self.strangers, *self.faults.values()))
 
     @property
@@ -116,6 +119,7 @@ class SplitReport:
             "unlisted": self.unlisted or None,
             **self.faults,
             "unknown_values": [vars(stranger) | {"example": str(stranger.example)} for stranger in self.strangers],
+            "turned": self.turned,
             "sizes": {str(size): count for size, count in self.sizes.most_common()},
             "shares": self.shares,
             "ignored": self.ignored,
@@ -183,6 +187,7 @@ class _Look:
     damaged: list[str] = field(default_factory=list)
     mismatched: list[str] = field(default_factory=list)
     soft: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
     strangers: Mapping[str, int] = field(default_factory=dict)
     counts: NDArray[np.int64] | int = 0
 
@@ -197,6 +202,7 @@ def _check(split: str, found: Found, progress: Progress, soft: SoftLabels | None
     for done, look in enumerate(_looks(found, set(gone), soft), 1):
         for name in ("damaged", "mismatched", "soft"):
             report.faults[name] += getattr(look, name)
+        report.turned += look.turned
         report.sizes.update([look.size] if look.size else [])
         report.counts += look.counts
         for value, pixels in look.strangers.items():
@@ -210,7 +216,7 @@ def _check(split: str, found: Found, progress: Progress, soft: SoftLabels | None
 
 def _looks(found: Found, gone: set[Path], soft: SoftLabels | None) -> Iterator[_Look]:
     """Look at all pairs in order, on several threads (decoding leaves Python's lock)."""
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
     batch = threads * _AHEAD
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(found.pairs), batch):
@@ -237,6 +243,10 @@ def _look(pair: Pair, found: Found, gone: set[Path], soft: SoftLabels | None) ->
             raw = found.label_format.raw(pair.labels)
     except DatasetError as error:
         look.damaged.append(str(error))
+    for path in dict.fromkeys((pair.image, pair.labels)):
+        orientation = 1 if path in gone else exif_orientation(path)
+        if orientation != 1:
+            look.turned.append(f"{path}: {orientation}")
     if raw is not None:
         size = Size(raw.shape[1], raw.shape[0])
         if look.size not in (None, size):

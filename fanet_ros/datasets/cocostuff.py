@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.label_formats import GreyIds
 from fanet_ros.datasets.layout import Found, Layout, found_by
-from fanet_ros.datasets.matching import Files, matches, read_names
+from fanet_ros.datasets.matching import Files, matches, read_lines
 from fanet_ros.errors import DatasetError
+from fanet_ros.extras import what_to_install
 from fanet_ros.model.labels import load_label_set
 
 LISTS = "imageLists"
@@ -39,8 +40,8 @@ class _MatIds(GreyIds):
         """
         try:
             from scipy.io import loadmat
-        except ImportError:
-            raise DatasetError(f"{path} can only be read with SciPy: pip install scipy") from None
+        except ImportError as error:
+            raise DatasetError(f"{path}: reading it needs {what_to_install('scipy')}") from error
         if not path.is_file():
             raise DatasetError(f"{path} is missing; unpack the data set again")
         try:
@@ -77,7 +78,7 @@ def _find(root: Path, split: str, options: Mapping[str, Any]) -> Found:
     if _is_164k(root):  # these files count from 0
         counted = {label - 1: index for index, label in enumerate(CLASS_IDS)}
         return found_by(_FILES_164K.of(split), root, label_set, GreyIds(counted))
-    pairs = [_FILES_10K.pair(root, words[0]) for words in read_names(root / LISTS / f"{split}.txt")]
+    pairs = [_FILES_10K.pair(root, line.text) for line in read_lines(root / LISTS / f"{split}.txt")]
     official = {label: index for index, label in enumerate(CLASS_IDS)}
     expected = f"names in {LISTS}/{split}.txt, {_FILES_10K}"
     return Found(label_set, pairs, _MatIds(official, ignored=(_UNLABELLED_10K,)), expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import DatasetError
+from fanet_ros.extras import what_to_install
 from fanet_ros.frames.encoded_image import UndecodableError, decode_image
 from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
 from fanet_ros.settings import Size
@@ -25,6 +27,7 @@ _MOST_PIXELS = 1 << 28  # the tiles of aerial data sets have 2^25 to 2^27
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS, _PNG_COLOR_TYPE, _PALETTE = 24, 25, 3  # where a PNG's header has them; colour type of palettes (PNG, 11.2.2)
+_ORIENTATION_TAG, _AS_IT_LIES, _LAST_ORIENTATION = 0x0112, 1, 8  # EXIF 2.3, 4.6.4
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -70,6 +73,24 @@ def image_size(path: Path) -> Size:
             return Size(*image.size)
     height, width = _decode(_read(path), path, cv2.IMREAD_UNCHANGED).shape[:2]
     return Size(width, height)
+
+
+def exif_orientation(path: Path) -> int:
+    """Return the orientation in which programs show an image, 1 (as it lies in the file) to 8, by its EXIF data.
+
+    1, too, where it says nothing, or there is no Pillow to read it.
+
+    Raises:
+        DatasetError: it is missing.
+    """
+    with open_header(path) as image:
+        if image is None:
+            return _AS_IT_LIES
+        try:
+            value = image.getexif().get(_ORIENTATION_TAG)
+        except (OSError, SyntaxError, ValueError, struct.error):  # what Pillow raises for damaged EXIF data
+            return _AS_IT_LIES
+    return value if isinstance(value, int) and _AS_IT_LIES <= value <= _LAST_ORIENTATION else _AS_IT_LIES
 
 
 @contextmanager
@@ -125,8 +146,8 @@ def _is_cut_short(content: bytes) -> bool:
 def _palette_indices(content: bytes, path: Path) -> NDArray[np.uint8]:
     try:
         from PIL import Image  # OpenCV gives colours only
-    except ImportError:
-        raise DatasetError(f"{path} has a palette and can only be read with Pillow: pip install pillow") from None
+    except ImportError as error:
+        raise DatasetError(f"{path} has a palette; reading it needs {what_to_install('PIL')}") from error
     try:
         with Image.open(io.BytesIO(content)) as image:
             return np.array(image, np.uint8)

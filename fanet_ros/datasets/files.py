@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import Dataset, Frame, Sample
 from fanet_ros.datasets.decoding import image_size, read_rgb
+from fanet_ros.datasets.label_formats import LabelFormat
 from fanet_ros.datasets.matching import Pair, missing
 from fanet_ros.datasets.videos import Videos
 from fanet_ros.errors import DatasetError
@@ -55,6 +56,12 @@ class PairedFiles(Dataset):
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102
         return self.label_format(self.pairs[index].labels)
+
+    def count_labels(self, index: int) -> tuple[NDArray[np.int64], Mapping[str, int]]:  # noqa: D102
+        if not isinstance(self.label_format, LabelFormat):
+            return super().count_labels(index)
+        raw = self.label_format.raw(self.pairs[index].labels)
+        return np.bincount(self.label_format.ids(raw).ravel(), minlength=256), self.label_format.strangers(raw)
 
     def frame(self, index: int) -> Frame:  # noqa: D102
         return super().frame(index) if self.videos is None else self.videos.frames[index]

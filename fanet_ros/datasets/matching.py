@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from fanet_ros.errors import DatasetError
-from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
+from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_name_key
+from fanet_ros.untrusted.text import shown
 
 _ANY_IMAGE = "(?i:" + "|".join(map(re.escape, IMAGE_SUFFIXES)) + ")"
 
@@ -56,9 +57,10 @@ class Files:
             OSError: a folder cannot be read.
             DatasetError: two files differ only in their endings.
         """
-        images, labels = matches(root, self.images), matches(root, self.labels)
+        images, labels = matches(root, self.images), matches(root, self.labels, natural=False)
         pairs = [Pair(image, labels.get(name) or self.pair(root, name).labels, name) for name, image in images.items()]
-        return pairs, [path for name, path in labels.items() if name not in images]
+        strays = [path for name, path in labels.items() if name not in images]
+        return pairs, sorted(strays, key=lambda path: [natural_name_key(part) for part in path.parts])
 
     def any_there(self, root: Path, splits: Sequence[str] = ("",)) -> bool:
         """Whether there is an image or a label file of some split."""
@@ -66,8 +68,10 @@ class Files:
         return any(matches(root, pattern) for part in parts for pattern in (part.images, part.labels))
 
 
-def matches(root: Path, pattern: str) -> dict[str, Path]:
-    """Return the paths that fit a pattern of `Files`, in natural order, by what its stars stand for, joined by slashes.
+def matches(root: Path, pattern: str, *, natural: bool = True) -> dict[str, Path]:
+    """Return the paths that fit a pattern of `Files`, by what its stars stand for, joined by slashes.
+
+    In natural order, or that of characters, which takes a fraction of the time.
 
     Raises:
         OSError: a folder cannot be read.
@@ -83,11 +87,11 @@ def matches(root: Path, pattern: str) -> dict[str, Path]:
         form = re.compile(r"(?!\.)" + re.escape(part).replace(r"\*", "(.*)") + ending)
         inside: dict[str, Path] = {}
         for name, folder in found.items():
-            fitting = map(form.fullmatch, os.listdir(folder) if folder.is_dir() else ())
-            entries = [(folder / match[0], match[1]) for match in fitting if match]
-            for path, stars in sorted(entries, key=lambda entry: natural_key(entry[0])):
-                twin = inside.setdefault(f"{name}/{stars}" if name else stars, path)
-                if twin != path:
+            names = sorted(os.listdir(folder), key=natural_name_key if natural else None) if folder.is_dir() else ()
+            for match in filter(None, map(form.fullmatch, names)):
+                path = folder / match[0]
+                twin = inside.setdefault(f"{name}/{match[1]}" if name else match[1], path)
+                if twin is not path:
                     raise DatasetError(
                         f"{twin} and {path.name} have the same name but for its ending; keep one of them"
                     )
@@ -107,12 +111,13 @@ class FolderContents:
     """Whether files exist, with one look into each folder: data sets have a hundred thousand files."""
 
     def __init__(self) -> None:
-        self._names: dict[Path, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
 
     def __contains__(self, path: Path) -> bool:
-        if path.parent not in self._names:
-            self._names[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
-        return path.name in self._names[path.parent]
+        folder, _, name = str(path).rpartition("/")  # quicker than what Path has for it
+        if folder not in self._names:
+            self._names[folder] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+        return name in self._names[folder]
 
     def first(self, paths: Sequence[Path]) -> Path:
         """Return the first of several paths that exists, or else the first of all."""
@@ -137,16 +142,47 @@ def unreadable_folder(error: OSError) -> DatasetError:
     return DatasetError(f"{error.filename} cannot be read: {error.strerror}; check its permissions")
 
 
-def read_names(path: Path) -> list[list[str]]:
-    """Read a list file: the words of each line that is not blank.
+class Line(NamedTuple):
+    """A line of a list file."""
+
+    number: int
+    text: str
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Read a list file: its lines that are not blank, counted from 1, without blanks around them.
 
     Raises:
         DatasetError: it cannot be read or is no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin a text with a byte order mark
     except FileNotFoundError:
         raise DatasetError(f"the list {path} is missing; unpack the data set again") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read the list {path}: {error}") from None
-    return [line.split() for line in lines if line.strip()]
+        raise DatasetError(f"cannot read the list {path}: {error}; save it as UTF-8 text") from None
+    lines = (Line(number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
+    return [line for line in lines if line.text]
+
+
+def two_files(line: Line, listing: Path, place: Callable[[str], Path]) -> tuple[Path, Path]:
+    """Return the files, present or not, that a line with the paths of an image and of its labels names.
+
+    Either may hold blanks; where the line can be divided in several ways, that with the most files present counts.
+
+    Args:
+        line: the two paths, with blanks or a tab between them.
+        listing: that the line is of, for messages.
+        place: where the file of a path is, or should be.
+
+    Raises:
+        DatasetError: there are no two paths.
+    """
+    gaps = re.finditer(r"\t+" if "\t" in line.text else r"\s+", line.text)
+    divided = [(place(line.text[: gap.start()]), place(line.text[gap.end() :])) for gap in gaps]
+    present = [sum(path.is_file() for path in both) for both in divided] if len(divided) > 1 else [1] * len(divided)
+    if not any(present):
+        raise DatasetError(
+            f"line {line.number} of {listing} is {shown(line.text)}, expected the paths of an image and of its labels"
+        )
+    return divided[present.index(max(present))]

@@ -16,6 +16,7 @@ from fanet_ros.datasets.layout import Found, Layout
 from fanet_ros.datasets.matching import Pair, missing, unreadable_folder
 from fanet_ros.datasets.options import option, read_options
 from fanet_ros.errors import DatasetError
+from fanet_ros.files import looked_for
 
 LAYOUTS: Mapping[str, Layout] = {
     layout.name: layout
@@ -194,7 +195,7 @@ def _existing(path: str | Path | None, wanted: str) -> Path:
     root = Path(path).expanduser()
     if not root.is_dir():
         what = "is no folder" if root.exists() else "does not exist"
-        raise DatasetError(f"{root} {what}; {wanted}")
+        raise DatasetError(f"{root} {what}{looked_for(root)}; {wanted}")
     try:
         next(root.iterdir(), None)
     except OSError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fanet_ros.datasets.matching import missing
 from fanet_ros.datasets.meanings import Meaning
 from fanet_ros.errors import DatasetError, SettingError
+from fanet_ros.files import looked_for
 from fanet_ros.settings import Size
 
 NAME = "{name}"  # stands for the sample's name in the pattern of the files
@@ -124,7 +125,7 @@ class SoftLabels:
         try:
             values = np.load(path, mmap_mode="r") if path.suffix == ".npy" else _load_npz(path)
         except FileNotFoundError:
-            raise DatasetError(f"soft labels {path} are missing") from None
+            raise DatasetError(f"soft labels {path} are missing{looked_for(path)}") from None
         except Exception as error:  # a damaged file raises whatever its bytes lead the parsers into
             raise DatasetError(f"soft labels {path} cannot be read: {error}; make them again") from None
         fits = isinstance(values, np.ndarray) and values.nbytes <= _LARGEST and max(values.shape, default=0) < _LONGEST

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.artefacts.cache import cache_folder
+from fanet_ros.artefacts.place import cache_folder, distrusted, keep_from_others, make_folder
 from fanet_ros.datasets.base import Dataset, Frame, Sample
 from fanet_ros.errors import DatasetError
-from fanet_ros.files import replacing
+from fanet_ros.files import remove_abandoned, replacing
 from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 from fanet_ros.sources import street
@@ -84,6 +84,10 @@ class StreetDataset(Dataset):
             except OSError as error:
                 _log.warning("%s cannot be written (%s): street frames are rendered when they are read", path, error)
                 return
+        problem = distrusted(path)
+        if problem:
+            _log.warning("%s: street frames are rendered when they are read", problem)
+            return
         self._rendered = np.load(path, mmap_mode="r")
 
     def place(self, index: int) -> str:  # noqa: D102 (documented by Dataset)
@@ -114,7 +118,8 @@ class StreetDataset(Dataset):
         return np.dstack([filmed.image, filmed.labels])
 
     def _render(self, path: Path, progress: Callable[[str], None]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        remove_abandoned(path.parent)
         shape = (len(self), self._size.height, self._size.width, 4)
         with replacing(path) as unfinished:
             with unfinished.open("wb") as file:  # a full disk is an error now, and not a crash later
@@ -124,6 +129,7 @@ class StreetDataset(Dataset):
                 frames[index] = self._film(index)
                 progress(f"rendering street {self.split} {index + 1}/{len(self)}")
             frames.flush()
+            keep_from_others(unfinished)
 
     def _camera(self, seed: int) -> StreetCamera:
         return _camera(self._size, seed, 1 / self._seconds)

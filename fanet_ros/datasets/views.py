@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,9 @@ class DatasetView(Dataset):
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102
         return self._dataset.read_labels(self._indices[index])
+
+    def count_labels(self, index: int) -> tuple[NDArray[np.int64], Mapping[str, int]]:  # noqa: D102
+        return self._dataset.count_labels(self._indices[index])
 
     def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102
         return self._dataset.read_window(self._indices[index], window)
@@ -78,6 +81,9 @@ class RelabelledDataset(DatasetView):
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:  # noqa: D102
         return self._table[super().read_labels(index)]
+
+    def count_labels(self, index: int) -> tuple[NDArray[np.int64], Mapping[str, int]]:  # noqa: D102
+        return Dataset.count_labels(self, index)
 
     def read_window(self, index: int, window: Window) -> Sample:  # noqa: D102
         return self._relabelled(super().read_window(index, window))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fanet_ros.errors import SettingError
+from fanet_ros.extras import what_to_install
 from fanet_ros.files import write_whole
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.reports.scores import Scores
@@ -27,7 +28,7 @@ def check_can_plot(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise SettingError(f"confusion: received {path}, expected the name of a .png file")
     if importlib.util.find_spec("matplotlib") is None:
-        raise SettingError("confusion: needs matplotlib, which is not installed: pip install matplotlib")
+        raise SettingError(f"confusion: needs {what_to_install('matplotlib')}")
 
 
 def plot_confusion(scores: Scores, label_set: LabelSet, title: str, path: Path) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fanet_ros.errors import SettingError
 from fanet_ros.evaluation.looks import Looks
 from fanet_ros.resources import config_path
 from fanet_ros.settings import Size, check_input_size, read_size
+from fanet_ros.untrusted.text import shown
+from fanet_ros.untrusted.yaml_text import YamlError, read_yaml
 
 METRICS = {
     "miou": "mIoU",
@@ -23,6 +23,35 @@ METRICS = {
 """The figures by which data sets are compared: attributes of Scores, and their names for people."""
 
 NONE = "none"
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "dataset": (str,),
+    "split": (str,),
+    "options": (dict,),
+    "input_size": (str,),
+    "scales": (list, str),
+    "flip": (bool,),
+    "window": (str,),
+    "stride": (str,),
+    "leave_out": (list,),
+    "temporal_frames": (int,),
+    "step": (int,),
+    "published": (list,),
+    "note": (str,),
+}
+_PUBLISHED: Mapping[str, tuple[type, ...]] = {
+    "network": (str,),
+    "source": (str,),
+    **dict.fromkeys(METRICS, (int, float)),
+}
+_WORDS = {
+    str: "text",
+    dict: "names and values",
+    list: "a list",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
 
 
 @dataclass(frozen=True)
@@ -130,15 +159,17 @@ def load_protocols(path: Path | None = None) -> dict[str, Protocol]:
     """
     path = path or config_path("protocols.yaml")
     where = f"protocols {path}"
-    protocols = {}
     try:
-        for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        content = read_yaml(path)
+        if not isinstance(content, dict):
+            raise SettingError(f"received {shown(content)}, expected protocols by name")
+        protocols = {}
+        for name, entry in content.items():
             where = f"protocols {path}, '{name}'"
-            words = dict(entry)
-            published = tuple(_parse_published(one) for one in words.pop("published", ()))
-            note = words.pop("note", "")
-            protocols[name] = Protocol(name, Settings(**read_settings(words)), published, note)
-    except (OSError, TypeError, ValueError, KeyError, AttributeError, yaml.YAMLError, SettingError) as error:
+            protocols[name] = _parse_protocol(name, entry)
+    except OSError as error:
+        raise SettingError(f"{where} cannot be read: {error.strerror}; compare with the shipped file") from None
+    except (YamlError, SettingError) as error:
         raise SettingError(f"{where} cannot be read: {error}; compare with the shipped file") from None
     return protocols
 
@@ -155,12 +186,50 @@ def find_protocol(name: str) -> Protocol:
     return protocols[name]
 
 
-def _parse_published(entry: Mapping[str, Any]) -> Published:
-    figures = {metric: float(value) for metric, value in entry.items() if metric not in ("network", "source")}
-    strangers = sorted(set(figures) - METRICS.keys())
-    if strangers:
-        raise ValueError(f"published {', '.join(strangers)}; known metrics are {', '.join(METRICS)}")
-    return Published(entry["network"], figures, entry["source"])
+def _parse_protocol(name: Any, entry: Any) -> Protocol:
+    words = _checked(entry, _KINDS, ("dataset",))
+    published = []
+    for number, one in enumerate(words.pop("published", ()), 1):
+        try:
+            published.append(_parse_published(one))
+        except SettingError as error:
+            raise SettingError(f"published, entry {number}: {error}") from None
+    note = words.pop("note", "")
+    settings = Settings(**read_settings(words))
+    _ = settings.looks  # which refuses what cannot be
+    for key, least in (("temporal_frames", 0), ("step", 1)):
+        if getattr(settings, key) < least:
+            raise SettingError(f"{key}: received {getattr(settings, key)}, expected at least {least}")
+    return Protocol(str(name), settings, tuple(published), note)
+
+
+def _parse_published(entry: Any) -> Published:
+    words = _checked(entry, _PUBLISHED, ("network", "source"))
+    figures = {metric: float(value) for metric, value in words.items() if metric in METRICS}
+    for metric, value in figures.items():
+        if not 0 <= value <= 100:
+            raise SettingError(f"{metric}: received {value:g}, expected percent from 0 to 100")
+    return Published(words["network"], figures, words["source"])
+
+
+def _checked(entry: Any, kinds: Mapping[str, tuple[type, ...]], required: Sequence[str]) -> dict[str, Any]:
+    """Return a mapping's content, whose names and types are as they should be.
+
+    Raises:
+        SettingError: they are not; says which, and what was received.
+    """
+    if not isinstance(entry, dict):
+        raise SettingError(f"received {shown(entry)}, expected names and values")
+    for name, value in entry.items():
+        if name not in kinds:
+            raise SettingError(f"{shown(name)} is unknown; known are {', '.join(kinds)}")
+        kind = kinds[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):  # a bool is an int
+            raise SettingError(f"{name}: received {shown(value)}, expected {' or '.join(_WORDS[one] for one in kind)}")
+    lacking = [name for name in required if name not in entry]
+    if lacking:
+        raise SettingError(f"{', '.join(lacking)} is missing")
+    return dict(entry)
 
 
 def _read_input_size(word: str) -> str:
@@ -179,7 +248,9 @@ def _read_scales(word: str | Sequence[float]) -> tuple[float, ...]:
         raise SettingError(f"received {word!r}, expected numbers separated by commas, as 0.75,1,1.25") from None
 
 
-def _read_names(word: Sequence[str]) -> tuple[str, ...]:
+def _read_names(word: Sequence[Any]) -> tuple[str, ...]:
+    if not all(isinstance(name, str) for name in word):
+        raise SettingError(f"received {shown(list(word))}, expected names of classes")
     return () if list(word) == [NONE] else tuple(word)
 
 

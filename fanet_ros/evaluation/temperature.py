@@ -84,6 +84,12 @@ def find_temperature(
         _log.warning(
             "the best temperature may lie beyond %.2f: do the classes of weights and data fit?", _TEMPERATURES[best]
         )
+    shares = truth.bincount() / len(truth)
+    if (shares > 0).sum() > 1 and surprises[best] > float(torch.special.entr(shares).sum()):
+        _log.warning(
+            "the truth surprises the network more than somebody who sees no image and knows how often classes occur: "
+            "a temperature found like this means nothing; are the ids in the labels those of the network's classes?"
+        )
     before = float(F.cross_entropy(all_logits, truth))
     return Temperature(float(_TEMPERATURES[best]), before, surprises[best], len(truth))
 

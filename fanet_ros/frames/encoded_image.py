@@ -5,7 +5,9 @@ A file of 35 bytes may claim 32000x32000 pixels, which unfold to gigabytes.
 
 from __future__ import annotations
 
+import functools
 import io
+import os
 import warnings
 
 import cv2
@@ -13,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.frames.encoded_size import PNG_SIGNATURE, encoded_size
+from fanet_ros.labelling.kernels import limit_decoder_messages
 from fanet_ros.settings import MAX_PIXELS
 from fanet_ros.untrusted.text import shown
 
 _JPEG_SIGNATURE = b"\xff\xd8"
 _FILE_FORMATS = ("BMP", "PPM", "TIFF", "WEBP")  # in Pillow's words: of files, besides JPEG and PNG
 _SHOWN_BYTES = 8
+_SHOWN_MESSAGES = 3  # of libjpeg and libpng
 
 
 class UndecodableError(ValueError):
@@ -52,6 +56,7 @@ def decode_image(
         if data.startswith((_JPEG_SIGNATURE, PNG_SIGNATURE)):
             raise UndecodableError("its header tells no size")
         raise UndecodableError(f"it begins with {shown(data[:_SHOWN_BYTES])}, expected JPEG or PNG")
+    _quiet_decoders()
     width, height = size
     if width * height > most_pixels:
         raise TooLargeError(f"it has {width}x{height} pixels, at most {most_pixels / 1e6:.1f} million are decoded")
@@ -62,6 +67,14 @@ def decode_image(
     if image is None:
         raise UndecodableError("it is damaged")
     return np.asarray(image)
+
+
+@functools.cache
+def _quiet_decoders() -> None:
+    """Keep them from printing a line or two for each damaged image, which UndecodableError says, too."""
+    limit_decoder_messages(_SHOWN_MESSAGES)
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def _size_by_pillow(data: bytes) -> tuple[int, int] | None:

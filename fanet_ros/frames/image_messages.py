@@ -115,13 +115,18 @@ def frame_of_raw(message: Any) -> tuple[NDArray[np.uint8], str]:
     return np.asarray(cv2.cvtColor(pixels_of(message, channels), conversion), np.uint8), "bgr8"
 
 
+def shows_picture(encoding: str) -> bool:
+    """Whether it is none of the encodings of numbers that are no colours: distances (REP 118), disparities, ids."""
+    return _NUMBERS.fullmatch(encoding) is None
+
+
 def check_shows_picture(encoding: str) -> None:
-    """Refuse encodings of numbers that are no colours: distances (REP 118), disparities, ids.
+    """Refuse encodings of numbers.
 
     Raises:
-        UnusableImageError: it is one of them.
+        UnusableImageError: `encoding` is one of them.
     """
-    if _NUMBERS.fullmatch(encoding):
+    if not shows_picture(encoding):
         raise UnusableImageError("encoding", f"encoding {shown(encoding)}: numbers such as distances, and no picture")
 
 

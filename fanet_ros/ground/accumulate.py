@@ -19,6 +19,9 @@ _KNOWN = 0.2  # cells whose log odds are nearer to zero are unknown
 MAX_WINDOW_CELLS = 25_000_000
 """Of the window, which holds 9 bytes a cell."""
 
+STEP_M = 1.0
+"""The window stays where it is until the robot has come this far, metres."""
+
 _MOST_METRES = 1e7
 
 BasePose = tuple[float, float, float]
@@ -28,9 +31,11 @@ BasePose = tuple[float, float, float]
 class OccupancyAccumulator:
     """Log odds of occupancy in a window of the odometry frame (Moravec and Elfes 1985), fading to unknown.
 
-    The window is a square around the robot in which the grid has room in any direction. It moves with the robot by
-    whole cells, so that what is in it is never resampled. Every observation adds to a cell's log odds; between
-    them they fade with a time constant, so that what moved away is forgotten where nobody looks any more.
+    The window is a square around the robot in which the grid has room in any direction, and STEP_M more. It moves with
+    the robot by whole cells, so that what is in it is never resampled, and only when it must: by STEP_M or more at
+    once, as Nav2's static layer makes its map anew, and says so, at each move. Every observation adds to a cell's log
+    odds; between them they fade with a time constant, so that what moved away is forgotten where nobody looks any
+    more.
     """
 
     def __init__(self, memory_s: float = 5.0) -> None:
@@ -64,7 +69,7 @@ class OccupancyAccumulator:
             FrameError: the grid has not the settings' shape, or pose or stamp are not finite, or beyond all measure.
             SettingError: the window for these settings would have more than MAX_WINDOW_CELLS cells.
         """
-        _check_window(settings)
+        check_window(settings)
         expected = (settings.grid_height, settings.grid_width)
         if occupancy.shape != expected or occupancy.dtype != np.int8:
             raise FrameError(
@@ -93,7 +98,10 @@ class OccupancyAccumulator:
             self._begin(settings, half)
         else:
             self._log_odds *= math.exp(-(stamp_s - self._stamp_s) / self._memory_s)
-            self._shift(corner[0] - self._corner[0], corner[1] - self._corner[1])
+            moved = [at - before for at, before in zip(corner, self._corner, strict=True)]
+            columns, rows = (cells if abs(cells) >= _step(settings) else 0 for cells in moved)
+            self._shift(columns, rows)
+            corner = self._corner[0] + columns, self._corner[1] + rows
         self._corner = corner
         self._stamp_s = stamp_s
 
@@ -145,15 +153,21 @@ class OccupancyAccumulator:
 
 
 def _half_window(settings: GroundSettings) -> int:
-    """Cells from the robot to the window's edge: the grid's farthest corner, and some for rounding."""
+    """Cells from the window's middle to its edge: the grid's farthest corner, a step, and some for rounding."""
     farthest = math.hypot(
         max(abs(settings.grid_x_min), abs(settings.grid_x_min + settings.grid_width * settings.grid_resolution)),
         max(abs(settings.grid_y_min), abs(settings.grid_y_min + settings.grid_height * settings.grid_resolution)),
     )
-    return math.ceil(farthest / settings.grid_resolution) + 2
+    return math.ceil(farthest / settings.grid_resolution) + 2 + _step(settings)
 
 
-def _check_window(settings: GroundSettings) -> None:
+def _step(settings: GroundSettings) -> int:
+    """Cells by which the window moves at least."""
+    return max(2, math.ceil(STEP_M / settings.grid_resolution - 1e-6))  # 1 would go to and fro at a cell's border
+
+
+def check_window(settings: GroundSettings) -> None:
+    """Raise SettingError where the window for these settings would have more than MAX_WINDOW_CELLS cells."""
     side = 2 * _half_window(settings)
     if side * side > MAX_WINDOW_CELLS:
         raise SettingError(

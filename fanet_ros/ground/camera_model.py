@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,19 +128,34 @@ class CameraModel:
         Raises:
             CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
         """
-        scale = self._scale(mask_size)
+        self._scale(mask_size)
         if mask_size not in self._rays:
             places = np.meshgrid(np.arange(mask_size.width), np.arange(mask_size.height))
-            normalised = (np.stack(places, axis=-1).reshape(-1, 2) * scale - self._centre) / self._focal
-            normalised[:, 0] -= self._skew / self._focal[0] * normalised[:, 1]
-            rays = self._lens.directions(normalised, _MAX_ERROR / float(self._focal.max()))
-            if self._rectification is not None:
-                rays = rays @ self._rectification  # R^T of each
-            rays /= np.sqrt(np.einsum("ij,ij->i", rays, rays))[:, None]
+            rays = self.directions(np.stack(places, axis=-1).reshape(-1, 2), mask_size)
             table = rays.astype(np.float32).reshape(mask_size.height, mask_size.width, 3)
             table.flags.writeable = False
             self._rays = {mask_size: table}  # a camera's masks have one size; an older one is not needed any more
         return self._rays[mask_size]
+
+    def directions(self, pixels: NDArray[Any], mask_size: Size) -> NDArray[np.float64]:
+        """Return where places of a mask look, computed anew.
+
+        Args:
+            pixels: (N, 2), u and v, also outside the mask.
+            mask_size: of any size and aspect.
+
+        Returns:
+            float64 (N, 3) unit directions in the optical frame; NaN where the lens model cannot be inverted.
+
+        Raises:
+            CalibrationError: a side of the mask is less than 2 pixels, or more than MAX_SIDE.
+        """
+        normalised = (pixels * self._scale(mask_size) - self._centre) / self._focal
+        normalised[:, 0] -= self._skew / self._focal[0] * normalised[:, 1]
+        rays = self._lens.directions(normalised, _MAX_ERROR / float(self._focal.max()))
+        if self._rectification is not None:
+            rays = rays @ self._rectification  # R^T of each
+        return rays / np.sqrt(np.einsum("ij,ij->i", rays, rays))[:, None]
 
     def project(self, points: NDArray[np.float64], mask_size: Size) -> NDArray[np.float64]:
         """Return the pixels of a mask at which points are seen.

@@ -31,6 +31,7 @@ class Overlook:
         settings: of the results.
         height: of the camera above the ground, metres.
         foot: float64 (2,), its vertical projection on the ground in the base frame, metres.
+        margin: pixels along the mask's borders in which nothing counts as seen.
     """
 
     def __init__(self, model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings) -> None:
@@ -41,6 +42,7 @@ class Overlook:
         """
         self.model, self.pose, self.mask_size, self.settings = model, pose, mask_size, settings
         self.foot = pose.position[:2]
+        self.margin = 0
         self.height = pose.translation[2] - settings.ground_z
         if self.height < _LOWEST:
             where = f"{-self.height:.2f} m below the ground" if self.height <= -_LOWEST else "on the ground"
@@ -64,10 +66,23 @@ class Overlook:
         points[..., 2] = np.where(np.isnan(lengths), np.float32(np.nan), np.float32(self.settings.ground_z))
         return points
 
-    def pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def are_counted(self, points: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether pixels count as seen, bool (H, W): not those in the margin, nor those that see ground out of range.
+
+        Args:
+            points: float32 (H, W, 3), as `points` returns them.
+        """
+        are_counted = self.settings.are_in_range(points)
+        if margin := self.margin:
+            inner = are_counted[margin:-margin, margin:-margin].copy()
+            are_counted[:] = False
+            are_counted[margin:-margin, margin:-margin] = inner
+        return are_counted
+
+    def pixels(self, points: NDArray[np.float64], *, in_range_only: bool = True) -> NDArray[np.float64]:
         """Return where points of the ground, (N, 2) in the base frame, are seen, float64 (N, 2), column and row.
 
-        Not rounded, see `rounded`; NaN for points that are out of range, or not seen in the mask.
+        Not rounded, see `rounded`; NaN for points that are out of range (if that matters), or not seen in the mask.
         """
         (forward, left, up), offset = self.pose.base_from_optical, points - self.foot
         # by hand: for two columns the threads of a matrix product cost more than they save
@@ -76,8 +91,11 @@ class Overlook:
         u, v = pixels[:, 0], pixels[:, 1]
         width, height = self.mask_size
         with np.errstate(invalid="ignore"):
-            is_inside = (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)
-        pixels[~(is_inside & self.settings.are_in_range(points))] = np.nan
+            edge = self.margin - 0.5
+            is_inside = (u >= edge) & (u < width - 1 - edge) & (v >= edge) & (v < height - 1 - edge)
+        if in_range_only:
+            is_inside &= self.settings.are_in_range(points)
+        pixels[~is_inside] = np.nan
         return pixels
 
 

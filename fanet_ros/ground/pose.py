@@ -90,6 +90,11 @@ class CameraPose:
         tx, ty, tz = (float(value) for value in translation)
         return cls(_rows(matrix), (tx, ty, tz))
 
+    def after(self, other: CameraPose) -> CameraPose:
+        """Return the pose in the base frame of what has the pose `other` in this one's frame."""
+        x, y, z = (self.base_from_optical @ other.position + self.position).tolist()
+        return CameraPose(_rows(self.base_from_optical @ other.base_from_optical), (x, y, z))
+
     @cached_property
     def base_from_optical(self) -> NDArray[np.float64]:
         """The rotation as an array, float64 (3, 3)."""

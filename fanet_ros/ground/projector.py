@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fanet_ros.errors import FrameError
 from fanet_ros.ground.bearings import BearingTable
 from fanet_ros.ground.camera_model import CameraModel
+from fanet_ros.ground.closing import ContactCloser
 from fanet_ros.ground.errors import NoGroundError
 from fanet_ros.ground.grid import GridTable
 from fanet_ros.ground.overlook import Overlook
@@ -18,8 +19,12 @@ from fanet_ros.ground.polar import ranges_of
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.scan import ScanTable
 from fanet_ros.ground.settings import GroundSettings
+from fanet_ros.ground.steadying import MOST_METRES, MOST_RADIANS, Steadier
 from fanet_ros.ground.view import GroundTables, GroundView
 from fanet_ros.settings import Size
+
+SAME_RADIANS, SAME_METRES = 0.0005, 0.002
+"""Poses that differ by less are the same: at 1.5 m height and 20 m ahead this moves the ground by 0.13 m."""
 
 
 class GroundProjector:
@@ -38,7 +43,15 @@ class GroundProjector:
         settings: as given.
     """
 
-    def __init__(self, model: CameraModel, pose: CameraPose, mask_size: Size, settings: GroundSettings) -> None:
+    def __init__(
+        self,
+        model: CameraModel,
+        pose: CameraPose,
+        mask_size: Size,
+        settings: GroundSettings,
+        *,
+        is_moving: bool = False,
+    ) -> None:
         """Build the tables.
 
         Args:
@@ -46,6 +59,8 @@ class GroundProjector:
             pose: of its optical frame in the base frame.
             mask_size: of the masks that will come.
             settings: of the results.
+            is_moving: whether masks will be taken from other poses near this one: then what a nod takes out of sight at
+                the mask's borders, some 3 % of it, is never looked at.
 
         Raises:
             NoGroundError: no pixel sees ground within range; says why.
@@ -54,15 +69,47 @@ class GroundProjector:
         self.mask_size, self.pose, self.settings = mask_size, pose, settings
         overlook = Overlook(model, pose, mask_size, settings)
         self.points = overlook.points()
-        is_in_range = settings.are_in_range(self.points)
+        self._model = model
+        self._steadier = Steadier(overlook) if is_moving else None
+        if self._steadier is not None:
+            overlook.margin = min(self._steadier.margin(), min(mask_size) // 4)
+        is_in_range = overlook.are_counted(self.points)
         if not is_in_range.any():
             raise NoGroundError(_why_no_ground(overlook, self.points))
-        self.points_in_range = np.where(is_in_range[..., None], self.points, np.float32(np.nan))
+        self.points_in_range = self._in_range(self.points)
         self._is_in_range = is_in_range.view(np.uint8)
         bearings = BearingTable(overlook, self.points, is_in_range)
         scan = ScanTable(settings, bearings)
         self.blind_range = scan.blind_range
-        self._tables = GroundTables(bearings, GridTable(overlook, bearings), scan, mask_size, settings)
+        closer = ContactCloser(overlook, bearings)
+        self._tables = GroundTables(bearings, GridTable(overlook, bearings), scan, closer, mask_size, settings)
+
+    def can_take(self, pose: CameraPose) -> bool:
+        """Whether masks from that pose can be viewed: the projector's own, or one near it if the camera is moving."""
+        near = (MOST_RADIANS, MOST_METRES) if self._steadier is not None else (SAME_RADIANS, SAME_METRES)
+        return self.pose.is_close(pose, *near)
+
+    def steadied(self, mask: NDArray[np.uint8], pose: CameraPose) -> NDArray[np.uint8]:
+        """Return a mask as it would have been seen from the projector's pose, for `view`; itself if that is its pose.
+
+        What lies on the ground is moved by half a pixel at most from where it would have been.
+
+        Args:
+            mask: uint8 (H, W), class ids.
+            pose: that it was taken from, and that the projector `can_take`.
+        """
+        if self._steadier is None or self.pose.is_close(pose, SAME_RADIANS, SAME_METRES):
+            return mask
+        return self._steadier.steady(mask, pose)
+
+    def points_from(self, pose: CameraPose) -> NDArray[np.float32]:
+        """Return `points_in_range` as they are for a mask from another pose."""
+        if self.pose.is_close(pose, SAME_RADIANS, SAME_METRES):
+            return self.points_in_range
+        return self._in_range(Overlook(self._model, pose, self.mask_size, self.settings).points())
+
+    def _in_range(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(self.settings.are_in_range(points)[..., None], points, np.float32(np.nan))
 
     def view(self, mask: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> GroundView:
         """Return one frame's results, which share their work and are computed when they are asked for.

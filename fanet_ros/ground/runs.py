@@ -26,6 +26,15 @@ class Starts(NamedTuple):
     is_there: NDArray[np.bool_]
     ranges: NDArray[np.float32]
 
+    def at_most(self, others: Starts) -> Starts:
+        """Return these, none of them farther away than the others' on its bearing."""
+        is_nearer = others.ranges < self.ranges
+        return Starts(
+            np.where(is_nearer, others.sample, self.sample),
+            self.is_there | is_nearer,
+            np.minimum(self.ranges, others.ranges),
+        )
+
 
 class RunFinder:
     """Finds the first run of at least so many flagged samples on each bearing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -53,32 +54,8 @@ class GroundSettings:
     min_obstacle_pixels: int = 2
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not math.isfinite(value):
-                raise SettingError(f"{field.name}: received {value}, expected a finite number")
-        for name in ("ground_z", "grid_x_min", "grid_x_max", "grid_y_min", "grid_y_max"):
-            self._check(name, abs(getattr(self, name)) <= MAX_METRES, f"from {-MAX_METRES:g} to {MAX_METRES:g} m")
-        self._check("range_min", self.range_min >= 0, "0 or more")
-        self._check(
-            "range_max", self.range_min < self.range_max <= 1000, f"from range_min ({self.range_min:g}) to 1000"
-        )
-        self._check("grid_resolution", 0.001 <= self.grid_resolution <= 10, "from 0.001 to 10")
-        self._check("grid_x_max", self.grid_x_max > self.grid_x_min, f"more than grid_x_min ({self.grid_x_min:g})")
-        self._check("grid_y_max", self.grid_y_max > self.grid_y_min, f"more than grid_y_min ({self.grid_y_min:g})")
-        self._check("scan_angle_increment", 0.0005 <= self.scan_angle_increment <= 0.5, "from 0.0005 to 0.5")
-        self._check(
-            "min_obstacle_pixels",
-            self.min_obstacle_pixels in range(1, MAX_OBSTACLE_PIXELS + 1),
-            f"a whole number from 1 to {MAX_OBSTACLE_PIXELS}",
-        )
-        cells = self.grid_width, self.grid_height
-        if cells[0] * cells[1] > MAX_CELLS or max(cells) > MAX_CELLS_A_SIDE:
-            raise SettingError(
-                f"grid_resolution: {self.grid_resolution:g} makes {self.grid_width} x {self.grid_height} cells of "
-                f"{self.grid_x_max - self.grid_x_min:g} m x {self.grid_y_max - self.grid_y_min:g} m, expected at most "
-                f"{MAX_CELLS}, and {MAX_CELLS_A_SIDE} a side; make the grid smaller or its cells larger"
-            )
+        if faults := ground_faults({field.name: getattr(self, field.name) for field in fields(self)}):
+            raise SettingError("; ".join(faults))
 
     @cached_property
     def grid_width(self) -> int:
@@ -95,9 +72,40 @@ class GroundSettings:
         squares = points[..., 0] ** 2 + points[..., 1] ** 2
         return (squares >= self.range_min**2) & (squares <= self.range_max**2)
 
-    def _check(self, name: str, is_allowed: bool, allowed: str) -> None:
-        if not is_allowed:
-            raise SettingError(f"{name}: received {getattr(self, name):g}, expected {allowed}")
+
+def ground_faults(values: Mapping[str, float]) -> list[str]:
+    """Return what GroundSettings with these values would refuse, one sentence for each of them; empty where nothing."""
+    if infinite := [name for name, value in values.items() if not math.isfinite(value)]:
+        return [f"{name}: received {values[name]}, expected a finite number" for name in infinite]
+    edges = ("ground_z", "grid_x_min", "grid_x_max", "grid_y_min", "grid_y_max")
+    checks = [(name, abs(values[name]) <= MAX_METRES, f"from {-MAX_METRES:g} to {MAX_METRES:g} m") for name in edges]
+    low, high, x, y = (values[name] for name in ("range_min", "range_max", "grid_x_min", "grid_y_min"))
+    pixels = values["min_obstacle_pixels"]
+    checks += [
+        ("range_min", low >= 0, "0 or more"),
+        ("range_max", low < high <= 1000, f"from range_min ({low:g}) to 1000"),
+        ("grid_resolution", 0.001 <= values["grid_resolution"] <= 10, "from 0.001 to 10"),
+        ("grid_x_max", values["grid_x_max"] > x, f"more than grid_x_min ({x:g})"),
+        ("grid_y_max", values["grid_y_max"] > y, f"more than grid_y_min ({y:g})"),
+        ("scan_angle_increment", 0.0005 <= values["scan_angle_increment"] <= 0.5, "from 0.0005 to 0.5"),
+        (
+            "min_obstacle_pixels",
+            pixels in range(1, MAX_OBSTACLE_PIXELS + 1),
+            f"a whole number from 1 to {MAX_OBSTACLE_PIXELS}",
+        ),
+    ]
+    faults = [f"{name}: received {values[name]:g}, expected {what}" for name, is_good, what in checks if not is_good]
+    return faults or _size_faults(values["grid_x_max"] - x, values["grid_y_max"] - y, values["grid_resolution"])
+
+
+def _size_faults(length: float, width: float, resolution: float) -> list[str]:
+    cells = _cells(length, resolution), _cells(width, resolution)
+    if cells[0] * cells[1] <= MAX_CELLS and max(cells) <= MAX_CELLS_A_SIDE:
+        return []
+    return [
+        f"grid_resolution: {resolution:g} makes {cells[0]} x {cells[1]} cells of {length:g} m x {width:g} m, expected "
+        f"at most {MAX_CELLS}, and {MAX_CELLS_A_SIDE} a side; make the grid smaller or its cells larger"
+    ]
 
 
 def _cells(length: float, resolution: float) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.ground.bearings import BearingTable
 from fanet_ros.ground.classes import Kind, drivable_mask
+from fanet_ros.ground.closing import ContactCloser
 from fanet_ros.ground.grid import GridTable
 from fanet_ros.ground.runs import RunFinder, Starts
 from fanet_ros.ground.scan import ScanResult, ScanTable
@@ -21,9 +22,15 @@ class GroundTables:
     """What all frames share: the tables, and the memory that every frame is worked on in."""
 
     def __init__(
-        self, bearings: BearingTable, grid: GridTable, scan: ScanTable, mask_size: Size, settings: GroundSettings
+        self,
+        bearings: BearingTable,
+        grid: GridTable,
+        scan: ScanTable,
+        closer: ContactCloser,
+        mask_size: Size,
+        settings: GroundSettings,
     ) -> None:
-        self.bearings, self.grid, self.scan = bearings, grid, scan
+        self.bearings, self.grid, self.scan, self.closer = bearings, grid, scan, closer
         self.ground_z = settings.ground_z
         self.runs = RunFinder(bearings, settings.min_obstacle_pixels)
         self.kinds = np.empty((mask_size.height, mask_size.width), np.uint8)
@@ -58,9 +65,11 @@ class GroundView:
     def scan(self) -> ScanResult:
         """Return the nearest border of free ground all around (see ScanTable)."""
         tables = self._tables
+        contacts = self._contacts
         not_free = tables.runs.first(np.not_equal(self._along, Kind.FREE, out=tables.flags))
         hit = tables.runs.first(np.greater_equal(self._along, Kind.FLAT, out=tables.flags))
-        return tables.scan.fill(not_free, hit, self._contacts if tables.scan.needs_contacts else None)
+        not_free, hit = not_free.at_most(contacts), hit.at_most(contacts)
+        return tables.scan.fill(not_free, hit, contacts if tables.scan.needs_contacts else None)
 
     def obstacle_points(self) -> NDArray[np.float32]:
         """Return where obstacles stand, float32 (N, 3) in the base frame: the first one of each bearing, or none.
@@ -89,8 +98,10 @@ class GroundView:
 
     @cached_property
     def _contacts(self) -> Starts:
-        """Where the first obstacle of each bearing stands."""
-        return self._tables.runs.first(np.equal(self._along, Kind.OBSTACLE, out=self._tables.flags))
+        """Where the first obstacle of each bearing stands; what is seen below it, between its feet, is behind that."""
+        tables = self._tables
+        contacts = tables.runs.first(np.equal(self._along, Kind.OBSTACLE, out=tables.flags))
+        return tables.closer.close(contacts, self._mask, self._kind_of)
 
     @cached_property
     def _feet(self) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 import fanet_ros
 from fanet_ros.errors import KernelError
 
-VERSION = 2  # of interface and results; the library has the same number in src/kernels.cpp
+VERSION = 4  # of interface and results; the library has the same number in src/kernels.cpp
 LIBRARY = "libfanet_kernels.so"
 
 _HOW_TO_BUILD = (
@@ -70,6 +71,16 @@ def labels_from_logits(
 
 
 @functools.cache
+def limit_decoder_messages(lines: int) -> None:
+    """Have libjpeg and libpng print at most so many more lines to stderr, in the whole process.
+
+    Both print one for every damaged image, which whoever decodes it says as well. All other lines are passed on.
+    """
+    with suppress(KernelError):  # whoever needs the library says so
+        library().fanet_limit_decoder_messages(lines)
+
+
+@functools.cache
 def library() -> ctypes.CDLL:
     """Return the library, loaded once; call it early to find out early that it is missing.
 
@@ -110,4 +121,5 @@ def load(path: Path) -> ctypes.CDLL:
     address, integer = ctypes.c_void_p, ctypes.c_int
     loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, *[address] * 3, integer, integer]
     loaded.fanet_labels_from_logits.restype = integer
+    loaded.fanet_limit_decoder_messages.argtypes = [integer]
     return loaded

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fanet_ros.errors import SettingError
-from fanet_ros.files import replacing
+from fanet_ros.files import looked_for, replacing
 from fanet_ros.model.network import FANet, FastAttention
 from fanet_ros.settings import Size
 
@@ -183,7 +183,7 @@ def export_onnx(graph: FrameToLogits, path: str | Path, size: Size | None, *, te
         with replacing(path) as unfinished:
             _export(graph, inputs, unfinished, dynamic=size is None)
     except OSError as error:
-        raise SettingError(f"cannot write the ONNX file {path}: {error.strerror}") from error
+        raise SettingError(f"cannot write the ONNX file {path}: {error.strerror}{looked_for(path)}") from error
 
 
 def _export(graph: FrameToLogits, inputs: dict[str, Tensor], path: Path, *, dynamic: bool) -> None:

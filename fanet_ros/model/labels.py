@@ -15,6 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from fanet_ros.errors import FanetError, LabelSetError
+from fanet_ros.files import looked_for
 from fanet_ros.model.merged_labels import UNLABELLED, Merging, parse_merging
 from fanet_ros.resources import config_folders, config_path
 from fanet_ros.untrusted.text import shown
@@ -135,13 +136,14 @@ def _read(name_or_path: str) -> tuple[Any, Path]:
             known = ", ".join(shipped_label_sets())
             raise LabelSetError(
                 f"no label set '{name_or_path}'; shipped are {known}; or give the path of a YAML file"
+                f"{looked_for(Path(name_or_path))}"
             ) from None
     else:
         path = Path(name_or_path).expanduser()
     try:
         return read_yaml(path), path
     except OSError as error:
-        raise LabelSetError(f"cannot read label set {path}: {error}") from None
+        raise LabelSetError(f"cannot read label set {path}: {error.strerror or error}{looked_for(path)}") from None
     except YamlError as error:
         raise LabelSetError(f"label set {path} is no valid YAML: {error}") from None
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from fanet_ros.errors import LabelSetError, SettingError
+from fanet_ros.files import read_bounded
 from fanet_ros.model.labels import LabelSet, is_merged, load_label_set
 from fanet_ros.settings import Size, read_size
 from fanet_ros.untrusted.text import shown
-from fanet_ros.untrusted.yaml_text import YamlError, parse_yaml
+from fanet_ros.untrusted.yaml_text import MOST_BYTES, YamlError, parse_yaml
 
 # Weights that the network's authors and others have published come without a card, and are of these. Sets that merely
 # happen to have as many classes are never guessed.
@@ -56,7 +57,7 @@ def read_card(weights: Path) -> ModelCard:
     if not path.is_file():
         return ModelCard()
     try:
-        return _parse(path.read_text(encoding="utf-8"), path)
+        return _parse(read_bounded(path, MOST_BYTES).decode("utf-8"), path)
     except (YamlError, UnicodeDecodeError, OSError) as error:
         raise LabelSetError(f"model card {path} cannot be read: {error}") from None
 

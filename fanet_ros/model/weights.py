@@ -8,8 +8,10 @@ prefix of DataParallel, or lie inside {"model_state": ...}, {"state_dict": ...} 
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.files import replacing
+from fanet_ros.files import check_has_end, looked_for, plain_name, replacing
 from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 
 _WRAPPERS = ("model_state", "state_dict", "model")
@@ -32,6 +34,7 @@ _OPTIONAL_BRANCHES = ("clslayer_32.", "clslayer_16.", "fam_32.smooth.", "fam_8.s
 _AUXILIARY_HEADS = _OPTIONAL_BRANCHES[:2]
 # What a file may hold beside FANet: counters of batch norm, which nothing reads, and the encoder's ImageNet classifier.
 _IGNORED = re.compile(r"(.*\.)?num_batches_tracked|resnet\.fc\.(weight|bias)")
+_TRAINED = ("best.safetensors", "final.safetensors")  # the weights that a training puts beside its state
 _LISTED = 8  # keys of one kind that an error message names
 
 
@@ -160,7 +163,8 @@ def _read_head(path: Path) -> bytes:
     """The first bytes of a file that may hold weights."""
     try:
         if not path.exists():
-            raise WeightsError(f"{path}: no such weights file; check the path")
+            raise WeightsError(f"{path}: no such weights file{looked_for(path)}; check the path")
+        check_has_end(path)
         if not path.is_file():
             raise WeightsError(f"{path}: not a file; give the .safetensors, .pth, .pt or .pkl file itself")
         with path.open("rb") as file:
@@ -178,28 +182,56 @@ def _read_head(path: Path) -> bytes:
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
-        return load_file(path, device="cpu")
+        with plain_name(path) as name:
+            return load_file(name, device="cpu")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: a damaged or truncated safetensors file ({error}); get it again") from error
 
 
 def _read_torch(path: Path) -> Mapping[str, Tensor]:
-    # The authors' training saves its best IoU, a numpy scalar, beside the weights. Rebuilding one runs no foreign code,
-    # whereas torch refuses it by default, under the name of numpy 1 as of numpy 2.
-    scalar = np.float64(0).__reduce__()[0]
-    harmless: list[Any] = [
-        np.dtype,
-        type(np.dtype(np.float64)),
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-    ]
     try:
         # a file object, as torch.load judges a path by its suffix
-        with path.open("rb") as file, torch.serialization.safe_globals(harmless):
+        with path.open("rb") as file, _numpy_scalars_allowed():
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its bytes lead the parser into
         raise WeightsError(f"{path}: {_why_unreadable(str(error))}") from error
     return _unwrap(path, content)
+
+
+@contextmanager
+def _numpy_scalars_allowed() -> Iterator[None]:
+    """Let torch.load read the best IoU, a numpy scalar, that the authors' training saves beside the weights.
+
+    Rebuilding one runs no foreign code, whereas torch refuses it by default. It may do so under the names of numpy 1
+    and of numpy 2. Before torch 2.5 a permission holds until it is taken back, before 2.4 there is none to be had.
+    """
+    names = ("numpy.core.multiarray", "numpy._core.multiarray")
+    harmless = [np.dtype, type(np.dtype(np.float64)), codecs.encode, *map(_rebuild_scalar_as, names)]
+    serialization: Any = torch.serialization
+    if hasattr(serialization, "safe_globals"):
+        with serialization.safe_globals(harmless):
+            yield
+    elif hasattr(serialization, "add_safe_globals"):
+        before = serialization.get_safe_globals()
+        serialization.add_safe_globals(harmless)
+        try:
+            yield
+        finally:
+            serialization.clear_safe_globals()
+            serialization.add_safe_globals(before)
+    else:
+        yield
+
+
+def _rebuild_scalar_as(module: str) -> Callable[..., Any]:
+    """Return numpy's function that rebuilds a scalar, under the name that it has in another version of numpy."""
+    rebuild: Any = np.float64(0).__reduce__()[0]
+
+    def scalar(*state: Any) -> Any:
+        return rebuild(*state)
+
+    scalar.__module__, scalar.__qualname__ = module, scalar.__name__
+    return scalar
 
 
 def _why_unreadable(message: str) -> str:
@@ -207,11 +239,12 @@ def _why_unreadable(message: str) -> str:
     convert = "torch.save(model.state_dict(), 'weights.pth')"
     if "TorchScript" in message:
         return f"a TorchScript archive, not weights; save them with {convert}"
-    refused = re.search(r"GLOBAL (\S+)", message)
+    refused = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", message)  # of torch from 2.4 on; before
     if refused:
+        newer = ", or use torch 2.4 or later here" if refused[1].startswith("numpy.") else ""
         return (
             f"a pickle that needs {refused[1]}, which is refused because unpickling it may run code; "
-            f"where the model was trained, save only its tensors: {convert}"
+            f"where the model was trained, save only its tensors: {convert}{newer}"
         )
     return "a damaged or truncated torch checkpoint, or not one at all; get the file again"
 
@@ -225,6 +258,13 @@ def _unwrap(path: Path, content: Any) -> Mapping[str, Tensor]:
         raise WeightsError(f"{path}: holds a {type(content).__name__} where named tensors belong; save a state dict")
     strangers = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if strangers:
+        finished = [str(path.parent / name) for name in _TRAINED if (path.parent / name).is_file()]
+        if finished or {"format", "iteration"} <= content.keys():
+            files = " or ".join(finished or [f"{path.parent / _TRAINED[0]}, once it has validated or ended"])
+            raise WeightsError(
+                f"{path}: the state of a training, from which only fanet train --resume {path.parent} goes on; the "
+                f"weights are {files}"
+            )
         raise WeightsError(
             f"{path}: {_listing(strangers)} are no tensors; save a state dict, "
             f"bare or under one of the keys {', '.join(_WRAPPERS)}"

@@ -52,6 +52,14 @@ class CameraParameters(Parameters):
     )
     loop: bool = parameter(True, "Start over at the end of the source; false: end the node.", Applies.AT_START)
     seed: int = parameter(0, "Seed of the procedural street.", Applies.AT_START, minimum=0, maximum=2**31 - 1)
+    depth: str = parameter(
+        "off",
+        "Depth camera of the street: off, registered (every pixel is the image's pixel) or aside (5 cm to the right, "
+        "with a frame and a size of its own). It measures as stereo cameras do: with noise, steps and holes.",
+        Applies.AT_START,
+        choices=("off", "registered", "aside"),
+    )
+    lidar: bool = parameter(False, "Lidar of the street: 16 rings, 0.3 m above the camera.", Applies.AT_START)
     frames: int = parameter(
         0, "End the node after that many images; 0: never.", Applies.AT_START, minimum=0, maximum=2**31 - 1
     )

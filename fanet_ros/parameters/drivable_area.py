@@ -6,10 +6,17 @@ import math
 from dataclasses import dataclass, fields
 
 from fanet_ros.errors import SettingError
-from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.parameters.specs import Parameters, parameter
+from fanet_ros.ground.accumulate import check_window
+from fanet_ros.ground.settings import MAX_METRES, GroundSettings, ground_faults
+from fanet_ros.measured.raster import raster_fault
+from fanet_ros.measured.settings import MeasuredSettings
+from fanet_ros.parameters.specs import Applies, Parameters, parameter
 
 _DEFAULTS = GroundSettings()
+_MEASURED = MeasuredSettings()
+
+GEOMETRIES = ("flat", "depth", "cloud")
+"""Where heights come from."""
 
 
 def check_frame_id(text: str) -> None:
@@ -34,8 +41,12 @@ class DrivableAreaParameters(Parameters):
         minimum=0.0,
         maximum=100.0,
     )
-    camera_x: float = parameter(0.0, "Where the camera is in base_frame, metres forward.")
-    camera_y: float = parameter(0.0, "Where the camera is in base_frame, metres to the left.")
+    camera_x: float = parameter(
+        0.0, "Where the camera is in base_frame, metres forward.", minimum=-MAX_METRES, maximum=MAX_METRES
+    )
+    camera_y: float = parameter(
+        0.0, "Where the camera is in base_frame, metres to the left.", minimum=-MAX_METRES, maximum=MAX_METRES
+    )
     camera_roll: float = parameter(
         0.0,
         "Turn of the camera about its line of sight, radians, positive to the right (REP 103).",
@@ -65,6 +76,41 @@ class DrivableAreaParameters(Parameters):
         "Group of the classes that stand up: only their lowest visible points are on the ground, and what is behind "
         "them is unseen.",
     )
+    geometry: str = parameter(
+        "flat",
+        "Where heights come from: flat (none: all ground is taken to be flat), depth (a depth image on `depth` with "
+        "`depth/camera_info`), cloud (a lidar's or stereo camera's points on `points`).",
+        Applies.AT_START,
+        choices=GEOMETRIES,
+    )
+    sync_tolerance: float = parameter(
+        0.05, "Seconds that mask and measured depth may lie apart.", minimum=0.0, maximum=10.0
+    )
+    step_height: float = parameter(
+        _MEASURED.step_height,
+        "With depth or cloud: what stands higher than this above the ground is an obstacle whatever its class, metres.",
+        minimum=0.01,
+        maximum=2.0,
+    )
+    clearance: float = parameter(
+        _MEASURED.clearance,
+        "With depth or cloud: what is higher than this above the ground is driven under, metres.",
+        minimum=0.01,
+        maximum=100.0,
+    )
+    depth_max: float = parameter(
+        _MEASURED.depth_max,
+        "With depth or cloud: measurements farther away than this do not count, metres. As far as the sensor sees the "
+        "floor.",
+        minimum=0.1,
+        maximum=1000.0,
+    )
+    max_slope: float = parameter(
+        _MEASURED.max_slope,
+        "With depth or cloud: how steep ground may be, metres of height a metre.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     range_min: float = parameter(
         _DEFAULTS.range_min, "Nearest ground that counts, metres from base_frame.", minimum=0.0
     )
@@ -86,7 +132,8 @@ class DrivableAreaParameters(Parameters):
     )
     min_obstacle_pixels: int = parameter(
         _DEFAULTS.min_obstacle_pixels,
-        "Pixels in a row, away from the robot, that make an obstacle; more hides specks, and small things far away.",
+        "Pixels in a row, away from the robot, that make an obstacle; more hides specks, and small things far away. "
+        "With depth: points in a cell.",
         minimum=1,
         maximum=100,
     )
@@ -101,6 +148,45 @@ class DrivableAreaParameters(Parameters):
         2.0, "Seconds after which an accumulated observation counts a third.", minimum=0.05, maximum=3600.0
     )
     input_timeout: float = parameter(2.0, "Seconds without a mask after which diagnostics report ERROR.", minimum=0.1)
+
+    def contradictions(self) -> list[str]:
+        """Return why these values cannot work together whatever the camera is, one sentence for each reason."""
+        found = ground_faults({field.name: getattr(self, field.name) for field in fields(GroundSettings)})
+        if self.accumulate and not found:
+            try:
+                check_window(self.ground_settings())
+            except SettingError as error:
+                found.append(str(error))
+        if self.accumulate and self.odom_frame == self.base_frame:
+            found.append(
+                f"odom_frame: received {self.odom_frame!r}, which is base_frame, too; accumulate needs a frame that "
+                "the robot moves in, such as odom"
+            )
+        if 0 < self.camera_height <= self.ground_z:
+            found.append(
+                f"camera_height: received {self.camera_height:g}, expected more than ground_z ({self.ground_z:g}): the "
+                "camera must be above the ground"
+            )
+        if self.geometry != "flat" and not found:
+            found += self._measured_faults()
+        return found
+
+    def _measured_faults(self) -> list[str]:
+        try:
+            fault = raster_fault(self.ground_settings(), self.measured_settings())
+        except SettingError as error:
+            return [str(error)]
+        return [fault] if fault else []
+
+    def measured_settings(self) -> MeasuredSettings:
+        """Return what counts as an obstacle where heights are measured.
+
+        Raises:
+            SettingError: values that contradict each other.
+        """
+        return MeasuredSettings(
+            self.step_height, self.clearance, self.depth_max, self.max_slope, self.min_obstacle_pixels
+        )
 
     def ground_settings(self) -> GroundSettings:
         """Return what the projection needs.

@@ -34,7 +34,7 @@ class SegmentationParameters(Parameters):
 
     weights: str = parameter(
         "",
-        "Checkpoint (.safetensors, .pth) to run; empty: the shipped FANet-18 for CamVid's 11 classes.",
+        "Checkpoint (.safetensors, .pth) to run; empty or `shipped`: the shipped FANet-18 for CamVid's 11 classes.",
         Applies.AT_CONFIGURE,
     )
     labels: str = parameter(

@@ -52,12 +52,15 @@ class ParameterSpec:
             SettingError: naming the parameter, the value received and what is allowed.
         """
         expected = type(self.default)
+        if value is False and "off" in self.choices:
+            value = "off"  # which YAML, and with it every argument and parameter file of ROS, reads as false
         if expected is float and type(value) is int:
             value = float(value)
         if expected is tuple and not isinstance(value, str | bytes) and isinstance(value, Sequence):
             value = tuple(value)
         if type(value) is not expected or not isinstance(value, bool | int | float | str | tuple):
-            raise self._refusal(value, f"a {_TYPE_NAMES[expected]} {'' if self.choices else self.range_text}".strip())
+            kind = f"a {_TYPE_NAMES[expected]} {self.range_text}".strip()
+            raise self._refusal(value, f"one of {', '.join(self.choices)}" if self.choices else kind)
         if isinstance(value, tuple) and not all(isinstance(element, str) for element in value):
             raise self._refusal(list(value), f"a {_TYPE_NAMES[expected]}")
         if isinstance(value, float) and not math.isfinite(value):

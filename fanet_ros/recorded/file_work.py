@@ -19,6 +19,7 @@ from fanet_ros.recorded.messages import (
     IMAGE,
     LABEL_INFO,
     frame_of,
+    image_type,
     jpeg_message,
     label_info_message,
     mask_message,
@@ -27,11 +28,11 @@ from fanet_ros.recorded.messages import (
 from fanet_ros.recorded.output import LATCHED, RELIABLE, OutputFile
 from fanet_ros.recorded.segment_files import FileSegmentation
 from fanet_ros.recorded.storage import StorageFile
-from fanet_ros.recorded.survey import IMAGE_TYPES
 from fanet_ros.recorded.topics import Choice
 from fanet_ros.reports.report import RunReport
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
+from fanet_ros.untrusted.text import printable
 from fanet_ros.video.camera_video import CameraVideo, Shot
 
 _JPEG_QUALITY = 90
@@ -102,14 +103,14 @@ class FileWork:
         wanted: Collection[str] | None = None if self._keep_originals else tuple(prefixes)
         segmented, refusals, before = 0, Refusals(), self._report.label_counts
         for (schema, channel, message), watch in timed(source.messages(wanted)):
-            topic, type_name, image = channel.topic, schema.name if schema else "", None
-            is_image = topic in prefixes and type_name in IMAGE_TYPES
-            if is_image:
+            topic, image = channel.topic, None
+            type_name = image_type(schema, channel) if schema and topic in prefixes else ""
+            if type_name:
                 try:
                     image = self._segment(message, type_name, videos[topic], watch)
                 except (UnusableImageError, InferenceError) as error:
                     kind = error.kind if isinstance(error, UnusableImageError) else "inference"
-                    refusals.add(f"{topic}: {kind}", str(error))
+                    refusals.add(f"{printable(topic)}: {kind}", str(error))
             if self._keep_originals:
                 target.copy(message)
                 watch.skip()
@@ -122,7 +123,7 @@ class FileWork:
                 segmented += 1
                 watch.lap("write")
                 watch.tell(self._report)
-            if is_image:
+            if type_name:
                 done()
         label_counts = (self._report.label_counts - before).tolist()
         target.results = {"segmented": segmented, "refusals": refusals, "label_counts": label_counts}

@@ -16,6 +16,7 @@ from fanet_ros.model.labels import LabelSet
 from fanet_ros.reports.render import Painter
 from fanet_ros.reports.report import RunReport
 from fanet_ros.settings import Size
+from fanet_ros.untrusted.text import escaped
 
 Image = NDArray[np.uint8]
 _Item = TypeVar("_Item")
@@ -83,4 +84,4 @@ def progress_bar() -> Progress:
 
 def say(text: str) -> None:
     """Print a line for the user; brackets in names of files are no markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    Console().print(escaped(text), markup=False, highlight=False, soft_wrap=True)

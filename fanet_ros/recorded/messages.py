@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from mcap.records import Channel, Schema
 from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from fanet_ros.frames.image_messages import UnusableImageError, frame_of_compressed, frame_of_raw
 from fanet_ros.model.labels import LabelSet
+from fanet_ros.untrusted.text import printable
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -44,6 +47,15 @@ def type_hash_of(type_name: str) -> str:
     return typestore().hash_rihs01(type_name)
 
 
+def image_type(schema: Schema, channel: Channel) -> str:
+    """Return `IMAGE` or `COMPRESSED_IMAGE` where a channel has such messages, else nothing.
+
+    Programs other than rosbag2 leave `msg` out of the names of types.
+    """
+    name = re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", schema.name)
+    return name if channel.message_encoding == "cdr" and name in (IMAGE, COMPRESSED_IMAGE) else ""
+
+
 def read_image(data: bytes, type_name: str) -> Any:
     """Read a message of type `IMAGE` or `COMPRESSED_IMAGE`; arrays in it are views of `data`.
 
@@ -53,7 +65,7 @@ def read_image(data: bytes, type_name: str) -> Any:
     try:
         return typestore().deserialize_cdr(data, type_name)
     except Exception as error:  # rosbags raises its own, struct's and UnicodeDecodeError, by what is wrong
-        raise UnusableImageError("message", f"{len(data)} bytes are no {type_name}: {error}") from None
+        raise UnusableImageError("message", f"{len(data)} bytes are no {type_name}: {printable(str(error))}") from None
 
 
 def frame_of(message: Any, type_name: str) -> tuple[NDArray[np.uint8], str]:

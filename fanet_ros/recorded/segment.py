@@ -26,6 +26,7 @@ from fanet_ros.recorded.topics import Choice, choose_topics
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import package_version
 from fanet_ros.segmenter import Segmenter
+from fanet_ros.untrusted.text import printable
 
 
 def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
@@ -52,11 +53,13 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
     choice = choose_topics(found.images, found.others, settings.topics, keep_originals=keep_originals)
     notes = list(found.notes)
     if found.undefined and keep_originals:
-        types = ", ".join(sorted(found.undefined))
+        types = printable(", ".join(sorted(found.undefined)))
         notes.append(f"no definition is known of {types}: copied without, so Foxglove cannot show it")
     for text in (choice, *notes):
         say(f"{path.name}: {text}")
-    work = claim_workplace(settings.output, recording, _settings_as_json(segmenter, settings, choice))
+    work = claim_workplace(
+        settings.output, recording, _settings_as_json(segmenter, settings, choice), overwrite=settings.overwrite
+    )
     if work.bag.is_dir():
         say(f"{path.name}: already segmented with the same settings: {work.bag}/")
         return work.folder
@@ -105,7 +108,7 @@ def _finish_files(
     """Finish every file that no earlier run has finished; `images` says how many each of them has."""
     tally = _Tally()
     with progress_bar() as progress:
-        task = progress.add_task(recording.path.name, total=sum(images))
+        task = progress.add_task(printable(recording.path.name), total=sum(images))
         for source_path, path, count in zip(recording.files, work.files, images, strict=True):
             kept = path.is_file()
             if not kept:

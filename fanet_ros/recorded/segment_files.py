@@ -9,12 +9,19 @@ from time import perf_counter
 from typing import Any
 
 from fanet_ros.errors import SourceError
-from fanet_ros.recorded.frames import FramePainter, progress_bar, timed
+from fanet_ros.extras import what_to_install
+from fanet_ros.files import looked_for
+from fanet_ros.recorded.frames import FramePainter, progress_bar, say, timed
+from fanet_ros.recorded.inputs import Input
 from fanet_ros.recorded.recording import is_recording
 from fanet_ros.recorded.resume import claim_folder
 from fanet_ros.reports.report import RunReport, print_summary, write_image
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.sources import FrameSource, open_source
+from fanet_ros.sources.images import ImageSource
+from fanet_ros.untrusted.text import printable
+
+_MOST_OF = 0.9
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class FileSegmentation:
         only_results: whether the new bag of a recording leaves out the recorded messages.
         network: what tells this network and its input size from others; finished work is kept only for the same.
         temporal_frames: that the segmenter's attention sees in videos and recordings; likewise.
+        overwrite: whether results of an earlier run in the same place are removed first.
     """
 
     output: Path
@@ -40,6 +48,15 @@ class FileSegmentation:
     only_results: bool = False
     network: str = ""
     temporal_frames: int = 1
+    overwrite: bool = False
+
+
+def segment_input(given: Input, segmenter: Segmenter, settings: FileSegmentation) -> Path:
+    """Segment what one or several paths of a command stand for; as `segment_path`."""
+    if not given.images:
+        return segment_path(given.path, segmenter, settings)
+    with ImageSource(given.path, given.images) as source:
+        return _segment_opened(given.path, source, segmenter, settings)
 
 
 def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
@@ -53,33 +70,56 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
         The folder written.
 
     Raises:
-        SourceError: the path cannot be read.
+        SourceError: the path cannot be read, or some of its images; those that can are segmented nevertheless.
         SettingError: the results cannot be written.
     """
     if not path.exists():
-        raise SourceError(f"{path} does not exist; give an image, a video, a folder of images or a recording")
+        raise SourceError(
+            f"{printable(str(path))} does not exist{looked_for(path)}; give an image, a video, a folder of images or a "
+            "recording"
+        )
     if is_recording(path):
         try:  # what recordings need and nothing else does
             from fanet_ros.recorded.segment import segment_recording
         except ModuleNotFoundError as error:
-            raise SourceError(
-                f"reading recordings needs {error.name}, which is not installed: pip install rosbags mcap"
-            ) from None
+            raise SourceError(f"reading recordings needs {what_to_install(error.name)}") from error
         return segment_recording(path, segmenter, settings)
-    with open_source(str(path)) as source:
-        folder = claim_folder(settings.output / path.resolve().stem)  # results of two runs are never mixed
-        # images have no frame rate, so a source without one gets pictures instead of a video
-        report = RunReport(folder, segmenter.label_set, video_rate_hz=source.rate_hz)
-        started = perf_counter()
-        try:
-            _segment_source(path.name, source, segmenter, report, folder, settings)
-        finally:
-            if report.frames:
-                extra = {"source": str(path), **backend_facts(segmenter)}
-                extra["fps"] = round(report.frames / (perf_counter() - started), 2)
-                if source.rate_hz is not None:
-                    extra["temporal_frames"] = settings.temporal_frames
-                print_summary(report.finish(extra), f"{path.name} -> {folder}/")
+    # a name that a camera has, such as 0, is a file here
+    with open_source(str(path.absolute())) as source:
+        return _segment_opened(path, source, segmenter, settings)
+
+
+def _segment_opened(path: Path, source: FrameSource, segmenter: Segmenter, settings: FileSegmentation) -> Path:
+    name = printable(path.name)
+    folder = claim_folder(settings.output / path.resolve().stem, source=path, overwrite=settings.overwrite)
+    # images have no frame rate, so a source without one gets pictures instead of a video
+    report = RunReport(folder, segmenter.label_set, video_rate_hz=source.rate_hz)
+    started = perf_counter()
+    try:
+        _segment_source(name, source, segmenter, report, folder, settings)
+    except KeyboardInterrupt:
+        say(
+            f"{name}: stopped after {report.frames} of {source.length or 'unknown'} frames, which are in {folder}/; "
+            "the same command begins anew, in a new folder or, with --overwrite, in this one"
+        )
+        raise
+    finally:
+        if report.frames:
+            extra = {"source": str(path), **backend_facts(segmenter)}
+            extra["fps"] = round(report.frames / (perf_counter() - started), 2)
+            if source.rate_hz is not None:
+                extra["temporal_frames"] = settings.temporal_frames
+                extra["frames_stated"] = source.length
+            if isinstance(source, ImageSource):
+                extra["images_refused"] = len(source.unreadable)
+            print_summary(report.finish(extra), f"{path.name} -> {folder}/")
+    if source.rate_hz is not None and report.frames < _MOST_OF * (source.length or 0):  # a few may be off in any file
+        say(f"{name}: only {report.frames} of the {source.length} frames that it states could be read; is it complete?")
+    if isinstance(source, ImageSource) and source.unreadable:
+        raise SourceError(
+            f"{name}: {len(source.unreadable)} of {source.length} images cannot be read, first: "
+            f"{printable(source.unreadable[0].name)}; the others are in {folder}/"
+        )
     return folder
 
 

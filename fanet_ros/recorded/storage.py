@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-import zstandard
 from mcap.records import Channel, Message, Schema
+from rosbags.interfaces import Qos
+from rosbags.rosbag2.metadata import dump_qos_v8
 
 from fanet_ros.errors import SourceError
+from fanet_ros.recorded.unpacking import ZSTD_MAGIC, TooLargeError, unpack
+from fanet_ros.untrusted.text import printable
 
 QOS = "offered_qos_profiles"
 """Key in a channel's metadata: YAML in the words of rosbag2's metadata up to version 8; empty where nobody knows."""
 
 TYPE_HASH = "topic_type_hash"
 """Key in a channel's metadata: REP 2016's hash of the type; empty in recordings older than Iron."""
+
+_log = logging.getLogger(__name__)
 
 Recorded: TypeAlias = tuple[Schema | None, Channel, Message]
 """A message with its channel and, where the file says it, its type."""
@@ -60,7 +66,8 @@ class StorageFile:
         contents: what is in it.
         stored: reads messages as they are stored: of some topics, or of all.
         note: what the user has to know of the file (it is cut short), or empty.
-        messages_compressed: whether every message is compressed by itself (zstd).
+        messages_compressed: whether every message is compressed by itself (zstd). Without metadata.yaml nobody says so;
+            then the messages do, since none in CDR begins as zstd does.
     """
 
     name: str
@@ -77,15 +84,30 @@ class StorageFile:
         """
         try:
             for schema, channel, message in self.stored(topics):
-                if self.messages_compressed:  # decompressobj, because a frame need not state its size
-                    data = zstandard.ZstdDecompressor().decompressobj().decompress(message.data)
-                    message = replace(message, data=data)
+                if self.messages_compressed or message.data.startswith(ZSTD_MAGIC):
+                    message = replace(message, data=unpack("zstd", message.data))
                 yield schema, channel, message
         except Exception as error:  # the libraries raise their own, SQLite's and Python's, by where the damage is
             raise damaged(self.name, error) from None
 
 
+def qos_text(profiles: list[Qos]) -> str:
+    """Return QoS profiles as every ROS 2 reads them: in numbers, while version 9 of the metadata has names for some.
+
+    Raises:
+        ValueError: a profile holds something else than numbers.
+    """
+    for profile in profiles:
+        values = (profile.depth, *profile.deadline, *profile.lifespan, *profile.liveliness_lease_duration)
+        if not all(isinstance(value, int) for value in (*values, profile.avoid_ros_namespace_conventions)):
+            raise ValueError("a QoS profile holds something else than numbers")
+    return str(dump_qos_v8(profiles))
+
+
 def damaged(name: str, error: Exception) -> SourceError:
     """Return the error that says that a file cannot be read, whatever a library has raised."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return SourceError(f"{name} is damaged or cut short, or no recording of ROS 2: {reason}")
+    _log.debug("%s cannot be read", printable(name), exc_info=error)
+    if isinstance(error, TooLargeError):
+        return SourceError(f"{printable(name)} is not read: {error}")
+    reason = printable(" ".join(str(error).split())) or type(error).__name__
+    return SourceError(f"{printable(name)} is damaged or cut short, or no recording of ROS 2: {reason}")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcap.records import Channel, Schema
+
 from fanet_ros.frames.image_messages import UnusableImageError
-from fanet_ros.recorded.messages import COMPRESSED_IMAGE, IMAGE, read_image
+from fanet_ros.recorded.messages import IMAGE, image_type, read_image
 from fanet_ros.recorded.opening import open_storage
 from fanet_ros.recorded.recording import Recording
 from fanet_ros.recorded.storage import StorageFile
 from fanet_ros.recorded.topics import ImageTopic, encoding_of_format
-
-IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
+from fanet_ros.untrusted.text import printable
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,14 @@ class Survey:
 
     Attributes:
         images: topics of images over all files.
-        others: names of all other topics.
+        others: all other topics -> their type and, where that is not ROS 2's, how their messages are encoded.
         counts: per file, how many messages each topic has.
         notes: what the user has to know of the files.
         undefined: types of which no definition is known; their messages are copied without.
     """
 
     images: tuple[ImageTopic, ...]
-    others: frozenset[str]
+    others: Mapping[str, str]
     counts: tuple[Counter[str], ...]
     notes: tuple[str, ...]
     undefined: frozenset[str]
@@ -50,10 +52,11 @@ def survey(recording: Recording, scratch: Path) -> Survey:
     counts: list[Counter[str]] = []
     notes = []
     undefined = set()
-    others = set()
+    others: dict[str, str] = {}
     if recording.unfinished:
         notes.append(
-            f"{recording.path} has no metadata.yaml, as when the recorder is killed: its files are taken by their names"
+            f"{printable(str(recording.path))} {recording.unfinished}, as when the recorder is killed or power is "
+            "lost: its files are taken by their names"
         )
     for path in recording.files:
         with open_storage(recording, path, scratch) as file:
@@ -63,10 +66,10 @@ def survey(recording: Recording, scratch: Path) -> Survey:
                 counts[-1][channel.topic] += file.contents.counts[number]
                 if not schema.encoding:
                     undefined.add(schema.name or channel.message_encoding)
-                if schema.name in IMAGE_TYPES and channel.message_encoding == "cdr":
-                    types.setdefault(channel.topic, schema.name)
+                if type_name := image_type(schema, channel):
+                    types.setdefault(channel.topic, type_name)
                 else:
-                    others.add(channel.topic)
+                    others[channel.topic] = _described(schema, channel)
             for topic in types:
                 if topic not in encodings and counts[-1][topic]:
                     encodings[topic] = _first_encoding(file, topic, types[topic])
@@ -76,7 +79,13 @@ def survey(recording: Recording, scratch: Path) -> Survey:
     images = tuple(
         ImageTopic(topic, type_name, encodings.get(topic), total[topic]) for topic, type_name in types.items()
     )
-    return Survey(images, frozenset(others - types.keys()), tuple(counts), tuple(notes), frozenset(undefined))
+    others = {topic: what for topic, what in others.items() if topic not in types}
+    return Survey(images, others, tuple(counts), tuple(notes), frozenset(undefined))
+
+
+def _described(schema: Schema, channel: Channel) -> str:
+    encoding = channel.message_encoding
+    return (schema.name or "of no type") + ("" if encoding == "cdr" else f", {encoding or 'no'} encoding")
 
 
 def _first_encoding(file: StorageFile, topic: str, type_name: str) -> str | None:

@@ -8,8 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fanet_ros.errors import SourceError
-from fanet_ros.frames.image_messages import ENCODINGS
+from fanet_ros.frames.image_messages import ENCODINGS, shows_picture
 from fanet_ros.recorded.messages import COMPRESSED_IMAGE
+from fanet_ros.recorded.recording import CONVERT_ROS1
+from fanet_ros.untrusted.text import printable
 
 NODE = "/segmentation"
 """What the live node is called, and so where its topics are (`~` in docs/interface.md)."""
@@ -18,6 +20,14 @@ NODE = "/segmentation"
 _RESULT_WORDS = frozenset(
     {"mask", "masks", "label", "labels", "segmentation", "semantic", "confidence", "overlay", "disparity"}
 )
+_SILENT = "no messages"
+_DEPTH = "depth"
+_UNREADABLE = "encoding"
+_MOST_LISTED = 20
+
+ROS1 = "ros1"
+"""How MCAP calls messages as ROS 1 encodes them."""
+
 # What drivers and image_proc call the image itself; the camera is named before it.
 _IMAGE_NAMES = re.compile(r"(/(image(_[^/]*)?|color|rgb|compressed))+$")
 
@@ -54,12 +64,12 @@ class Choice:
     left_out: Mapping[str, str]
 
     def __str__(self) -> str:
-        taken = ", ".join(f"{topic} -> {prefix}" for topic, prefix in self.prefixes.items())
+        taken = ", ".join(f"{printable(topic)} -> {printable(prefix)}" for topic, prefix in self.prefixes.items())
         return f"{taken}; {_reasons(self.left_out)}" if self.left_out else taken
 
 
 def choose_topics(
-    images: Sequence[ImageTopic], others: Collection[str], wanted: Sequence[str], *, keep_originals: bool
+    images: Sequence[ImageTopic], others: Mapping[str, str], wanted: Sequence[str], *, keep_originals: bool
 ) -> Choice:
     """Choose the topics to segment.
 
@@ -68,7 +78,7 @@ def choose_topics(
 
     Args:
         images: all topics of images.
-        others: names of all other topics.
+        others: all other topics -> what they hold.
         wanted: names of topics that the user asked for; empty for all camera images.
         keep_originals: whether results and recorded topics lie in one bag, so that their names must differ.
 
@@ -78,11 +88,11 @@ def choose_topics(
     known = {image.name: image for image in images}
     strangers = [name for name in wanted if name not in known]
     if strangers:
-        raise SourceError(f"no image topic {', '.join(strangers)}; {_list(known, others)}")
+        raise SourceError(f"no image topic {printable(', '.join(strangers))}; {_list(images, others)}")
     left_out = {} if wanted else _left_out(images)
     taken = list(dict.fromkeys(wanted)) or [name for name in known if name not in left_out]
     if not taken:
-        raise SourceError(f"no topic of camera images; {_reasons(left_out) or _list(known, others)}")
+        raise SourceError(f"no topic of camera images; {_reasons(left_out) or _list(images, others)}")
     root = _free_root([*known, *others]) if keep_originals else NODE
     names = camera_names(taken)
     prefixes = {topic: root if len(taken) == 1 else f"{root}/{names[topic]}" for topic in taken}
@@ -116,13 +126,13 @@ def _left_out(images: Sequence[ImageTopic]) -> dict[str, str]:
     for image in images:
         words = set(re.split(r"[/_]", image.name.lower()))
         if not image.messages:
-            left_out[image.name] = "no messages"
+            left_out[image.name] = _SILENT
         elif words & _RESULT_WORDS:
             left_out[image.name] = f"'{min(words & _RESULT_WORDS)}' in its name"
         elif image.name.endswith("/compressedDepth"):
-            left_out[image.name] = "depth"
+            left_out[image.name] = _DEPTH
         elif image.encoding and not _is_picture(image):
-            left_out[image.name] = f"encoding {image.encoding}"
+            left_out[image.name] = f"{_UNREADABLE} {printable(image.encoding)}"
     raw = {image.name for image in images if image.type_name != COMPRESSED_IMAGE and image.name not in left_out}
     for image in images:
         if image.type_name == COMPRESSED_IMAGE and image.name.rpartition("/")[0] in raw:
@@ -131,10 +141,9 @@ def _left_out(images: Sequence[ImageTopic]) -> dict[str, str]:
 
 
 def _is_picture(image: ImageTopic) -> bool:
-    # A compressed image is decoded to 8 bits whatever it was, so only what is surely depth is refused.
-    if image.type_name == COMPRESSED_IMAGE:
-        return image.encoding not in ("16UC1", "32FC1", "mono16")
-    return image.encoding in ENCODINGS
+    # a compressed image is decoded to 8 bits whatever it was
+    assert image.encoding is not None
+    return shows_picture(image.encoding) if image.type_name == COMPRESSED_IMAGE else image.encoding in ENCODINGS
 
 
 def _free_root(topics: Collection[str]) -> str:
@@ -144,11 +153,25 @@ def _free_root(topics: Collection[str]) -> str:
 
 
 def _reasons(left_out: Mapping[str, str]) -> str:
-    reasons = ", ".join(f"{topic} ({reason})" for topic, reason in left_out.items())
-    return f"left out: {reasons}; --topic chooses" if reasons else ""
+    if not left_out:
+        return ""
+    reasons = _joined([f"{printable(topic)} ({reason})" for topic, reason in left_out.items()])
+    helpless = all(reason in (_SILENT, _DEPTH) or reason.startswith(_UNREADABLE) for reason in left_out.values())
+    hint = "only colour and grey pictures can be segmented" if helpless else "--topic chooses"
+    return f"left out: {reasons}; {hint}"
 
 
-def _list(images: Collection[str], others: Collection[str]) -> str:
+def _list(images: Sequence[ImageTopic], others: Mapping[str, str]) -> str:
     if images:
-        return f"the images are {', '.join(sorted(images))}"
-    return f"the topics are {', '.join(sorted(others)) or 'none'}"
+        found = sorted(f"{printable(i.name)} ({printable(i.encoding or 'unreadable')})" for i in images)
+        return f"the images are {_joined(found)}"
+    found = sorted(f"{printable(topic)} ({printable(what)})" for topic, what in others.items())
+    ros1 = any(what.endswith(f", {ROS1} encoding") for what in others.values())
+    return (
+        f"the topics are {_joined(found) or 'none'}{f'; these are messages of ROS 1: {CONVERT_ROS1}' if ros1 else ''}"
+    )
+
+
+def _joined(topics: Sequence[str]) -> str:
+    more = len(topics) - _MOST_LISTED
+    return ", ".join(topics[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -74,13 +75,16 @@ def draw_grid(occupancy: NDArray[np.int8], plan: Plan) -> Image:
     return _with_rings(np.asarray(picture, np.uint8), plan)
 
 
-def draw_scan(ranges: NDArray[np.float32], angle_min: float, angle_increment: float, plan: Plan) -> Image:
+def draw_scan(
+    ranges: NDArray[np.float32], angle_min: float, angle_increment: float, range_max: float, plan: Plan
+) -> Image:
     """Draw a laser scan: hits as dots, and what is free up to them; beams of which nothing is known are left out.
 
     Args:
-        ranges: float32, (beams,), metres; inf where it is free as far as can be seen, NaN where nothing is known.
+        ranges: float32, (beams,), metres; inf where it is free up to range_max, NaN where nothing is known.
         angle_min: of the first beam, radians, counted from ahead to the left.
         angle_increment: from beam to beam, radians.
+        range_max: metres.
         plan: what to draw.
 
     Returns:
@@ -88,13 +92,12 @@ def draw_scan(ranges: NDArray[np.float32], angle_min: float, angle_increment: fl
     """
     picture = np.full((plan.height, plan.width, 3), BACKGROUND, np.uint8)
     angles = angle_min + angle_increment * np.arange(len(ranges))
-    beyond = np.hypot(plan.x_max - plan.x_min, plan.y_max - plan.y_min)
     origin = plan.pixel(0.0, 0.0)
     ends = []
     for angle, distance in zip(angles.tolist(), ranges.tolist(), strict=True):
         if np.isnan(distance):
             continue
-        reach = min(distance, beyond)
+        reach = min(distance, range_max)
         end = plan.pixel(reach * np.cos(angle), reach * np.sin(angle))
         cv2.line(picture, origin, end, _BEAM, 1, cv2.LINE_AA)
         if np.isfinite(distance):
@@ -104,18 +107,18 @@ def draw_scan(ranges: NDArray[np.float32], angle_min: float, angle_increment: fl
     return _with_rings(picture, plan)
 
 
-def navigation_sheet(rows: list[tuple[Image, Image, Image]], height: int) -> Image:
-    """Lay out moments below each other: camera with overlay, occupancy grid and scan side by side.
+def navigation_sheet(rows: Sequence[Mapping[str, Image]], height: int) -> Image:
+    """Lay out moments below each other, the pictures of each side by side under their titles.
 
     Args:
-        rows: three uint8 rgb8 pictures for each moment.
+        rows: uint8 rgb8 pictures by title for each moment, one or more; all with the titles and sizes of the first.
         height: of one row, pixels.
 
     Returns:
         uint8 rgb8.
     """
-    titles = ("camera with classes", "free space (occupancy grid)", "obstacle scan")
-    return titled_rows(titles, [[_fit(picture, height) for picture in row] for row in rows])
+    titles = tuple(rows[0])
+    return titled_rows(titles, [[_fit(row[title], height) for title in titles] for row in rows])
 
 
 def _fit(picture: Image, height: int) -> Image:

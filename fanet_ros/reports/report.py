@@ -7,6 +7,7 @@ import os
 import random
 from array import array
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fanet_ros.files import write_whole
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.reports.render import Painter, contact_sheet
 from fanet_ros.reports.scores import Scorer
+from fanet_ros.reports.video_file import VideoFile
 from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
 Image = NDArray[np.uint8]
@@ -75,8 +77,8 @@ class RunReport:
         self._folder = folder
         self._label_set = label_set
         self._video_rate_hz = video_rate_hz
-        self._video: cv2.VideoWriter | None = None
-        self._video_size = (0, 0)
+        self._video: VideoFile | None = None
+        self._codec = ""
         self._painter = Painter(label_set)
         self._samples: list[tuple[Image, Image, Image]] = []
         self._sample_interval = 1
@@ -137,6 +139,8 @@ class RunReport:
             "latency_ms": {stage: latencies.percentiles() for stage, latencies in self._latencies.items()},
             "class_shares": {name: round(float(share), 4) for name, share in zip(names, shares, strict=False)},
         }
+        if self._codec:
+            summary["overlay_codec"] = self._codec
         if self._scorer.pixels:
             scores = self._scorer.scores()
             summary["mean_iou"] = round(scores.miou, 4)
@@ -152,32 +156,35 @@ class RunReport:
             extra: entries that only the caller knows; they come first and replace the report's own of the same name.
 
         Raises:
-            SettingError: a file cannot be written.
+            SettingError: a file cannot be written, or the video cannot be played; the others are written nevertheless.
         """
-        if self._video is not None:
-            self._video.release()
-            self._video = None
+        cut_off = self._close_video()
         if self._samples:
             step = -(-len(self._samples) // (_MAX_SAMPLES // 2))
             sheet = contact_sheet(self._samples[::step], self._label_set)
             write_image(self._folder / "contact_sheet.png", sheet)
         summary = extra | {key: value for key, value in self.summary().items() if key not in extra}
         write_whole(self._folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+        if cut_off:
+            raise cut_off
         return summary
+
+    def _close_video(self) -> SettingError | None:
+        video, self._video = self._video, None
+        try:
+            if video is not None:
+                video.close()
+                self._codec = video.codec
+        except SettingError as error:
+            return error
+        return None
 
     def _write_video(self, overlay: Image, rate_hz: float, hold: int) -> None:
         if self._video is None:
-            self._video_size = (overlay.shape[1], overlay.shape[0])
-            path = str(self._folder / "overlay.mp4")
-            fourcc = cv2.VideoWriter.fourcc(*"mp4v")  # the one MPEG-4 codec that every OpenCV build can write
-            self._video = cv2.VideoWriter(path, fourcc, rate_hz, self._video_size)
-            if not self._video.isOpened():
-                raise SettingError(f"cannot write {path}: this OpenCV build has no MPEG-4 encoder, or the disk is full")
-        if (overlay.shape[1], overlay.shape[0]) != self._video_size:
-            overlay = cv2.resize(overlay, self._video_size, interpolation=cv2.INTER_AREA)
-        picture = cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)
+            height, width = overlay.shape[:2]
+            self._video = VideoFile(self._folder / "overlay.mp4", width, height, rate_hz)
         for _ in range(hold):
-            self._video.write(picture)
+            self._video.write(overlay)
 
 
 def print_summary(summary: dict[str, Any], title: str) -> None:
@@ -229,4 +236,6 @@ def write_image(path: Path, picture: Image) -> None:
     try:
         path.write_bytes(encoded.tobytes())  # OpenCV cannot open names that are no UTF-8
     except OSError as error:
+        with suppress(OSError):
+            path.unlink()  # half a picture
         raise SettingError(f"cannot write {path}: {error.strerror}; is the disk full or the folder gone?") from None

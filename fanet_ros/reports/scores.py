@@ -35,6 +35,8 @@ class Scores:
             no class.
         frames: number of frames.
         pixels: number of pixels whose truth is known.
+        guess: `miou` of labelling every pixel with the most frequent class, for which nothing needs to be known of an
+            image; NaN where nothing is known.
     """
 
     miou: float
@@ -47,6 +49,7 @@ class Scores:
     confusion: NDArray[np.int64]
     frames: int
     pixels: int
+    guess: float
 
     def as_json(self, names: Sequence[str] = ()) -> dict[str, Any]:
         """Return everything in JSON's types; what is NaN becomes None.
@@ -150,6 +153,7 @@ class Scorer:
         averaged = true > 0
         averaged[list(left_out)] = False
         iou, f1 = _ratio(hits, true + labelled - hits), _ratio(2 * hits, true + labelled)
+        shares = _ratio(true, np.full(self.classes, pixels))
         return Scores(
             miou=_mean(iou[averaged]),
             iou=iou,
@@ -157,10 +161,11 @@ class Scorer:
             mean_accuracy=_mean(_ratio(hits, true)[averaged]),
             mean_f1=_mean(f1[averaged]),
             f1=f1,
-            shares=_ratio(true, np.full(self.classes, pixels)),
+            shares=shares,
             confusion=confusion,
             frames=self._frames,
             pixels=pixels,
+            guess=float(shares[averaged].max() / averaged.sum()) if averaged.any() else math.nan,
         )
 
 

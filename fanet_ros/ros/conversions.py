@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import logging
 import math
 import re
 import sys
@@ -92,6 +93,8 @@ def label_info_message(label_set: LabelSet, threshold: float, stamp: Time) -> La
     return message
 
 
+_log = logging.getLogger(__name__)
+
 _bridge: Any = None
 
 
@@ -113,6 +116,7 @@ def _convert_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
     try:
         frame = _bridge.imgmsg_to_cv2(message, "bgr8")
     except Exception as error:  # cv_bridge raises its own, OpenCV's, numpy's and KeyError, by release and encoding
+        _log.debug("cv_bridge failed", exc_info=True)
         raise UnusableImageError(
             "encoding",
             f"encoding {shown(message.encoding)} ({message.width}x{message.height}, step {message.step}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,8 @@ class CorrectableNode(LifecycleNode):
         self.fault = ""
         try:
             act()
-        except Exception as error:  # a traceback helps nobody here, a node that lives on to be corrected does
+        except Exception as error:  # to most a traceback is no help, but a node that lives on to be corrected is
+            self.get_logger().debug(traceback.format_exc())
             reason = str(error) if isinstance(error, FanetError) else f"{type(error).__name__}: {error}"
             self.fault = f"cannot {what}: {reason}"
             self.get_logger().error(
@@ -53,6 +55,7 @@ class CorrectableNode(LifecycleNode):
             try:
                 return answer(request, response)
             except RuntimeError as error:  # rclpy's RCLError, which has no public name
+                self.get_logger().debug(traceback.format_exc())
                 self.get_logger().warning(f"transition refused: {error}")
                 response.success = False
                 return response

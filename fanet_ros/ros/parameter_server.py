@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -32,6 +32,7 @@ class ParameterServer(Generic[ParametersType]):
         *,
         is_configured: Callable[[], bool] = lambda: True,
         on_change: Callable[[], None] = lambda: None,
+        contradictions: Callable[[ParametersType], Sequence[str]] = lambda values: (),
     ) -> None:
         """Declare every parameter of a class.
 
@@ -40,10 +41,13 @@ class ParameterServer(Generic[ParametersType]):
             parameters: the class.
             is_configured: tells whether parameters that apply at configure are fixed now.
             on_change: called after values have changed.
+            contradictions: says of values, each of them allowed, why they cannot work together. A change that brings a
+                new one is refused; one that leaves those there are is not, so that they can be mended one by one.
         """
         self._node = node
         self._is_configured = is_configured
         self._on_change = on_change
+        self._contradictions = contradictions
         self._class = parameters
         self._specs = parameters.specs()
         self._faults: dict[str, str] = {}
@@ -106,6 +110,11 @@ class ParameterServer(Generic[ParametersType]):
                     reason=f"parameter '{spec.name}' is read when the node is configured: deactivate and clean it up "
                     "first, then set the parameter, configure and activate",
                 )
+        if changes:
+            known = self._contradictions(self.values)
+            proposed = self._contradictions(self._class(**(self._values | changes)))
+            if new := [text for text in proposed if text not in known]:
+                return SetParametersResult(successful=False, reason="; ".join(new))
         self._values |= changes
         for name in changes:
             self._faults.pop(name, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,12 +16,13 @@ from typing import Any, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from fanet_ros import processes
-from fanet_ros.errors import FanetError
+from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.ros.transport import prepare_process
 from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
@@ -43,6 +45,7 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         make: the node's constructor.
         after_start: called once with the node before it spins.
     """
+    processes.leave_out_working_directory()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     faulthandler.enable()  # should a driver or library crash, its stack tells which
     stop = stop_signals()
@@ -50,9 +53,10 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
     node: NodeType | None = None
     try:
         try:
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            join_ros()
             node = make()
         except Exception as error:  # a wrong argument, file or name; rclpy has a class of its own for each
+            get_logger("fanet_ros").debug(traceback.format_exc())
             kind = "" if isinstance(error, FanetError) else f"{type(error).__name__}: "
             print(f"error: cannot start the node: {kind}{printable(str(error), MOST_OF_MESSAGE)}", file=sys.stderr)
             sys.exit(2)
@@ -67,6 +71,20 @@ def run_node(make: Callable[[], NodeType], *, after_start: Callable[[NodeType], 
         rclpy.try_shutdown()
         for number in processes.stop_signals():  # a repeat would kill the interpreter while it ends
             signal.signal(number, signal.SIG_IGN)
+
+
+def join_ros() -> None:
+    """Initialise rclpy without its signal handlers (`stop_signals` says why).
+
+    Raises:
+        SettingError: there is no place for the log; says what to set.
+    """
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rclpy's RCLError, which has no public name
+        if re.search("log(ging)? directory", str(error)):
+            raise SettingError(f"{error}; set HOME or ROS_LOG_DIR to a folder that this user can write") from error
+        raise
 
 
 def _spin(node: Node, stop: Future) -> None:

@@ -10,11 +10,12 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from fanet_ros.errors import SettingError
+from fanet_ros.ros.qos_overrides import check_overrides_of
 
 
 def sensor_data(depth: int = 5) -> QoSProfile:
@@ -36,7 +37,11 @@ def latched() -> QoSProfile:
 
 
 class Outputs:
-    """What a node publishes, by name; who asks `wanted` first computes nothing for nobody."""
+    """What a node publishes, by name. Ask `wanted` first: what nobody subscribes to need not be computed.
+
+    Attributes:
+        topics: names of the topics.
+    """
 
     def __init__(self, node: Node, topics: Mapping[str, tuple[type, QoSProfile]], prefix: str = "~/") -> None:
         """Create all topics, or none.
@@ -54,9 +59,11 @@ class Outputs:
         if isinstance(node, LifecycleNode):
             create, self._destroy = node.create_lifecycle_publisher, node.destroy_lifecycle_publisher
         self._publishers: dict[str, Publisher] = {}
+        self.topics = tuple(prefix + name for name in topics)
         try:
             for name, (message_type, profile) in topics.items():
                 topic = prefix + name
+                check_overrides_of(node, topic, "publisher")
                 with _explained(topic):
                     self._publishers[name] = create(message_type, topic, profile, qos_overriding_options=_overridable())
         except Exception:
@@ -89,12 +96,51 @@ def subscribe(
     Raises:
         SettingError: the override of its QoS cannot be used.
     """
+    check_overrides_of(node, topic, "subscription")
     with _explained(topic):
         return node.create_subscription(message_type, topic, callback, profile, qos_overriding_options=_overridable())
 
 
+class LatchedInput:
+    """A subscription to what some publish once and keep for those who come later, and others again and again.
+
+    No single subscription hears both: one that asks for the past is not matched with publishers that keep none (both
+    sides are warned of that), and one that does not ask gets none. So there is a second one while somebody keeps the
+    past; what both hear comes twice.
+
+    Attributes:
+        live: to what is published from now on; it matches all publishers, and QoS overrides are its.
+    """
+
+    def __init__(self, node: Node, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Subscribe.
+
+        Raises:
+            SettingError: the override of its QoS cannot be used.
+        """
+        self._node, self._callback = node, callback
+        self.live = subscribe(node, message_type, topic, callback, sensor_data())
+        self._past: Subscription | None = None
+        self.follow()
+
+    def follow(self) -> None:
+        """Subscribe to the past, or no longer, as there are publishers that keep it; call it now and then."""
+        publishers = self._node.get_publishers_info_by_topic(self.live.topic_name)
+        is_kept = any(info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for info in publishers)
+        if is_kept and self._past is None:
+            self._past = self._node.create_subscription(
+                self.live.msg_type, self.live.topic_name, self._callback, latched()
+            )
+        elif not is_kept and self._past is not None:
+            self._node.destroy_subscription(self._past)
+            self._past = None
+
+
+_OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+
+
 def _overridable() -> QoSOverridingOptions:
-    return QoSOverridingOptions.with_default_policies()  # history, depth and reliability
+    return QoSOverridingOptions(_OVERRIDABLE)
 
 
 @contextmanager

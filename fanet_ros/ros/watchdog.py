@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from fanet_ros.untrusted.text import printable
 
 _MOST_NAMED = 3  # publishers, or topics, in one message
 _COMPRESSED = "/compressed"
+# What nodes of this package publish is no camera: nobody means to segment masks and overlays.
+_OURS = frozenset({"mask", "confidence", "overlay", "color_mask", "drivable_mask", "labels"})
 _TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 
 
@@ -65,11 +68,17 @@ class Watchdog:
         base = channel.topic.removesuffix(_COMPRESSED)
         other, other_topic = ("compressed", base + _COMPRESSED) if transport == "raw" else ("raw", base)
         if self._is_published(other_topic, _TYPES[other]):
-            return f"{other_topic} is published: set the parameter image_transport to {other}"
+            return (
+                f"{other_topic} is published: set the parameter image_transport to {other} (with launch: "
+                f"image_transport:={other})"
+            )
         topics = [
             name
             for name, types in self._node.get_topic_names_and_types()
-            if _TYPES[transport] in types and name not in used_topics and self._is_published(name, _TYPES[transport])
+            if _TYPES[transport] in types
+            and name not in used_topics
+            and name.removesuffix(_COMPRESSED).rpartition("/")[2] not in _OURS
+            and self._is_published(name, _TYPES[transport])
         ]
         if not topics:
             return ""
@@ -81,7 +90,11 @@ class Watchdog:
             source, target = (
                 (source, target.removesuffix(_COMPRESSED)) if target.endswith(_COMPRESSED) else (channel.topic, target)
             )
-        return f"{topics[0]}{others} is published: start the node with -r {source}:={target}"
+        launch = ""
+        if source == channel.input_name:  # else it is no name of a transport, as the launch file has them
+            launched = re.sub(rf"\b{channel.name}\b", "{camera}", target) if channel.name else target
+            launch = f", or launch it with image:={launched}" if not channel.name or "{camera}" in launched else ""
+        return f"{topics[0]}{others} is published: start the node with -r {source}:={target}{launch}"
 
     def _is_published(self, topic: str, message_type: str) -> bool:
         """Whether another node publishes messages of that type there."""
@@ -145,5 +158,8 @@ def _mismatch(info: TopicEndpointInfo, profile: QoSProfile) -> str:
 def _override_hint(publishers: Sequence[TopicEndpointInfo], topic: str, profile: QoSProfile) -> str:
     best_effort = any(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
     if best_effort and profile.reliability == ReliabilityPolicy.RELIABLE:
-        return f"; start the node with qos_overrides.{topic}.subscription.reliability:=best_effort"
+        return (
+            f"; start the node with qos_overrides.{topic}.subscription.reliability:=best_effort (after -p, or in "
+            "params_file)"
+        )
     return ""

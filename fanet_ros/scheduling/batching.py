@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -21,6 +22,8 @@ its end, while one after the other the first is done early: a gain within the no
 
 _MEASURING_S = 2.0  # for all measurements together, without compiling; slow networks take two runs of each all the same
 _MIN_RUNS, _MAX_RUNS = 2, 9
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def measure_batches(
     height, width = frame.result_size.height, frame.result_size.width
     requests = [replace(frame, out=LabelBuffers(np.empty((height, width), np.uint8))) for _ in range(batch)]
     timings: list[BatchTiming] = []
+    prepared: list[Size] = []
     started = perf_counter()
     compiling_s = 0.0
     for scale, input_size in input_sizes.items():
@@ -154,14 +158,18 @@ def measure_batches(
         before = perf_counter()
         try:
             backend.prepare(input_size, batch)
+            prepared.append(input_size)
             compiling_s += perf_counter() - before
             single_ms, batched_ms = time_in_turns(one_by_one, as_batch, _MEASURING_S / len(input_sizes))
-        except BackendError as error:
-            for timing in timings:
-                backend.drop_batch(timing.input_size, batch)
-            return BatchReport(1, reason=f"a batch of {batch} at {input_size} failed: {error}")
+        except (BackendError, RuntimeError, MemoryError) as error:  # most often of memory, which singles need less of
+            _log.debug("a batch failed", exc_info=True)
+            for size in prepared:
+                backend.drop_batch(size, batch)
+            reason = f"a batch of {batch} at {input_size} failed: {str(error) or type(error).__name__}"
+            return BatchReport(1, reason=reason)
         timings.append(BatchTiming(scale, input_size, single_ms / batch, batched_ms / batch))
         if not timings[-1].pays:
+            prepared.remove(input_size)
             backend.drop_batch(input_size, batch)
         if perf_counter() - started - compiling_s > _MEASURING_S:
             break

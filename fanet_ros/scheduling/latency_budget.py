@@ -14,7 +14,10 @@ BUDGET_SCALES = (1.0, 0.8, 0.64, 0.5)
 _WINDOW = 30  # frames of which the percentile is taken
 _SETTLING = 3  # frames after a change that do not count: they waited for frames at the size before
 _ROOM = 0.85  # share of the budget that a larger size must be expected to keep
-_QUIET = 40 * _WINDOW  # frames from a step down to the next step up: if that fails, less than 3 % of all are late
+# Frames from a step down to the next step up. After a burst the size comes back soon; where the last step up was taken
+# back, it is tried again so seldom that less than 3 % of all frames are late for it.
+_QUIET_AFTER_BURST = 10 * _WINDOW
+_QUIET = 40 * _WINDOW
 _FORGET_AFTER = 30  # frames of other cameras; one that has sent nothing for so long is not waited for
 
 _log = logging.getLogger(__name__)
@@ -24,8 +27,9 @@ class LatencyBudget:
     """Finds the largest input size at which 95 % of the worst camera's masks are no older than the budget.
 
     Down at once: when the 95th percentile over a window of frames at the present size is above the budget, to the
-    largest size that is expected to keep it. Up by one size: when that is expected to leave room, a fixed quiet time
-    after the last step down. Expected is that the network's part of the age is in proportion to its input's area.
+    largest size that is expected to keep it. Up by one size: when that is expected to leave room, a quiet time after
+    the last step down, which is four times as long where that took a step up back. Expected is that the network's part
+    of the age is in proportion to its input's area.
 
     Used by the thread that publishes; the attributes may be read by any.
 
@@ -40,7 +44,8 @@ class LatencyBudget:
         self.budget_ms = budget_ms
         self.scales = BUDGET_SCALES if budget_ms else BUDGET_SCALES[:1]
         self._index = 0
-        self._since_down = _QUIET
+        self._since_down = self._since_up = _QUIET  # judged frames
+        self._quiet = _QUIET
         self._said_too_slow = False
         self._frames = 0
         self._last_of: dict[str, int] = {}  # number of each camera's last frame
@@ -88,6 +93,7 @@ class LatencyBudget:
 
     def _judge(self, age_ms: float, network_ms: float) -> None:
         self._since_down += 1
+        self._since_up += 1
         if self._settling:
             self._settling -= 1
             return
@@ -115,14 +121,16 @@ class LatencyBudget:
                 _log.info("the input scale stays at %g: %s, and there is no smaller size", self.scale, self._reason())
             return
         self._since_down = 0
+        self._quiet = _QUIET if self._since_up < _QUIET else _QUIET_AFTER_BURST
         fitting = (i for i in range(self._index + 1, smallest) if self._expected(i) <= self.budget_ms)
         self._change(next(fitting, smallest), self._reason())
 
     def _consider_larger(self) -> None:
-        if self._index == 0 or self._since_down < _QUIET:
+        if self._index == 0 or self._since_down < self._quiet:
             return
         expected = self._expected(self._index - 1)
         if expected <= _ROOM * self.budget_ms:
+            self._since_up = 0
             self._change(self._index - 1, self._reason(f"about {expected:.0f} ms are expected, "))
 
     def _reason(self, expectation: str = "") -> str:

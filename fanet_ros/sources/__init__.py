@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from fanet_ros.errors import SourceError
+from fanet_ros.files import check_has_end, looked_for
 from fanet_ros.sources.base import FrameSource, Intrinsics, SourceFrame
 from fanet_ros.sources.images import IMAGE_SUFFIXES, ImageSource
 from fanet_ros.sources.street.camera import StreetCamera
@@ -44,9 +45,13 @@ def open_source(
         return V4l2Source(spec, width=width, height=height)
     if not spec or not _exists(path):
         raise SourceError(
-            f"there is no source '{printable(spec)}'; give an existing video, image or folder of images, a camera "
-            "such as /dev/video0, or 'street'"
+            f"there is no source '{printable(spec)}'{looked_for(path)}; give an existing video, image or folder of "
+            "images, a camera such as /dev/video0, or 'street'"
         )
+    try:
+        check_has_end(path)
+    except OSError as error:
+        raise SourceError(f"cannot read {printable(spec)}: {error.strerror}") from None
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSource(path)
     return VideoSource(path)

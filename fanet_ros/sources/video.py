@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -10,9 +12,16 @@ import cv2
 import numpy as np
 
 from fanet_ros.errors import SourceError
+from fanet_ros.files import looked_for, plain_name
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Footage, FrameSource, SourceFrame
 from fanet_ros.sources.opencv_log import quiet_opencv
+from fanet_ros.untrusted.text import printable
+
+_log = logging.getLogger(__name__)
+
+_RATES_HZ = (0.01, 1000.0)  # that cameras have; some phones state 90000, damaged files 0
+_USUAL_RATE_HZ = 30.0
 
 # FFmpeg writes to stderr by itself; OpenCV reads its level once, from the environment. -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -23,13 +32,15 @@ class VideoSource(Footage):
 
     def _play(self) -> Generator[SourceFrame]:
         if not self._path.is_file():
-            raise SourceError(f"there is no video at {self._path}; check the path")
+            where = f"{printable(str(self._path))}{looked_for(self._path)}"
+            raise SourceError(f"there is no video at {where}; check the path")
         if not os.access(self._path, os.R_OK):
-            raise SourceError(f"may not read the video {self._path}; check its permissions")
+            raise SourceError(f"may not read the video {printable(str(self._path))}; check its permissions")
         with quiet_opencv():
-            capture = cv2.VideoCapture(str(self._path))
+            capture = _open_video(self._path)
         try:
-            self.rate_hz = _positive(capture.get(cv2.CAP_PROP_FPS))
+            if self.rate_hz is None:  # not again after a rewind
+                self.rate_hz = self._rate(capture.get(cv2.CAP_PROP_FPS))
             frames = _positive(capture.get(cv2.CAP_PROP_FRAME_COUNT))
             self.length = None if frames is None else round(frames)
             number = 0
@@ -40,9 +51,28 @@ class VideoSource(Footage):
             capture.release()
         if not number:
             raise SourceError(
-                f"cannot decode {self._path} as a video; check that it is complete, or convert it, for example "
-                f"with: ffmpeg -i {self._path.name} -c:v libx264 out.mp4"
+                f"cannot decode {printable(str(self._path))} as a video; check that it is complete, or convert it, for "
+                f"example with: ffmpeg -i {printable(self._path.name)} -c:v libx264 out.mp4"
             )
+
+    def _rate(self, stated: float) -> float:
+        if not math.isfinite(stated) or not _RATES_HZ[0] <= stated <= _RATES_HZ[1]:
+            _log.warning(
+                "%s states %g frames per second; it is taken to have %g",
+                printable(self._path.name),
+                stated,
+                _USUAL_RATE_HZ,
+            )
+            return _USUAL_RATE_HZ
+        return stated
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    try:
+        with plain_name(path) as name:
+            return cv2.VideoCapture(name)
+    except OSError as error:
+        raise SourceError(f"cannot open {printable(str(path))}: {error.strerror}") from None
 
 
 class V4l2Source(FrameSource):

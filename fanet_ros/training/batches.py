@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import cv2
@@ -24,6 +29,11 @@ from fanet_ros.settings import Size
 from fanet_ros.training.sampling import Choice, Placement, Placer, SamplePlan, disturbance_numbers
 
 LONGEST_WAIT_S = 600.0
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (by which torch hands batches over)
+_PREFETCHED = 2  # batches a worker
+_PATIENCE_S = 0.5  # after which a wait looks whether it should end
+
+_log = logging.getLogger(__name__)
 
 
 class Past(NamedTuple):
@@ -122,6 +132,16 @@ class StepDataset(TorchDataset[Batch | DatasetError]):
         self._any_soft = any(part.soft is not None for part in parts)
         self._clips = [ClipDataset(part.dataset, settings.frames, part.step) for part in parts]
 
+    @property
+    def batch_bytes(self) -> int:
+        """About how large a batch is: its images and labels, and soft labels where there are any."""
+        window, crop, divisor = self._placer.window_size, self._placer.crop_size, self._settings.soft_divisor
+        sample = window.width * window.height * (3 * self._settings.frames + 1)
+        if self._any_soft:
+            points = -(-crop.width // divisor) * -(-crop.height // divisor)
+            sample += points * len(self._parts[0].meaning.network)
+        return sample * len(self._plan.step(0)[self._rank :: self._ranks])
+
     def __getitem__(self, iteration: int) -> Batch | DatasetError:
         """Read the windows of a step, counted from 0.
 
@@ -179,44 +199,86 @@ def _stacked(values: Sequence[Any]) -> Any:
     return torch.from_numpy(np.stack(values))
 
 
-def load_steps(dataset: StepDataset, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
+def load_steps(
+    dataset: StepDataset,
+    first: int,
+    last: int,
+    workers: int,
+    pin: bool,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Batch | None]:
     """Read the batches of the steps from `first` to before `last`, in order.
 
     Args:
         dataset: to read from.
         first: step, counted from 0.
         last: step that is not read any more.
-        workers: processes that read ahead; 0 reads when asked.
+        workers: processes that read ahead; 0 reads when asked. Where shared memory, by which they hand batches over, is
+            too small for that, there will be fewer or none.
         pin: whether to put batches into memory from which a GPU copies faster.
+        asked_to_stop: asked while a batch is waited for; where it answers True, None comes in its place.
 
     Raises:
         DatasetError: a sample cannot be read.
         TrainingError: a worker process died or hangs.
     """
+    workers = _workers_with_room(dataset, workers)
     loader = DataLoader(
         dataset,
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
-        prefetch_factor=2 if workers else None,
+        prefetch_factor=_PREFETCHED if workers else None,
         pin_memory=pin,
-        timeout=LONGEST_WAIT_S if workers else 0,
+        timeout=_PATIENCE_S if workers else 0,
         worker_init_fn=_start_worker,
     )
+    others = multiprocessing.active_children()
     batches = iter(loader)
+    waiting_since: float | None = None
     while True:
         try:
             batch = next(batches)
         except StopIteration:
             return
         except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            waiting_since = waiting_since or monotonic() - _PATIENCE_S
+            if "timed out" in reason and monotonic() - waiting_since < LONGEST_WAIT_S:
+                if asked_to_stop():
+                    for process in multiprocessing.active_children():
+                        if process not in others:  # ours, of which one hangs: the loader would wait for its end
+                            process.terminate()
+                    yield None
+                continue
             raise TrainingError(
-                f"a process that reads ahead failed ({str(error).splitlines()[0]}); use fewer --workers, and more "
-                "shared memory where it is short (docker run --shm-size 2g)"
+                f"a process that reads ahead failed ({reason}); use fewer --workers, and more shared memory where "
+                "it is short (docker run --shm-size 2g)"
             ) from error
+        waiting_since = None
         if isinstance(batch, DatasetError):
             raise batch
         yield batch
+
+
+def _workers_with_room(dataset: StepDataset, workers: int) -> int:
+    """Return how many processes can read ahead in the shared memory there is; where it is full, batches get lost."""
+    if not workers or not SHARED_MEMORY.is_dir():
+        return workers
+    needed = dataset.batch_bytes * (_PREFETCHED + 1)  # and the one that is learnt from
+    free = shutil.disk_usage(SHARED_MEMORY).free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's
+    room = min(workers, free // needed)
+    if room < workers:
+        _log.warning(
+            "shared memory (%s) has %.0f MB free, and each of %d processes that read ahead needs %.0f MB: %d of them "
+            "will; give it more (docker run --shm-size 2g) if the training waits for images",
+            SHARED_MEMORY,
+            free / 1e6,
+            workers,
+            needed / 1e6,
+            room,
+        )
+    return room
 
 
 def _start_worker(_: int) -> None:

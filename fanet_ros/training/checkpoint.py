@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fanet_ros.errors import TrainingError
-from fanet_ros.files import replacing
+from fanet_ros.files import looked_for, replacing
 
 STATE_FILE = "last.pt"
 FORMAT = 2  # raise it when what a state holds changes
+
+_log = logging.getLogger(__name__)
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -26,7 +29,11 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         with replacing(folder / STATE_FILE, durable=True) as unfinished:
             torch.save({"format": FORMAT, **state}, unfinished)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into RuntimeError
-        raise TrainingError(f"cannot write {folder / STATE_FILE}: {error}; is the disk full?") from None
+        _log.debug("while the state was written", exc_info=True)
+        path = folder / STATE_FILE
+        why = "it was cut short" if "inline_container" in str(error) else str(error)  # torch's words for a full disk
+        advice = f" The state before is still there: fanet train --resume {folder}" if path.exists() else ""
+        raise TrainingError(f"cannot write {path}: {why}; is the disk full?{advice}") from None
 
 
 def load_state(folder: Path) -> dict[str, Any]:
@@ -41,7 +48,8 @@ def load_state(folder: Path) -> dict[str, Any]:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(
-            f"{folder} holds no {STATE_FILE} to resume from: give the folder of a training that has saved a checkpoint"
+            f"{folder} holds no {STATE_FILE} to resume from{looked_for(folder)}: give the folder of a training that "
+            "has saved a checkpoint"
         ) from None
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,20 @@ CURVES, PICTURES = "tensorboard", "pictures"
 class Observer:
     """Shows and notes what happens in a training; that of processes other than the first does neither."""
 
-    def __init__(self, folder: Path, *, first: bool, started_at: int) -> None:
-        """Begin to observe in the folder of a run; of an earlier attempt, entries after `started_at` are dropped."""
+    def __init__(self, folder: Path, *, first: bool, started_at: int, unscored: bool = False) -> None:
+        """Begin to observe in the folder of a run.
+
+        Of an earlier attempt, entries after `started_at` are dropped, and scores at it where it is still `unscored`.
+        """
         self._folder, self._first = folder, first
         self._console = Console()
         self._progress: Progress | None = None
         self._curves: SummaryWriter | None = None
         if first:
             make_folder(folder / PICTURES)
-            _drop_later_entries(folder / LOG_FILE, started_at)
-            self._curves = SummaryWriter(str(folder / CURVES), purge_step=started_at + 1)
+            _drop_later_entries(folder / LOG_FILE, started_at, unscored)
+            with self._writing():
+                self._curves = SummaryWriter(str(folder / CURVES), purge_step=started_at + 1)
 
     @contextmanager
     def watching(self, iterations: int, done: int) -> Iterator[None]:
@@ -54,7 +58,8 @@ class Observer:
                 yield
             finally:
                 assert self._curves is not None
-                self._curves.close()
+                with suppress(OSError):  # a full disk, of which more was said before; the last curves are lost
+                    self._curves.close()
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -73,9 +78,10 @@ class Observer:
         """
         if self._curves is None or self._progress is None:
             return
-        self._curves.add_scalar("train/loss", loss, iteration)
-        self._curves.add_scalar("train/rate", rate, iteration)
-        self._curves.add_scalar("train/seconds_per_step", seconds, iteration)
+        with self._writing():
+            self._curves.add_scalar("train/loss", loss, iteration)
+            self._curves.add_scalar("train/rate", rate, iteration)
+            self._curves.add_scalar("train/seconds_per_step", seconds, iteration)
         facts = f"loss {loss:.3f}  {seconds:.2f} s a step"
         self._progress.update(self._task, completed=iteration, facts=facts)
         if not self._console.is_terminal:
@@ -85,20 +91,22 @@ class Observer:
     def flush(self) -> None:
         """Write out the curves, as far as a checkpoint has come."""
         if self._curves is not None:
-            self._curves.flush()
+            with self._writing():
+                self._curves.flush()
 
     def validated(self, iteration: int, validation: Validation) -> None:
         """Note scores, and write the pictures."""
         if self._curves is None:
             return
         scores, name = validation.scores, validation.name
-        self._curves.add_scalar(f"{name}/miou", scores.miou, iteration)
-        self._curves.add_scalar(f"{name}/pixel_accuracy", scores.pixel_accuracy, iteration)
-        for class_name, iou in zip(validation.names, scores.iou, strict=True):
-            self._curves.add_scalar(f"{name}_iou/{class_name}", iou, iteration)
-        if validation.pictures is not None:
-            self._curves.add_image(name, validation.pictures, iteration, dataformats="HWC")
-            write_image(self._folder / PICTURES / f"{name}_{iteration:06d}.jpg", validation.pictures)
+        with self._writing():
+            self._curves.add_scalar(f"{name}/miou", scores.miou, iteration)
+            self._curves.add_scalar(f"{name}/pixel_accuracy", scores.pixel_accuracy, iteration)
+            for class_name, iou in zip(validation.names, scores.iou, strict=True):
+                self._curves.add_scalar(f"{name}_iou/{class_name}", iou, iteration)
+            if validation.pictures is not None:
+                self._curves.add_image(name, validation.pictures, iteration, dataformats="HWC")
+                write_image(self._folder / PICTURES / f"{name}_{iteration:06d}.jpg", validation.pictures)
         self.say(
             f"iteration {iteration}  {name}: mIoU {scores.miou:.4f}, pixel accuracy {scores.pixel_accuracy:.4f}, "
             f"{scores.frames} images"
@@ -107,22 +115,30 @@ class Observer:
         self._note({"iteration": iteration, "validation": name, **facts})
 
     def _note(self, entry: dict[str, Any]) -> None:
-        path = self._folder / LOG_FILE
+        with self._writing(), (self._folder / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            yield
         except OSError as error:
-            raise TrainingError(f"cannot write {path}: {error.strerror}; is the disk full?") from None
+            raise TrainingError(
+                f"cannot write to {self._folder}: {error.strerror}; is the disk full? Then make room, and go on with: "
+                f"fanet train --resume {self._folder}"
+            ) from None
 
 
-def _drop_later_entries(path: Path, last: int) -> None:
+def _drop_later_entries(path: Path, last: int, unscored: bool) -> None:
     """Keep of an earlier attempt's log what came before the checkpoint from which it goes on."""
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            if json.loads(line)["iteration"] <= last:
+            entry = json.loads(line)
+            later = entry["iteration"] > last or (unscored and entry["iteration"] == last and "validation" in entry)
+            if not later:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):  # cut short when the process was killed
             continue

@@ -6,6 +6,7 @@ Paths are no part of it: where data and weights lie differs from machine to mach
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import FanetError, SettingError
+from fanet_ros.files import looked_for
+from fanet_ros.resources import config_folders, config_path
 from fanet_ros.training.recipe_data import DataRecipe
 from fanet_ros.training.recipe_learning import (
     AugmentationRecipe,
@@ -61,7 +64,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
-        path: of the YAML file.
+        path: of the YAML file, or the name of a shipped recipe (`camvid`).
         overrides: `part.name=value` each, the value as YAML, such as `optimizer.rate=0.01`; they replace what the file
             says.
 
@@ -69,11 +72,17 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         SettingError: the file cannot be read, or something in it or in an override is unknown or out of range; says
             where, what was received and what is expected.
     """
-    path = Path(path).expanduser()
+    path = _recipe_file(Path(path).expanduser())
     try:
         content = read_yaml(path)
+    except FileNotFoundError:
+        known = ", ".join(sorted({file.stem for folder in config_folders() for file in folder.glob("train/*.yaml")}))
+        raise SettingError(
+            f"cannot read recipe {path}: there is no such file{looked_for(path)}; give one, or the name of a "
+            f"shipped one: {known}"
+        ) from None
     except OSError as error:
-        raise SettingError(f"cannot read recipe {path}: {error}") from None
+        raise SettingError(f"cannot read recipe {path}: {error.strerror or error}") from None
     except YamlError as error:
         raise SettingError(f"recipe {path} is no valid YAML: {error}") from None
     if not isinstance(content, dict):
@@ -81,6 +90,16 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         _override(content, override)
     return parse_recipe(content, f"recipe {path}")
+
+
+def _recipe_file(path: Path) -> Path:
+    """Return the file that is meant: a shipped one where its name alone is given, and no such file lies here."""
+    if path.exists() or not re.fullmatch(r"[A-Za-z0-9_-]+", str(path)):
+        return path
+    try:
+        return config_path(f"train/{path}.yaml")
+    except FanetError:
+        return path
 
 
 def parse_recipe(content: Any, where: str) -> Recipe:

@@ -14,12 +14,13 @@ from fanet_ros.errors import DatasetError, SettingError, TrainingError
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import read_card, resolve_label_set
 from fanet_ros.model.weights import load_weights
+from fanet_ros.training.advice import give_advice
 from fanet_ros.training.checkpoint import load_state
 from fanet_ros.training.learner import Learner
 from fanet_ros.training.material import find_class_weights, open_material
 from fanet_ros.training.processes import Processes
 from fanet_ros.training.recipe import Recipe, parse_recipe
-from fanet_ros.training.run_folder import FINAL, RunFolder
+from fanet_ros.training.run_folder import FINAL, RunFolder, hold_folder
 from fanet_ros.training.start import start_network
 from fanet_ros.training.trainer import Trainer
 from fanet_ros.untrusted.yaml_text import parse_yaml
@@ -70,6 +71,7 @@ def resume(
     Raises:
         FanetError: as for `start`, or there is nothing to resume.
     """
+    processes.first(lambda: hold_folder(folder))
     state = load_state(folder)
     recipe = parse_recipe(parse_yaml(state["recipe"]), f"the recipe in {folder}")
     finished = state["iteration"] >= recipe.run.iterations and not state["validation_due"]
@@ -117,6 +119,7 @@ def _prepare(
         )
     if state is None:
         _check_guide(recipe, task.weights, material.label_set)
+        processes.first(lambda: give_advice(recipe, material, progress))
         class_weights = processes.first(lambda: find_class_weights(recipe, material, progress))
     else:
         class_weights = state["class_weights"]

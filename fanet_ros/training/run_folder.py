@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import yaml
 from torch import Tensor
@@ -18,7 +22,36 @@ from fanet_ros.training.checkpoint import STATE_FILE
 from fanet_ros.training.recipe import Recipe, recipe_yaml
 
 BEST, FINAL = "best", "final"
-RECIPE_FILE, LABELS_FILE = "recipe.yaml", "labels.yaml"
+RECIPE_FILE, LABELS_FILE, LOCK_FILE = "recipe.yaml", "labels.yaml", ".lock"
+
+_log = logging.getLogger(__name__)
+_held: dict[Path, IO[str]] = {}  # the locks belong to this process, as the folders do
+
+
+def hold_folder(path: Path) -> None:
+    """Keep other processes from training in a folder until this one ends, however that happens.
+
+    Raises:
+        TrainingError: another one trains there.
+    """
+    path = path.resolve()
+    if path in _held or not path.is_dir():
+        return
+    lock = None
+    try:
+        lock = (path / LOCK_FILE).open("w")
+        # not flock: processes that read ahead would inherit that, and hold the folder a while longer than this one
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if lock is not None:
+            lock.close()
+        if error.errno in (errno.EACCES, errno.EAGAIN) and lock is not None:
+            raise TrainingError(
+                f"another process trains in {path} now; wait for its end, or choose another folder"
+            ) from None
+        _log.debug("%s cannot be locked: %s", path, error.strerror)  # some network file systems have no locks
+        return
+    _held[path] = lock
 
 
 class RunFolder:
@@ -36,16 +69,20 @@ class RunFolder:
 
         Raises:
             SettingError: it cannot be made.
-            TrainingError: another training is in it.
+            TrainingError: another training is in it, or it cannot be written.
         """
         make_folder(self.path)
+        hold_folder(self.path)
         if (self.path / STATE_FILE).exists():
             raise TrainingError(
                 f"{self.path} holds a training already: go on with it (fanet train --resume {self.path}), or choose "
                 "another --output"
             )
-        (self.path / RECIPE_FILE).write_text(recipe_yaml(self._recipe), encoding="utf-8")
-        save_label_set(self._label_set, self.path / LABELS_FILE)
+        try:
+            write_whole(self.path / RECIPE_FILE, recipe_yaml(self._recipe))
+            save_label_set(self._label_set, self.path / LABELS_FILE)
+        except OSError as error:
+            raise TrainingError(f"cannot write to {self.path}: {error.strerror}; is the disk full?") from None
 
     def file(self, name: str) -> Path:
         """Return where weights lie: of BEST or FINAL."""

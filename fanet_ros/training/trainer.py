@@ -27,6 +27,10 @@ _NOTE_EVERY = 10  # steps
 _GO_ON, _STOP, _FAIL = range(3)  # what a process wants; the largest wins
 
 
+class _CutShort(Exception):  # noqa: N818 (it is no error)
+    """A validation that is left undone."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended.
@@ -87,18 +91,24 @@ class Trainer:
             DatasetError: a sample cannot be read; what was learnt before is saved.
         """
         run, learner = self._recipe.run, self._learner
-        observer = Observer(self._folder.path, first=self._processes.is_first, started_at=learner.iteration)
+        observer = Observer(
+            self._folder.path,
+            first=self._processes.is_first,
+            started_at=learner.iteration,
+            unscored=self._validation_due,
+        )
         if learner.iteration == 0:
             self._save()  # a training that is killed right away can be resumed, too
-        stopped = False
         with observer.watching(run.iterations, learner.iteration):
-            self._validate_if_due(observer)  # it was cut short while it validated
-            batches = self._load_steps()
+            self._validate_if_due(observer, asked_to_stop)  # it was cut short while it validated
+            stopped = self._validation_due
+            batches = self._load_steps(asked_to_stop)
             began = perf_counter()
-            while learner.iteration < run.iterations:
-                batch, wish, failure = None, _STOP if asked_to_stop() else _GO_ON, None
+            while not stopped and learner.iteration < run.iterations:
+                batch, wish, failure = None, _GO_ON, None
                 try:
                     batch = next(batches)
+                    wish = _STOP if asked_to_stop() else _GO_ON
                 except FanetError as error:
                     wish, failure = _FAIL, error
                 decision = self._processes.largest(wish)
@@ -126,18 +136,19 @@ class Trainer:
                 if saving:
                     self._save()
                     observer.flush()
-                    self._validate_if_due(observer)
+                    self._validate_if_due(observer, asked_to_stop)
+                    stopped = self._validation_due
                     began = perf_counter()
         return self._finish(not stopped)
 
-    def _load_steps(self) -> Iterator[Batch]:
+    def _load_steps(self, asked_to_stop: Callable[[], bool]) -> Iterator[Batch | None]:
         processes, material, recipe = self._processes, self._material, self._recipe
         settings = SampleSettings(
             recipe.network.temporal_frames, recipe.augmentation.disturb, recipe.run.seed, recipe.loss.resolution
         )
         steps = StepDataset(material.parts, material.plan, material.placer, processes.rank, processes.count, settings)
         pin = processes.device.type == "cuda"
-        return load_steps(steps, self._learner.iteration, recipe.run.iterations, self._workers, pin)
+        return load_steps(steps, self._learner.iteration, recipe.run.iterations, self._workers, pin, asked_to_stop)
 
     def _mean_loss(self) -> float:
         """Return the mean loss since it was last asked for.
@@ -162,14 +173,26 @@ class Trainer:
             "dataset check"
         )
 
-    def _validate_if_due(self, observer: Observer) -> None:
-        """Score the weights; keep them if the first validation set has never seen better ones."""
+    def _validate_if_due(self, observer: Observer, asked_to_stop: Callable[[], bool]) -> None:
+        """Score the weights; keep them if the first validation set has never seen better ones.
+
+        Asked to stop, a single process leaves it undone: a resumed training begins with it.
+        """
         if not self._validation_due:
             return
         learner = self._learner
+
+        def doing(text: str) -> None:
+            observer.doing(text)
+            if self._processes.count == 1 and asked_to_stop():
+                raise _CutShort
+
         self._processes.share_buffers(learner.network)
         for place, validator in enumerate(self._validators):
-            found = validator.run(learner.network, learner.dtype, self._recipe.run.overlays, observer.doing)
+            try:
+                found = validator.run(learner.network, learner.dtype, self._recipe.run.overlays, doing)
+            except _CutShort:
+                return
             observer.validated(learner.iteration, found)
             miou = found.scores.miou
             if place == 0 and math.isfinite(miou) and (self._best is None or miou > self._best):

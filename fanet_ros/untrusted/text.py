@@ -33,4 +33,11 @@ def printable(text: str, most: int = MOST_CHARACTERS) -> str:
     if len(text) > most:
         half = most // 2
         text = f"{text[:half]}...{text[-half:]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+    return escaped(text).replace("\n", "\\n")
+
+
+def escaped(text: str) -> str:
+    """Return a text, of any length, in which everything but characters, spaces and ends of lines is escaped."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text
+    )

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from fanet_ros.files import check_has_end
+
 MOST_BYTES = 1 << 20  # of a file; a label set of 255 classes has 20 kB, the metadata of a long recording 200 kB
 DEEPEST = 40
 MOST_DIGITS = 30
@@ -31,8 +33,9 @@ def read_yaml(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 
     Raises:
         YamlError: as `parse_yaml` does, or the file is larger, or no UTF-8.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or has no end (`files.check_has_end`).
     """
+    check_has_end(path)
     with path.open("rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:

@@ -15,7 +15,7 @@ from fanet_ros.backends.cuda.device_function import DeviceFunction, DeviceWork
 from fanet_ros.backends.cuda.device_memory import DeviceMemory
 from fanet_ros.backends.kept import KeptLast
 from fanet_ros.backends.request import FrameRequest
-from fanet_ros.errors import BackendError, FanetError, InferenceError
+from fanet_ros.errors import FanetError, InferenceError, NoRoomError
 from fanet_ros.frames.frame_torch import TorchFrameResizer
 from fanet_ros.labelling.postprocess import NOT_FINITE, LabelBuffers
 from fanet_ros.labelling.postprocess_torch import labels_from_logits
@@ -84,7 +84,7 @@ class CudaPath:
         """Run the network alone on several images, as fanet_ros.backends.base.Backend.infer_batch says.
 
         Raises:
-            BackendError: the GPU's memory does not suffice.
+            NoRoomError: the GPU's memory does not suffice.
         """
         size = Size(images.shape[2], images.shape[1])
         key = _Key(len(images), images.shape[1:], "rgb8", size, None, confidence=False)
@@ -102,7 +102,7 @@ class CudaPath:
 
         Raises:
             InferenceError: the network's logits are not finite.
-            BackendError: the GPU's memory does not suffice.
+            NoRoomError: the GPU's memory does not suffice.
         """
         (result,) = self.segment_batch([request], input_size, label_of)
         if isinstance(result, FanetError):
@@ -120,7 +120,7 @@ class CudaPath:
         """Do for requests that are alike what fanet_ros.backends.base.Backend.segment_batch says.
 
         Raises:
-            BackendError: the GPU's memory does not suffice.
+            NoRoomError: the GPU's memory does not suffice.
         """
         first = requests[0]
         shape = _shape(first.frame)
@@ -223,7 +223,7 @@ class CudaPath:
             return kept.obtain(key, new_function)
         except torch.cuda.OutOfMemoryError as error:
             self.close()
-            raise BackendError(
+            raise NoRoomError(
                 f"the memory of {self._device} does not suffice for this image and input size: use a smaller "
                 f"input_size or end other programs on the GPU ({str(error).splitlines()[0]})"
             ) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,10 @@ MODEL = "model.xml"
 """The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What layers compute in that are not quantised; never left to OpenVINO, which takes bf16 wherever the CPU has it."""
+
+_MOST_REMEMBERED = 1000  # sizes that were compiled; images of any size may come
+
+_log = logging.getLogger(__name__)
 
 
 class OpenvinoBackend(HostBackend):
@@ -50,6 +56,8 @@ class OpenvinoBackend(HostBackend):
         # apart, so that batches never cost a single frame what was compiled for it
         self._infer_requests: KeptLast[Size, Any] = KeptLast(request.kept_sizes)
         self._batch_requests: KeptLast[tuple[Size, int], Any] = KeptLast(request.kept_sizes)
+        self._compiled: set[Size] = set()  # for single frames, whether kept or not
+        self._said_again = False
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)
@@ -70,6 +78,9 @@ class OpenvinoBackend(HostBackend):
     def prepare(self, input_size: Size, batch: int = 1) -> None:  # noqa: D102 (documented by Backend)
         self._infer_request_for(input_size, batch)
 
+    def drop(self, input_size: Size) -> None:  # noqa: D102 (documented by Backend)
+        self._infer_requests.pop(input_size, None)
+
     def drop_batch(self, input_size: Size, batch: int) -> None:  # noqa: D102 (documented by Backend)
         self._batch_requests.pop((input_size, batch), None)
 
@@ -88,8 +99,29 @@ class OpenvinoBackend(HostBackend):
 
     def _infer_request_for(self, input_size: Size, batch: int) -> Any:
         if batch == 1:
-            return self._infer_requests.obtain(input_size, lambda: self._compile(input_size, 1))
+            return self._infer_requests.obtain(input_size, lambda: self._compile_single(input_size))
         return self._batch_requests.obtain((input_size, batch), lambda: self._compile(input_size, batch))
+
+    def _compile_single(self, input_size: Size) -> Any:
+        """Compile for single frames, and say where that would slow every frame: more sizes in turns than are kept."""
+        began = perf_counter()
+        infer_request = self._compile(input_size, 1)
+        is_again, is_first = input_size in self._compiled, not self._compiled
+        self._compiled.add(input_size)
+        if len(self._compiled) > _MOST_REMEMBERED:
+            self._compiled.clear()
+        seconds = perf_counter() - began
+        if is_again:
+            _log.log(
+                logging.DEBUG if self._said_again else logging.WARNING,
+                "the network was compiled again for %s (%.1f s): images of more input sizes take turns than the %d "
+                "that are kept; give them one shape, or set input_size to WIDTHxHEIGHT",
+                *(input_size, seconds, self._request.kept_sizes),
+            )
+            self._said_again = True
+        elif not is_first:
+            _log.info("the network was compiled for %s in %.1f s", input_size, seconds)
+        return infer_request
 
     def _compile(self, input_size: Size, batch: int) -> Any:
         model = self._read_model()

@@ -73,7 +73,10 @@ def _import_nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
-        raise BackendError(f"calibrating int8 for openvino needs NNCF ({error}): pip install nncf") from None
+        raise BackendError(
+            f"calibrating int8 for openvino needs NNCF ({error}): pip install nncf, or all that fanet "
+            "calibrate needs: pip install '.[calibrate]' in the checkout of fanet_ros"
+        ) from error
     logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level silences every handler of the process
     return nncf
 

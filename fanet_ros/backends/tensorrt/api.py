@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fanet_ros.backends.cuda.nvidia import compute_capability, gpu_name
-from fanet_ros.errors import BackendError, InferenceError
+from fanet_ros.errors import BackendError, InferenceError, NoRoomError
 from fanet_ros.settings import Size
 
 _MODULES = ("tensorrt", "tensorrt_rtx")
@@ -148,7 +148,7 @@ class Library:
 
         Raises:
             EngineError: it does not fit this version and GPU, or is damaged; build it anew.
-            BackendError: it is good, but cannot run now: most often the GPU's memory is full.
+            NoRoomError: it is good, but cannot run now: most often the GPU's memory is full.
         """
         self._logger.errors.clear()
         runtime = self._trt.Runtime(self._logger)
@@ -158,7 +158,7 @@ class Library:
         context, cache = _new_context(loaded, runtime_cache)
         if context is None:
             reason = self._said("is the GPU's memory full?")
-            raise BackendError(f"{self.name} {self.version} cannot prepare the engine to run: {reason}")
+            raise NoRoomError(f"{self.name} {self.version} cannot prepare the engine to run: {reason}")
         return Engine(runtime, loaded, context, cache)
 
     def _said(self, otherwise: object = "it did not say why") -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.artefacts.place import keep_from_others
 from fanet_ros.backends.base import Backend, BackendRequest
 from fanet_ros.backends.cuda.nvidia import require_gpu
 from fanet_ros.backends.cuda.path import CudaPath
@@ -21,7 +22,7 @@ from fanet_ros.backends.tensorrt.api import Engine, EngineError, library
 from fanet_ros.backends.tensorrt.build import ENGINE, engine_key, require_quantised
 from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError, SettingError
-from fanet_ros.files import write_whole
+from fanet_ros.files import remove_abandoned, write_whole
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.graph import INPUT_NAME, OUTPUT_NAME, STATE_INPUT_NAME, STATE_OUTPUT_NAME
 from fanet_ros.model.network import state_size
@@ -142,8 +143,10 @@ class TensorrtBackend(Backend):
         compiled = engine.runtime_cache()
         if compiled != known:
             try:
+                remove_abandoned(folder)
                 write_whole(cache_file, compiled)
-            except SettingError as error:
+                keep_from_others(cache_file)
+            except (SettingError, OSError) as error:
                 _log.info("%s: the next start compiles the same again", error)
         return network
 

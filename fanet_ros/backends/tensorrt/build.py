@@ -9,6 +9,7 @@ import torch
 
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.artefacts.cache import ArtefactKey
+from fanet_ros.artefacts.place import distrusted
 from fanet_ros.backends.base import BackendRequest
 from fanet_ros.backends.cuda.nvidia import gpu_name
 from fanet_ros.backends.tensorrt.api import library
@@ -93,5 +94,6 @@ def require_quantised(weights: Path, temporal_frames: int = 1) -> Path:
 
 def _earlier_timing_cache(folder: Path) -> bytes:
     """Return the latest timing cache of an earlier build; the library itself tells whether it fits."""
-    caches = sorted(folder.glob(f"tensorrt_*/{_TIMING_CACHE}"), key=lambda path: path.stat().st_mtime)
+    known = [path for path in folder.glob(f"tensorrt_*/{_TIMING_CACHE}") if not distrusted(path)]
+    caches = sorted(known, key=lambda path: path.stat().st_mtime)
     return caches[-1].read_bytes() if caches else b""

@@ -19,7 +19,6 @@ import psutil
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
@@ -27,6 +26,7 @@ from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import PEAK
 from fanet_ros.benchmark.process import Answer, ProcessError, serve
 from fanet_ros.reports.statistics import quantile
+from fanet_ros.ros.process import join_ros
 from fanet_ros.ros.segmentation.frame_statistics import WINDOW
 from fanet_ros.ros.topics import sensor_data
 from fanet_ros.ros.transport import prepare_process
@@ -38,10 +38,11 @@ _CHECK_INTERVAL_S = 0.5  # how often the node is looked after while it starts
 _INFERENCE_TIME = "inference median (ms)"
 
 
-class _Camera:
+class ImageSender:
     """Images of one size, each stamped when it is sent."""
 
     def __init__(self, publisher: Any, frames: Path) -> None:
+        """Send the frames of a file (fanet_ros.benchmark.frames) through a publisher, in turns."""
         loaded = load_frames(frames)
         self._publisher = publisher
         self._data = cycle([array.array("B", frame.tobytes()) for frame in loaded])
@@ -73,11 +74,11 @@ class BenchmarkClient:
             The middleware, and what prepare_process says of it.
         """
         notes = prepare_process()
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        join_ros()
         self._node = rclpy.create_node("benchmark_client", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        self._camera = _Camera(self._node.create_publisher(Image, "image", sensor_data()), Path(frames))
+        self._camera = ImageSender(self._node.create_publisher(Image, "image", sensor_data()), Path(frames))
         self._node.create_subscription(Image, "segmentation/mask", self._on_mask, sensor_data())
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._status_prefix = f"{namespace}/segmentation: ".lstrip("/")

@@ -11,14 +11,17 @@ from std_msgs.msg import Header
 
 from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.ros.camera.calibration import KnownCalibration, camera_info_message
+from fanet_ros.ros.camera.street_sensors import StreetSensors, check_has_sensors
 from fanet_ros.ros.conversions import ImageMessageWriter
 from fanet_ros.ros.diagnostics import Reporter, Status
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node
+from fanet_ros.ros.qos_overrides import check_overrides
 from fanet_ros.ros.topics import Outputs, sensor_data
 from fanet_ros.settings import Size
 from fanet_ros.sources import FrameSource, SourceFrame, open_source
 from fanet_ros.sources.reopening import ReopeningSource
+from fanet_ros.sources.street.camera import StreetCamera
 from fanet_ros.untrusted.text import printable
 
 _DEFAULT_RATE_HZ = 30.0
@@ -28,7 +31,8 @@ _WARNING_INTERVAL_S = 10.0
 class CameraNode(Node):
     """Publishes `~/image_raw`, `~/camera_info` where the calibration is known, and `~/labels` where the truth is.
 
-    Its parameters are those of CameraParameters. Labels are class ids, mono8.
+    Its parameters are those of CameraParameters. Labels are class ids, mono8. Of the street also `~/depth` with
+    `~/depth/camera_info`, and `~/points`, where they are asked for.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -39,7 +43,9 @@ class CameraNode(Node):
         self._settings = settings = server.values
         self._name = printable(settings.source)
         self._frame_id = settings.frame_id or f"{self.get_fully_qualified_name().lstrip('/')}_optical_frame"
+        self._sensors: StreetSensors | None = None
         source = self._open()
+        check_has_sensors(settings, source)
         self._calibration = KnownCalibration(settings, source)
         self._size = source.size
         topics: dict[str, type] = {"image_raw": Image}
@@ -47,11 +53,15 @@ class CameraNode(Node):
             topics["camera_info"] = CameraInfo
         if source.label_set:
             topics["labels"] = Image
+        rate_hz = settings.rate_hz or source.rate_hz or _DEFAULT_RATE_HZ
+        if isinstance(source, StreetCamera):
+            self._sensors = StreetSensors(self, settings, source, self._frame_id, rate_hz)
+            topics |= self._sensors.topics
         self._outputs = Outputs(self, {name: (kind, sensor_data()) for name, kind in topics.items()})
+        check_overrides(self, publishers=self._outputs.topics, subscriptions=())
         self._image_writer, self._labels_writer = ImageMessageWriter(), ImageMessageWriter()
         self._started = False
         self._sent = 0
-        rate_hz = settings.rate_hz or source.rate_hz or _DEFAULT_RATE_HZ
         self._source = ReopeningSource(source, self._open, loop=settings.loop)
         Reporter(self, self._statuses)
         self._timer = self.create_timer(1.0 / rate_hz, self._tick)
@@ -83,16 +93,19 @@ class CameraNode(Node):
         if not self._started and self._outputs.subscribers("image_raw") < self._settings.wait_for_subscribers:
             return
         self._started = True
+        wanted = self._outputs.wanted()
+        if self._sensors is not None:
+            self._sensors.prepare(wanted)
         frame = self._source.read()
         if frame is not None:
-            self._publish(frame)
+            self._publish(frame, wanted)
             self._sent += 1
             if self._sent == self._settings.frames:
                 self._end(f"sent {self._sent} frames, as asked for")
         elif self._source.has_ended:
             self._end(f"{self._name} has ended after {self._sent} frames")
 
-    def _publish(self, frame: SourceFrame) -> None:
+    def _publish(self, frame: SourceFrame, wanted: frozenset[str]) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         self._outputs.publish("image_raw", self._image_writer.write(header, frame.image, frame.encoding))
         size = Size(frame.image.shape[1], frame.image.shape[0])
@@ -105,8 +118,11 @@ class CameraNode(Node):
                 throttle_duration_sec=_WARNING_INTERVAL_S,
             )
         self._size = size
-        if frame.labels is not None and "labels" in self._outputs.wanted():
+        if frame.labels is not None and "labels" in wanted:
             self._outputs.publish("labels", self._labels_writer.write(header, frame.labels, "mono8"))
+        if self._sensors is not None:
+            for name, message in self._sensors.messages(frame, header, wanted).items():
+                self._outputs.publish(name, message)
 
     def _statuses(self) -> list[Status]:
         level, message = DiagnosticStatus.OK, "images go out"

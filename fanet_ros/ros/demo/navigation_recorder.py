@@ -1,7 +1,8 @@
-"""Collects what the drivable-area node publishes in a demo, beside the overlays of the same stamps."""
+"""Collects what the drivable-area nodes publish in a demo, beside the overlays of the same stamps."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,24 @@ class NavigationRecorder:
         grids_seen: complete moments.
     """
 
-    def __init__(self, node: Node, drivable_area: str) -> None:
+    def __init__(self, node: Node, flat: str, measured: str) -> None:
         """Subscribe.
 
         Args:
             node: that listens.
-            drivable_area: name of the drivable-area node.
+            flat: name of the drivable-area node that takes the ground as flat.
+            measured: name of the one that measures depth.
         """
-        self._moments = ByStamp(("overlay", "grid", "scan"))
+        self._moments = ByStamp(("overlay", "flat_grid", "measured_grid", "scan"))
         self._kept: list[dict[str, Any]] = []
         self._interval = 1
         self.grids_seen = 0
-        node.create_subscription(
-            OccupancyGrid, f"{drivable_area}/free_space", lambda m: self._add(stamp_of(m), "grid", m), latched()
-        )
-        node.create_subscription(
-            LaserScan, f"{drivable_area}/obstacle_scan", lambda m: self._add(stamp_of(m), "scan", m), sensor_data()
-        )
+        for name, kind, topic, profile in (
+            ("flat_grid", OccupancyGrid, f"{flat}/free_space", latched()),
+            ("measured_grid", OccupancyGrid, f"{measured}/free_space", latched()),
+            ("scan", LaserScan, f"{measured}/obstacle_scan", sensor_data()),
+        ):
+            node.create_subscription(kind, topic, partial(self._take, name), profile)
 
     def add_overlay(self, stamp: Stamp, overlay: NDArray[np.uint8]) -> None:
         """Take a camera image with its classes, uint8 rgb8 (H, W, 3); it is copied."""
@@ -55,6 +57,9 @@ class NavigationRecorder:
             last = len(self._kept) - 1
             chosen = sorted({round(last * part / (_MOMENTS - 1)) for part in range(_MOMENTS)})
             write_image(path, navigation_sheet([_draw(**self._kept[index]) for index in chosen], _ROW_HEIGHT))
+
+    def _take(self, name: str, message: OccupancyGrid | LaserScan) -> None:
+        self._add(stamp_of(message), name, message)
 
     def _add(self, stamp: Stamp, name: str, part: Any) -> None:
         moment = self._moments.add(stamp, name, part)
@@ -69,16 +74,28 @@ class NavigationRecorder:
 
 
 def _draw(
-    overlay: NDArray[np.uint8], grid: OccupancyGrid, scan: LaserScan
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    overlay: NDArray[np.uint8], flat_grid: OccupancyGrid, measured_grid: OccupancyGrid, scan: LaserScan
+) -> dict[str, NDArray[np.uint8]]:
+    ranges, reach = np.array(scan.ranges, np.float32), scan.range_max
+    plan = _plan(flat_grid)  # for all, so that what is side by side can be compared
+    return {
+        "camera with classes": overlay,
+        "free space, flat ground": draw_grid(_occupancy(flat_grid), plan),
+        "free space, measured depth": draw_grid(_occupancy(measured_grid), plan),
+        "obstacle scan, measured depth": draw_scan(ranges, scan.angle_min, scan.angle_increment, reach, plan),
+    }
+
+
+def _plan(grid: OccupancyGrid) -> Plan:
     info, origin = grid.info, grid.info.origin.position
-    occupancy = np.frombuffer(grid.data, np.int8).reshape(info.height, info.width)
-    plan = Plan(
+    return Plan(
         x_min=origin.x,
         x_max=origin.x + info.width * info.resolution,
         y_min=origin.y,
         y_max=origin.y + info.height * info.resolution,
         height=_ROW_HEIGHT,
     )
-    ranges = np.array(scan.ranges, np.float32)
-    return overlay, draw_grid(occupancy, plan), draw_scan(ranges, scan.angle_min, scan.angle_increment, plan)
+
+
+def _occupancy(grid: OccupancyGrid) -> NDArray[np.int8]:
+    return np.frombuffer(grid.data, np.int8).reshape(grid.info.height, grid.info.width)

@@ -22,6 +22,9 @@ from fanet_ros.ros.demo.stamps import ByStamp, Stamp, stamp_of
 from fanet_ros.ros.topics import latched, sensor_data
 from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 
+FLAT_NODE, MEASURED_NODE = "drivable_area", "drivable_area_depth"
+"""Names of the drivable-area nodes: one takes the ground as flat, the other measures depth."""
+
 _QUEUE = 50
 
 
@@ -32,7 +35,7 @@ class Recorder(Node):
         seen: how many messages came, by what they are: camera, truth, mask, overlay, stats.
         node_fault: what the segmentation node reports as an error now; else empty.
         first_mask_time: when it came, seconds since the epoch.
-        navigation: of the drivable-area node; None where none runs.
+        navigation: of the drivable-area nodes; None where none runs.
     """
 
     def __init__(self, namespace: str, report: RunReport, *, rate_hz: float, drivable_area: bool) -> None:
@@ -42,7 +45,7 @@ class Recorder(Node):
             namespace: of all nodes of the demo.
             report: that is told of complete frames.
             rate_hz: of the camera.
-            drivable_area: whether a drivable-area node runs, too.
+            drivable_area: whether the two drivable-area nodes run, too.
         """
         super().__init__("recorder", namespace=namespace)
         self._report = report
@@ -55,7 +58,7 @@ class Recorder(Node):
         self.seen: Counter[str] = Counter()
         self.node_fault = ""
         self.first_mask_time: float | None = None
-        self.navigation = NavigationRecorder(self, "drivable_area") if drivable_area else None
+        self.navigation = NavigationRecorder(self, FLAT_NODE, MEASURED_NODE) if drivable_area else None
         self._listen("truth", Image, "camera/labels")
         self._listen("mask", Image, "segmentation/mask")
         self._listen("overlay", Image, "segmentation/overlay")

@@ -1,7 +1,7 @@
 """`make demo`: a camera and our nodes as separate processes over real DDS, recorded from another one.
 
-Writes overlay.mp4, contact_sheet.png and summary.json, and navigation.png where the camera's pose is known (the street
-camera). Succeeds only if masks arrived.
+Writes overlay.mp4, contact_sheet.png and summary.json, and navigation.png where the camera's pose and the depth are
+known (the street camera). Succeeds only if masks arrived.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from typing import Annotated, Any
 
 import rclpy
 import typer
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fanet_ros.commands.console import print_error
 from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.processes import end, start_module
+from fanet_ros.processes import end, leave_out_working_directory, start_module
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.ros.demo.recorder import Recorder
+from fanet_ros.ros.demo.recorder import FLAT_NODE, MEASURED_NODE, Recorder
+from fanet_ros.ros.process import join_ros
 from fanet_ros.ros.transport import prepare_process
 from fanet_ros.sources import open_source
 from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
@@ -40,7 +41,10 @@ _REMAPPINGS = {
     "mask": "segmentation/mask",
     "confidence": "segmentation/confidence",
     "label_info": "segmentation/label_info",
+    "depth": "camera/depth",
+    "depth/camera_info": "camera/depth/camera_info",
 }
+_MODULES = {"segmentation": "segmentation", "camera": "camera", FLAT_NODE: "ground", MEASURED_NODE: "ground"}
 _NAVIGATION = "navigation.png"
 _STREET_RATE_HZ = 10.0  # what two CPU cores keep up with, camera and recorder included
 _START_TIMEOUT_S = 60.0
@@ -86,13 +90,19 @@ def run_demo(
         report = RunReport(output, _label_set(), video_rate_hz=camera["rate_hz"])
         _remove_results(output)
     except FanetError as error:
-        _console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        print_error(error, _console)
         raise typer.Exit(2) from None
 
     nodes: dict[str, dict[str, Any]] = {"segmentation": parameters, "camera": camera}
     if not video:  # where the camera is, is known of the street alone
-        nodes["ground"] = {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
-    recorded = _run_nodes(nodes, report, output)
+        camera["depth"] = "registered"
+        pose = {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
+        nodes |= {FLAT_NODE: pose, MEASURED_NODE: {**pose, "geometry": "depth"}}
+    try:
+        recorded = _run_nodes(nodes, report, output)
+    except FanetError as error:
+        print_error(error, _console)
+        raise typer.Exit(2) from None
     first_mask_time = recorded.pop("first_mask_time")
     first_mask_after_s = None if first_mask_time is None else round(first_mask_time - began, 1)
     summary = report.finish({"source": source, "first_mask_after_s": first_mask_after_s, **recorded})
@@ -158,7 +168,7 @@ def _run_nodes(nodes: dict[str, dict[str, Any]], report: RunReport, output: Path
     """Run nodes, record what they publish, and return what is known of the run.
 
     Args:
-        nodes: parameters by node: segmentation, camera, and ground where the drivable-area node is to run, too.
+        nodes: parameters by name: segmentation, camera, and both drivable-area nodes where they are to run, too.
         report: that is told of every frame.
         output: folder for navigation.png.
     """
@@ -167,13 +177,13 @@ def _run_nodes(nodes: dict[str, dict[str, Any]], report: RunReport, output: Path
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     frames, rate_hz = nodes["camera"]["frames"], nodes["camera"]["rate_hz"]
     with ExitStack() as stack:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
+        join_ros()  # without handlers Ctrl-C is Python's KeyboardInterrupt
         stack.callback(rclpy.try_shutdown)
-        recorder = Recorder(NAMESPACE, report, rate_hz=rate_hz, drivable_area="ground" in nodes)
+        recorder = Recorder(NAMESPACE, report, rate_hz=rate_hz, drivable_area=FLAT_NODE in nodes)
         stack.callback(recorder.destroy_node)
         processes = {}
         for name, parameters in nodes.items():
-            processes[name] = _start(f"{name}.node", parameters)
+            processes[name] = _start(name, parameters)
             stack.callback(end, processes[name])
         camera = processes["camera"]
         try:
@@ -232,18 +242,19 @@ def _problem(
     return ""
 
 
-def _start(module: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
+def _start(name: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start one of our nodes in the demo's namespace."""
-    arguments = ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
-    for name, topic in _REMAPPINGS.items():
-        arguments += ["-r", f"{name}:={NAMESPACE}/{topic}"]
-    for name, value in parameters.items():
-        arguments += ["-p", f"{name}:={value}"]
-    return start_module(f"fanet_ros.ros.{module}", *arguments)
+    arguments = ["--ros-args", "-r", f"__ns:={NAMESPACE}", "-r", f"__node:={name}"]
+    for topic, ours in _REMAPPINGS.items():
+        arguments += ["-r", f"{topic}:={NAMESPACE}/{ours}"]
+    for parameter, value in parameters.items():
+        arguments += ["-p", f"{parameter}:={value}"]
+    return start_module(f"fanet_ros.ros.{_MODULES[name]}.node", *arguments)
 
 
 def main() -> None:
     """Run the demo's command line."""
+    leave_out_working_directory()
     typer.run(run_demo)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 from time import monotonic
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.logging import LoggingSeverity
 
 from fanet_ros.ros.diagnostics import Status
 from fanet_ros.ros.ground.semantic_points import SemanticPairs
+from fanet_ros.ros.ground.transforms import OTHER_CLOCK_HINT, OTHER_CLOCK_S
 
 _WINDOW = 100
 _FEW = 2  # masks between two reports whose confidence may get lost without a warning
@@ -23,12 +27,14 @@ class GroundState:
     Attributes:
         fault: why nothing can be computed; empty while all is well.
         is_waiting: whether the fault is only something still to come.
+        is_needed: whether anything is wanted that needs the ground.
         note: what is computed differently from what was asked for; empty if nothing is.
         facts: of camera and ground, for people who calibrate.
     """
 
     fault: str = ""
     is_waiting: bool = True
+    is_needed: bool = True
     note: str = ""
     facts: dict[str, str] = field(default_factory=dict)
 
@@ -41,11 +47,13 @@ class GroundStatistics:
         processed: masks whose results were published.
         refused: masks that could not be used.
         last_refusal: why the last of them was.
+        age_s: of the last mask when it arrived, seconds; 0 before the first.
     """
 
     def __init__(self) -> None:
         self.received = self.processed = self.refused = 0
         self.last_refusal = ""
+        self.age_s = 0.0
         self._heard_at = monotonic()
         self._times_ms: deque[float] = deque(maxlen=_WINDOW)
 
@@ -53,9 +61,10 @@ class GroundStatistics:
         """Note that silence counts from now on."""
         self._heard_at = monotonic()
 
-    def count_received(self) -> None:
-        """Count a mask that arrived now."""
+    def count_received(self, age_s: float) -> None:
+        """Count a mask that arrived now, so many seconds after its stamp by the node's clock."""
         self.received += 1
+        self.age_s = age_s
         self._heard_at = monotonic()
 
     def count_processed(self, milliseconds: float) -> None:
@@ -67,6 +76,11 @@ class GroundStatistics:
         """Count a mask that cannot be used."""
         self.refused += 1
         self.last_refusal = reason
+
+    @property
+    def is_other_clock(self) -> bool:
+        """Whether the last mask's stamp and the node's clock have nothing to do with each other."""
+        return abs(self.age_s) > OTHER_CLOCK_S
 
     def silence_s(self) -> float:
         """Return the seconds since the last mask, or since `begin`."""
@@ -111,10 +125,17 @@ class GroundDiagnostics:
             message = f"{unmatched} masks found no confidence of their stamp: ~/semantic_points wait for it in vain"
         elif statistics.received == 0:
             message = "waiting for the first mask"
+        elif statistics.is_other_clock:
+            level = DiagnosticStatus.WARN
+            message = (
+                "masks arrive, but their stamps are of another clock than this node's, and Nav2 will drop what is made "
+                f"of them: {OTHER_CLOCK_HINT}"
+            )
         middle = statistics.median_ms()
         values = {
             "rate (Hz)": f"{rate:.1f}",
             "received": statistics.received,
+            "age at arrival (ms)": "another clock" if statistics.is_other_clock else f"{statistics.age_s * 1e3:.1f}",
             "processed": statistics.processed,
             "refused": statistics.refused,
             "masks without their confidence": pairs.unmatched,
@@ -136,12 +157,45 @@ def ground_status(state: GroundState, wanted: frozenset[str], parameter_faults: 
     level, message = DiagnosticStatus.OK, "the ground is known"
     if parameter_faults:
         level, message = DiagnosticStatus.ERROR, "; ".join(parameter_faults)
-    elif state.fault and not state.is_waiting:
-        level, message = DiagnosticStatus.ERROR, state.fault
-    elif state.fault and wanted:
-        level, message = DiagnosticStatus.WARN, state.fault
-    elif state.fault:
+    elif not wanted:
         message = "idle: nobody subscribes"
+    elif state.fault:
+        level, message = (DiagnosticStatus.WARN if state.is_waiting else DiagnosticStatus.ERROR), state.fault
     elif state.note:
         level, message = DiagnosticStatus.WARN, state.note
+    elif not state.is_needed:
+        message = "idle: only ~/drivable_mask is subscribed to, which needs no ground"
     return Status("ground", level, message, state.facts)
+
+
+class FaultLog:
+    """Logs a fault when it appears and when it is over; one that comes and goes with every mask is logged once."""
+
+    _OVER_S = 1.0  # without a fault, after which it is over
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        self._logger = logger
+        self._told: set[str] = set()
+        self._last_s = 0.0
+
+    def tell(self, fault: str, level: LoggingSeverity = LoggingSeverity.ERROR) -> None:
+        """Log a fault, unless it was logged at this level since all was well; numbers in it do not count."""
+        self._last_s = monotonic()
+        key = f"{level.name} {re.sub('[0-9.]+', '', fault)}"
+        if key in self._told:
+            return
+        if len(self._told) >= _WINDOW:
+            self._told.clear()
+        self._told.add(key)
+        if level == LoggingSeverity.ERROR:  # one call for each: rclpy ties a place in the code to a severity
+            self._logger.error(fault)
+        elif level == LoggingSeverity.WARN:
+            self._logger.warning(fault)
+        else:
+            self._logger.info(fault)
+
+    def clear(self, good_news: str) -> None:
+        """Note that all is well now, and log that once faults are over."""
+        if self._told and monotonic() - self._last_s >= self._OVER_S:
+            self._told.clear()
+            self._logger.info(good_news)

@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from fanet_ros.frames.image_messages import UnusableImageError
+from fanet_ros.ros.ground.measured_messages import MeasuredCloudMessage
 from fanet_ros.ros.ground.messages import SemanticCloudMessage, ids_from_image
 
 
@@ -29,7 +30,7 @@ class WaitingMask:
     header: Header
     ground_header: Header
     mask: NDArray[np.uint8]
-    cloud: SemanticCloudMessage
+    cloud: SemanticCloudMessage | MeasuredCloudMessage
     spent_ms: float
 
 

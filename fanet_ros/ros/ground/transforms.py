@@ -7,7 +7,6 @@ from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
 from geometry_msgs.msg import Transform
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -17,12 +16,19 @@ from fanet_ros.untrusted.text import printable
 _TOLERANCE_S = 0.1
 """A transform that is this much older or newer than the image still counts: TF comes a little after the images."""
 
+OTHER_CLOCK_S = 60.0
+"""Times that are farther apart than this are of different clocks: no camera and no odometry is so late."""
+
 _START_S = 3.0
 """Seconds after which TF's publishers should have been found."""
 
-
 _MOST_OF_REASON = 500
 """Characters of what TF says, which names frames."""
+
+OTHER_CLOCK_HINT = (
+    "is a recording played without --clock or use_sim_time, or does the camera's driver stamp with a clock of its own?"
+)
+"""What to ask where stamps are of another clock."""
 
 
 class TransformError(FanetError):
@@ -91,15 +97,20 @@ class Transforms:
             raise TransformError(
                 f"TF does not tell where '{printable(source)}' is in '{target}': {words}; {hint}", is_early=is_early
             ) from None
-        if self._is_near(newest.header.stamp, stamp):
+        apart_s = _apart_s(newest.header.stamp, stamp)
+        if apart_s <= _TOLERANCE_S:
             return newest.transform
+        if apart_s > OTHER_CLOCK_S:
+            raise TransformError(
+                f"TF of '{source}' in '{target}' and the image have stamps of different clocks: {OTHER_CLOCK_HINT}"
+            )
         raise TransformError(
             f"TF of '{printable(source)}' in '{target}' and the image are of different times: {words}",
             is_early=is_early,
         )
 
-    def _is_near(self, found: TimeMessage, wanted: TimeMessage) -> bool:
-        if found.sec == 0 and found.nanosec == 0:
-            return True  # static transforms hold at all times
-        apart = abs((found.sec - wanted.sec) * 10**9 + found.nanosec - wanted.nanosec)
-        return Duration(nanoseconds=apart) <= Duration(seconds=_TOLERANCE_S)
+
+def _apart_s(found: TimeMessage, wanted: TimeMessage) -> float:
+    if found.sec == 0 and found.nanosec == 0:
+        return 0.0  # static transforms hold at all times
+    return abs((found.sec - wanted.sec) * 10**9 + found.nanosec - wanted.nanosec) / 1e9

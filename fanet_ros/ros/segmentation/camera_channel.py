@@ -87,6 +87,11 @@ class CameraChannel:
         """To the images, of an active node."""
         return self._subscriptions[0]
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the topics that it subscribes to."""
+        return (self.topic, self._info_topic()) if self._remembers else (self.topic,)
+
     def reset(self) -> None:
         """Count from zero: a new activation begins."""
         self.statistics = FrameStatistics()

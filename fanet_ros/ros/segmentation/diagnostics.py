@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from time import monotonic
-from typing import NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from fanet_ros.backends import BackendInfo
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.diagnostics import Status
-from fanet_ros.ros.segmentation.frame_statistics import FrameCounts, FrameStatistics
+from fanet_ros.ros.segmentation.frame_history import FrameHistory
+from fanet_ros.ros.segmentation.frame_statistics import FAILED, FrameStatistics, StageTimes
 from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.video.video_memory import VideoMemory
-
-_FUTURE_MS = -100.0  # clocks of several hosts differ a little
 
 
 @dataclass(frozen=True)
@@ -66,23 +64,13 @@ class Activity:
     budget: LatencyBudget | None = None
 
 
-class _Period(NamedTuple):
-    """The frames between two reports: counts at its end and start, and its length (0 where it is unknown)."""
-
-    statistics: FrameStatistics
-    counts: FrameCounts
-    last: FrameCounts
-    seconds: float
-
-
 class Diagnostics:
     """Builds statuses from what happened since the last ones."""
 
     def __init__(self, steady_clock: Callable[[], float] = monotonic) -> None:
         """Prepare the first report; its rates are by `steady_clock`, seconds, as simulated time would distort them."""
         self._steady_clock = steady_clock
-        self._last: dict[str, tuple[FrameStatistics, FrameCounts]] = {}  # by camera
-        self._last_time = 0.0
+        self._histories: dict[str, FrameHistory] = {}  # by camera
 
     def report(self, faults: tuple[str, ...], activity: Activity, settings: SegmentationParameters) -> list[Status]:
         """Return the state of the node, and the input and inference of each camera.
@@ -93,19 +81,31 @@ class Diagnostics:
             settings: with the limits of rate, latency and input timeout.
         """
         statuses = [_node_status(faults, activity)]
-        steady_now = self._steady_clock()
-        seen: dict[str, tuple[FrameStatistics, FrameCounts]] = {}
+        now = self._steady_clock()
+        histories: dict[str, FrameHistory] = {}
         for camera in activity.cameras:
-            counts = camera.statistics.counts
-            statistics, last = self._last.get(camera.name, (None, FrameCounts()))
-            if statistics is camera.statistics:
-                period = _Period(statistics, counts, last, steady_now - self._last_time)
-            else:  # the node was activated anew, and counts from zero
-                period = _Period(camera.statistics, counts, FrameCounts(), 0.0)
-            statuses += [_input_status(period, camera), _inference_status(period, camera, settings)]
-            seen[camera.name] = (camera.statistics, counts)
-        self._last, self._last_time = seen, steady_now
+            history = self._histories.get(camera.name)
+            if history is None or history.statistics is not camera.statistics:  # activated anew, and counts from zero
+                history = FrameHistory(camera.statistics)
+            history.add(now, settings.min_rate_hz)
+            idle = _idleness(history, camera, activity.building)
+            statuses += [_input_status(history, camera), _inference_status(history, camera, idle, settings)]
+            history.note_work(is_idle=bool(idle))
+            histories[camera.name] = history
+        self._histories = histories
         return statuses
+
+
+def _idleness(history: FrameHistory, camera: CameraActivity, building: str) -> str:
+    """Return why no masks are to be expected at the moment; empty where they are."""
+    new = history.new
+    if not camera.wanted:
+        return "idle: nobody subscribes"
+    if camera.silence or history.now.counts.received == 0:
+        return "idle: no input"
+    if new.rejected and not new.processed and not new.dropped and not history.failed and new.rejected >= new.received:
+        return "idle: no usable image"
+    return f"waits: {building}" if building else ""
 
 
 def _node_status(faults: tuple[str, ...], activity: Activity) -> Status:
@@ -143,25 +143,25 @@ def _node_status(faults: tuple[str, ...], activity: Activity) -> Status:
     return Status("node", level, message, values)
 
 
-def _input_status(period: _Period, camera: CameraActivity) -> Status:
-    statistics, counts, last, seconds = period
-    kinds, reason = statistics.rejections
+def _input_status(history: FrameHistory, camera: CameraActivity) -> Status:
+    counts, new = history.now.counts, history.new
+    kinds = {kind: count for kind, count in history.statistics.rejections[0].items() if kind != FAILED}
+    reason = history.statistics.last_reason(failed=False)
     level, message = DiagnosticStatus.OK, "images arrive"
     if camera.silence:
         level, message = DiagnosticStatus.ERROR, camera.silence
     elif counts.received == 0:
         message = f"waiting for the first image on {camera.topic}"
-    elif counts.rejected > last.rejected:
-        level = DiagnosticStatus.WARN
-        message = f"{counts.rejected - last.rejected} unusable images: {reason}"
+    elif new.rejected:
+        level, message = DiagnosticStatus.WARN, f"{new.rejected} unusable images: {reason}"
     values = {
         "topic": camera.topic,
         "publishers": camera.publishers,
-        "rate (Hz)": _rate(counts.received - last.received, seconds),
+        "rate (Hz)": history.rate("received"),
         "received": counts.received,
         "dropped": counts.dropped,
         "skipped": counts.skipped,
-        "rejected": counts.rejected,
+        "rejected": counts.rejected - history.now.failed,
         **{f"rejected: {kind}": count for kind, count in kinds.items()},
     }
     if reason:
@@ -169,31 +169,33 @@ def _input_status(period: _Period, camera: CameraActivity) -> Status:
     return Status(_part(camera, "input"), level, message, values)
 
 
-def _inference_status(period: _Period, camera: CameraActivity, settings: SegmentationParameters) -> Status:
-    statistics, counts, last, seconds = period
-    stages = statistics.median_stages()
-    processed = counts.processed - last.processed
+def _inference_status(
+    history: FrameHistory, camera: CameraActivity, idle: str, settings: SegmentationParameters
+) -> Status:
+    counts, new, failed = history.now.counts, history.new, history.failed
+    reason = history.statistics.last_reason(failed=True)
+    stages = history.statistics.median_stages()
     level, message = DiagnosticStatus.OK, "keeps up"
-    if not camera.wanted:
-        message = "idle: nobody subscribes"
-    elif counts.received == last.received:
-        message = "idle: no input"
-    elif seconds > 0 and (processed + 1) / seconds < settings.min_rate_hz:  # one may just have missed this report
-        level = DiagnosticStatus.WARN
-        message = f"{processed / seconds:.1f} masks per second, fewer than min_rate_hz ({settings.min_rate_hz:g})"
-    elif stages is not None and stages.age > settings.max_latency_ms:
-        level = DiagnosticStatus.WARN
-        message = f"median age {stages.age:.0f} ms, above max_latency_ms ({settings.max_latency_ms:g})"
-    elif stages is not None and stages.age < _FUTURE_MS:
-        level = DiagnosticStatus.WARN
-        message = "stamps lie in the future: camera and node use different clocks (use_sim_time?)"
-    elif stages is not None and math.isnan(stages.age):
-        level = DiagnosticStatus.WARN
-        message = "images carry no stamp: latency is unknown and consumers cannot match masks to them"
-    values: dict[str, object] = {"rate (Hz)": _rate(processed, seconds), "processed": counts.processed}
+    if failed:
+        level = DiagnosticStatus.WARN if new.processed else DiagnosticStatus.ERROR
+        message = f"the network failed on {failed} frames: {reason}"
+    elif idle:
+        message = idle
+    elif too_few := history.too_few_masks(settings.min_rate_hz):
+        level, message = DiagnosticStatus.WARN, too_few
+    elif stages is None:
+        message = "waiting for the first mask"
+    elif fault := _fault_of_age(stages, settings.max_latency_ms):
+        level, message = DiagnosticStatus.WARN, fault
+    elif not new.processed:
+        message = "waiting for the next mask" if new.received else "waiting for the next image"
+    values: dict[str, object] = {"rate (Hz)": history.rate("processed"), "processed": counts.processed}
+    if history.now.failed:
+        values |= {"failed": history.now.failed, "last failure": reason}
     if stages is not None:
-        values |= {f"{name} median (ms)": f"{value:.1f}" for name, value in asdict(stages).items()}
-        values["age p95 (ms)"] = f"{statistics.age_p95():.1f}"
+        shown = asdict(replace(stages, age=stages.latency))
+        values |= {f"{name} median (ms)": _milliseconds(value) for name, value in shown.items()}
+        values["age p95 (ms)"] = _milliseconds(history.statistics.age_p95())
     if camera.memory is not None:
         values |= {"frames in memory": camera.memory.frames, "memory resets": camera.memory.resets}
         if camera.memory.last_reset:
@@ -201,9 +203,35 @@ def _inference_status(period: _Period, camera: CameraActivity, settings: Segment
     return Status(_part(camera, "inference"), level, message, values)
 
 
+def _fault_of_age(stages: StageTimes, max_latency_ms: float) -> str:
+    """Return what is wrong with the median age of frames; empty where nothing is."""
+    if math.isnan(stages.age):
+        return "images carry no stamp: latency is unknown and consumers cannot match masks to them"
+    if math.isnan(stages.latency):
+        when = (
+            "lie in the future" if stages.age_on_arrival < 0 else f"are {_span(stages.age_on_arrival)} old on arrival"
+        )
+        return (
+            f"stamps {when}: camera and node use different clocks, so latency is unknown (play bags with --clock and "
+            "set use_sim_time; else fix the driver's stamps)"
+        )
+    if stages.latency > max_latency_ms:
+        return f"median age {stages.latency:.0f} ms, above max_latency_ms ({max_latency_ms:g})"
+    return ""
+
+
+def _span(milliseconds: float) -> str:
+    """Return a long time in words."""
+    seconds = milliseconds / 1e3
+    for unit, length in (("years", 365.25 * 86400), ("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _milliseconds(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.1f}"
+
+
 def _part(camera: CameraActivity, part: str) -> str:
     return f"{camera.name}: {part}" if camera.name else part
-
-
-def _rate(count: int, seconds: float) -> str:
-    return f"{count / seconds:.1f}" if seconds > 0 else "unknown yet"

@@ -11,11 +11,18 @@ from time import monotonic
 
 from fanet_ros.reports.statistics import quantile
 
+FAILED = "inference"
+"""The kind of rejection that is the network's fault, and not the image's."""
+
 WINDOW = 100
 """Number of frames over which latencies are summed up in diagnostics."""
 
 AGE_WINDOW = 30
 """Number of frames over which the 95th percentile of the age is taken: few, so that it shows a change soon."""
+
+
+_OLDEST_MS = 60e3  # on arrival: no camera and no network holds an image up for longer
+_EARLIEST_MS = -100.0  # clocks of several hosts differ a little
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,16 @@ class StageTimes:
     inference: float
     publish: float
     age: float
+
+    @property
+    def age_on_arrival(self) -> float:
+        """From the camera's stamp until the image arrived in the node, milliseconds; NaN if unknown."""
+        return self.age - self.wait - self.decode - self.inference - self.publish
+
+    @property
+    def latency(self) -> float:
+        """The age; NaN also where the stamp is of another clock than the node's, so that it says nothing."""
+        return self.age if _EARLIEST_MS <= self.age_on_arrival <= _OLDEST_MS else math.nan
 
 
 STAGE_NAMES = tuple(StageTimes.__dataclass_fields__)
@@ -50,7 +67,7 @@ class FrameStatistics:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._rejections: Counter[str] = Counter()
-        self._last_rejection = ""
+        self._reasons: dict[str, str] = {}  # the last one of each kind, the newest at the end
         self._last_arrival: float | None = None
         self._stages: deque[StageTimes] = deque(maxlen=WINDOW)
 
@@ -71,11 +88,12 @@ class FrameStatistics:
             self._counts["skipped"] += 1
 
     def count_rejected(self, kind: str, reason: str) -> None:
-        """Count a frame that could not be used, by the kind of fault."""
+        """Count a frame that could not be used, by the kind of fault; of kind `FAILED` where it was the network's."""
         with self._lock:
             self._counts["rejected"] += 1
             self._rejections[kind] += 1
-            self._last_rejection = reason
+            self._reasons.pop(kind, None)
+            self._reasons[kind] = reason
 
     def count_processed(self, stages: StageTimes) -> None:
         """Count a frame whose results were published."""
@@ -93,7 +111,12 @@ class FrameStatistics:
     def rejections(self) -> tuple[dict[str, int], str]:
         """Rejected frames by kind, and the last reason in full."""
         with self._lock:
-            return dict(self._rejections), self._last_rejection
+            return dict(self._rejections), next(reversed(self._reasons.values()), "")
+
+    def last_reason(self, *, failed: bool) -> str:
+        """Return why the network failed last, or why an image was unusable last, in full; empty where none was."""
+        with self._lock:
+            return next((why for kind, why in reversed(self._reasons.items()) if (kind == FAILED) == failed), "")
 
     def seconds_since_arrival(self) -> float | None:
         """Return the wall-clock seconds since the last frame arrived; None before the first."""
@@ -101,9 +124,9 @@ class FrameStatistics:
             return None if self._last_arrival is None else monotonic() - self._last_arrival
 
     def age_p95(self) -> float:
-        """Return the 95th percentile of the known ages of the last frames, milliseconds; NaN where none is known."""
+        """Return the 95th percentile of the latencies of the last frames, milliseconds; NaN where none is known."""
         with self._lock:
-            ages = [times.age for times in list(self._stages)[-AGE_WINDOW:] if not math.isnan(times.age)]
+            ages = [times.latency for times in list(self._stages)[-AGE_WINDOW:] if not math.isnan(times.latency)]
         return quantile(ages, 0.95) if ages else math.nan
 
     def median_stages(self) -> StageTimes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
@@ -11,12 +12,12 @@ from vision_msgs.msg import LabelInfo
 
 from fanet_ros.errors import FanetError
 from fanet_ros.parameters.segmentation import SegmentationParameters
-from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.ros.conversions import label_info_message
 from fanet_ros.ros.diagnostics import Reporter, Status
 from fanet_ros.ros.lifecycle import CorrectableNode
 from fanet_ros.ros.parameter_server import ParameterServer
 from fanet_ros.ros.process import RosLogHandler, run_node, stop_requested
+from fanet_ros.ros.qos_overrides import check_overrides
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
 from fanet_ros.ros.segmentation.pipeline import FramePipeline
@@ -25,6 +26,8 @@ from fanet_ros.ros.topics import Outputs, latched
 from fanet_ros.ros.watchdog import Watchdog
 from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.segmenter import Segmenter
+
+_KEPT_SIZES = 4  # input sizes, at each scale, for which the compiled network is kept: 60 MB each in int8, 150 in fp32
 
 
 class SegmentationNode(CorrectableNode):
@@ -111,7 +114,7 @@ class SegmentationNode(CorrectableNode):
         cameras = settings.cameras or ("",)
         started = perf_counter()
         self._segmenter = Segmenter(
-            settings.weights or DEFAULT_WEIGHTS,
+            settings.weights,
             labels=settings.labels,
             backend=settings.backend,
             device=settings.device,
@@ -120,7 +123,7 @@ class SegmentationNode(CorrectableNode):
             threads=settings.threads,
             progress=self._on_progress,
             scales=LatencyBudget(settings.latency_budget_ms).scales,
-            kept_sizes=len(cameras),  # they may differ in shape
+            kept_sizes=max(len(cameras), _KEPT_SIZES),  # cameras may differ in shape, and one may change it
             temporal_frames=settings.temporal_frames,
         )
         self._segmenter.warm_up(batch=len(cameras))
@@ -130,6 +133,11 @@ class SegmentationNode(CorrectableNode):
             memory = self._segmenter.new_memory()
             self._channels.append(CameraChannel(self, name, settings, label_set, memory))
         self._label_info = Outputs(self, {"label_info": (LabelInfo, latched())})
+        check_overrides(
+            self,
+            publishers=[*self._label_info.topics, *(topic for c in self._channels for topic in c.outputs.topics)],
+            subscriptions=[topic for channel in self._channels for topic in channel.inputs],
+        )
         self._pipeline = FramePipeline(
             self._segmenter,
             self.get_clock(),
@@ -144,7 +152,7 @@ class SegmentationNode(CorrectableNode):
         assert self._pipeline is not None
         self._pipeline.reset()
         self._publish_label_info()
-        worker = self._worker = NewestItemsWorker("fanet_inference", self._work, self._pipeline.frames_of_next_run)
+        worker = self._worker = NewestItemsWorker("fanet_inference", self._work, self._pipeline.choose_next_run)
         for channel in self._channels:
             channel.reset()
             channel.subscribe(lambda frame: worker.submit(frame.channel.name, frame))
@@ -204,7 +212,7 @@ class SegmentationNode(CorrectableNode):
             backend=self._segmenter.backend_info if self._segmenter is not None else None,
             cameras=cameras,
             building=self._building,
-            batching=str(self._segmenter.batching) if self._segmenter is not None and len(cameras) > 1 else "",
+            batching=self._segmenter.batching_in_words if self._segmenter is not None and len(cameras) > 1 else "",
             budget=self._pipeline.budget if self._pipeline is not None and running else None,
         )
         faults = self._parameter_server.faults or ((self.fault,) if self.fault else ())
@@ -237,6 +245,7 @@ class SegmentationNode(CorrectableNode):
             try:
                 step()
             except Exception as error:  # a lost device cannot be freed; the rest still is
+                self.get_logger().debug(traceback.format_exc())
                 self.get_logger().error(f"while freeing resources: {type(error).__name__}: {error}")
 
 

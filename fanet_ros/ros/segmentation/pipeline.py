@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +21,14 @@ from fanet_ros.msg import SegmentationStats
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.conversions import frame_from_image
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
-from fanet_ros.ros.segmentation.frame_statistics import StageTimes
+from fanet_ros.ros.segmentation.frame_statistics import FAILED, StageTimes
 from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.segmenter import Segmentation, Segmenter
 from fanet_ros.settings import Size, read_size
 from fanet_ros.video.camera_video import Shot
 from fanet_ros.video.video_memory import VideoMemory
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class _Job:
     encoding: str
     wanted: frozenset[str]
     memory: VideoMemory
-    wait_ms: float
+    arrival: float
     decode_ms: float
 
 
@@ -46,8 +49,8 @@ class _Job:
 class _Run:
     """What the frames that were segmented together have in common."""
 
-    frames: int
     scale: float
+    started: float
     inference_ms: float
 
 
@@ -77,19 +80,28 @@ class FramePipeline:
         self._segmenter = segmenter
         self._clock = clock
         self._is_stopping = is_stopping
+        self._cameras = max(1, len(settings.cameras))
+        self._shapes: dict[str, Size] = {}  # of each camera's last image
         self.budget = LatencyBudget(settings.latency_budget_ms)
 
     def reset(self) -> None:
         """Go back to the full input size: a new activation begins."""
         self.budget = LatencyBudget(self.budget.budget_ms)
+        self._shapes = {}
 
-    def frames_of_next_run(self, waiting: int) -> int:
-        """Return how many of the waiting frames to take: one, unless as many wait as are faster together.
+    def choose_next_run(self, waiting: Sequence[ReceivedFrame]) -> list[int]:
+        """Return which of the waiting frames to take: the first, and with it as many as are faster together.
 
-        The first of several frames that run one after the other would only wait for the last.
+        Those are frames that the network sees at the same size. The first of several frames that run one after the
+        other would only wait for the last.
         """
-        batch = self._segmenter.batching.batch_at(self.budget.scale)
-        return batch if waiting >= batch else 1
+        shapes = [self._shapes.get(received.channel.name) for received in waiting]
+        if shapes[0] is None:
+            return [0]
+        batch = self._segmenter.batch_for(shapes[0], self.budget.scale)
+        wanted = self._segmenter.input_size_for(shapes[0])
+        alike = [i for i, shape in enumerate(shapes) if shape and self._segmenter.input_size_for(shape) == wanted]
+        return alike[:batch] if len(alike) >= batch else [0]
 
     def process(self, frames: Sequence[ReceivedFrame], settings: SegmentationParameters) -> None:
         """Segment one message of each of several cameras and publish what is subscribed to.
@@ -98,12 +110,18 @@ class FramePipeline:
         logged by its camera's channel, and takes no other with it.
         """
         jobs = [job for received in frames if (job := self._decode(received, settings)) is not None]
-        if jobs:
-            scale, started = self.budget.scale, perf_counter()
-            results = self._segment(jobs, settings, scale)
-            run = _Run(len(jobs), scale, _since(started))
-            for job, result in zip(jobs, results, strict=True):
-                self._publish(job, result, run, settings)
+        self._note_shapes(jobs)
+        scale = self.budget.scale
+        sizes = [self._segmenter.input_size_for(_size_of(job)) for job in jobs]
+        for size in dict.fromkeys(sizes):  # one, unless a camera's shape has just changed
+            alike = [job for job, own in zip(jobs, sizes, strict=True) if own == size]
+            together = len(alike) == self._segmenter.batch_for(_size_of(alike[0]), scale)
+            for run in [alike] if together else [[job] for job in alike]:
+                started = perf_counter()
+                results = self._segment(run, settings, scale)
+                spent = _Run(scale, started, _since(started))
+                for job, result in zip(run, results, strict=True):
+                    self._publish(job, result, spent, settings)
 
     # the steps -------------------------------------------------------------------------------------------------------
 
@@ -120,9 +138,26 @@ class FramePipeline:
             stamp, size = message.header.stamp, Size(frame.shape[1], frame.shape[0])
             shot = Shot(stamp.sec * 10**9 + stamp.nanosec, size, received.calibration)
             memory = channel.video.begin(shot, settings.temporal_max_gap)
-            wait_ms = (started - received.arrival) * 1e3
-            return _Job(channel, message, frame, encoding, wanted, memory, wait_ms, _since(started))
+            return _Job(channel, message, frame, encoding, wanted, memory, received.arrival, _since(started))
         return None
+
+    def _note_shapes(self, jobs: Sequence[_Job]) -> None:
+        """Have batches prepared for the cameras that show the same shape, once the images of all are known."""
+        before = dict(self._shapes)
+        self._shapes.update((job.channel.name, _size_of(job)) for job in jobs)
+        if self._cameras == 1 or self._shapes == before or len(self._shapes) < self._cameras:
+            return
+        alike: dict[Size, list[Size]] = {}  # by input size
+        for shape in self._shapes.values():
+            alike.setdefault(self._segmenter.input_size_for(shape), []).append(shape)
+        for shapes in alike.values():
+            try:
+                if self._segmenter.measure_batch(shapes[0], len(shapes)):
+                    _log.info("%s", self._segmenter.batching)
+            except Exception as error:  # the frames are not lost for it
+                if not self._is_stopping():
+                    _log.warning("no batches could be prepared: %s: %s", type(error).__name__, error)
+                    _log.debug("no batches", exc_info=True)
 
     def _segment(
         self, jobs: Sequence[_Job], settings: SegmentationParameters, scale: float
@@ -135,6 +170,7 @@ class FramePipeline:
         except Exception as error:
             if len(jobs) == 1 or self._is_stopping():
                 return [error] * len(jobs)
+            _log.debug("%d frames together failed, each is tried alone", len(jobs), exc_info=True)
             # together they may be too much for the memory
             return [result for job in jobs for result in self._segment([job], settings, scale)]
 
@@ -149,9 +185,10 @@ class FramePipeline:
                 raise result
             channel.video.remember()
             channel.outputs.publish_images(job.wanted, header, job.frame, job.encoding, result, settings.overlay_alpha)
-            times = StageTimes(job.wait_ms, job.decode_ms, run.inference_ms, _since(started), self._age_ms(job.message))
+            wait_ms = (run.started - job.arrival) * 1e3 - job.decode_ms
+            times = StageTimes(wait_ms, job.decode_ms, run.inference_ms, _since(started), self._age_ms(job.message))
             channel.statistics.count_processed(times)
-            self.budget.add(channel.name, times.age, times.wait + times.inference)
+            self.budget.add(channel.name, times.latency, times.wait + times.inference)
             if "stats" in job.wanted:
                 channel.outputs.publish("stats", self._stats_message(job, result, run, times))
 
@@ -168,7 +205,8 @@ class FramePipeline:
             if self._is_stopping():
                 channel.statistics.count_dropped()  # no fault: its build was given up, or the topics are gone
             else:
-                channel.reject("inference", f"frame lost: {type(error).__name__}: {error}")
+                _log.debug("a frame was lost", exc_info=True)
+                channel.reject(FAILED, f"frame lost: {type(error).__name__}: {error}")
 
     # what goes along -------------------------------------------------------------------------------------------------
 
@@ -192,7 +230,7 @@ class FramePipeline:
             input_height=result.input_size.height,
             input_scale=run.scale,
             temporal_frames=job.memory.looked_back + 1,
-            batch=run.frames,
+            batch=result.batch,
             age_p95_ms=statistics.age_p95(),
             class_shares=result.class_shares(len(self._segmenter.label_set)).tolist(),
             **{f"{stage}_ms": milliseconds for stage, milliseconds in asdict(times).items()},
@@ -200,9 +238,13 @@ class FramePipeline:
         )
 
 
+def _size_of(job: _Job) -> Size:
+    return Size(job.frame.shape[1], job.frame.shape[0])
+
+
 def _request(job: _Job, settings: SegmentationParameters) -> FrameRequest:
-    wanted, own = settings.output_size, Size(job.frame.shape[1], job.frame.shape[0])
-    size = own if wanted == "camera" else read_size(wanted)
+    wanted = settings.output_size
+    size = _size_of(job) if wanted == "camera" else read_size(wanted)
     buffers = job.channel.outputs.label_buffers(job.wanted, size)
     return FrameRequest(job.frame, job.encoding, size, "confidence" in job.wanted, buffers, job.memory)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -17,7 +17,10 @@ class NewestItemsWorker(Generic[Item]):
     """
 
     def __init__(
-        self, name: str, work: Callable[[list[Item]], None], how_many: Callable[[int], int] = lambda waiting: 1
+        self,
+        name: str,
+        work: Callable[[list[Item]], None],
+        choose: Callable[[Sequence[Item]], Sequence[int]] = lambda waiting: (0,),
     ) -> None:
         """Start the thread.
 
@@ -25,10 +28,11 @@ class NewestItemsWorker(Generic[Item]):
             name: of the thread, for debuggers.
             work: called with waiting items of different sources, at least one; must not raise (an exception would end
                 the thread).
-            how_many: asked before each call of `work`: of the number of items that wait, how many to take, at least 1.
+            choose: asked before each call of `work`: of the items that wait, the one whose turn it is first, which to
+                take, as indices; the first must be among them.
         """
         self._work = work
-        self._how_many = how_many
+        self._choose = choose
         self._waiting: dict[str, Item] = {}
         self._turns: dict[str, int] = {}  # of each source served so far, the number of its last turn
         self._turn = 0
@@ -79,7 +83,8 @@ class NewestItemsWorker(Generic[Item]):
         """Remove and return the items whose turn it is; the lock is held."""
         # sorted() keeps the order of arrival among those that were never served
         sources = sorted(self._waiting, key=lambda source: self._turns.get(source, -1))
-        sources = sources[: self._how_many(len(sources))]
+        chosen = self._choose([self._waiting[source] for source in sources])
+        sources = [sources[index] for index in chosen]
         for source in sources:
             self._turns[source] = self._turn
             self._turn += 1

@@ -59,6 +59,7 @@ class StreetCamera(FrameSource):
     Attributes:
         intrinsics: exact.
         scene: everything there is, in metres.
+        depth: whether frames come with their true depth; may change between frames.
     """
 
     intrinsics: Intrinsics
@@ -102,7 +103,7 @@ class StreetCamera(FrameSource):
         self.scene = StreetScene(seed)
         labels = load_label_set(LABEL_SET)
         self._sky_id = labels.id_of("sky")
-        self._depth, self._nod = depth, math.radians(nod_deg)
+        self.depth, self._nod = depth, math.radians(nod_deg)
         self._level = level_intrinsics(self.intrinsics, self._nod) if nod_deg else self.intrinsics
         self._light = StreetLight(seed, self.intrinsics)
         self._sky = StreetLight(seed, self._level) if nod_deg else self._light
@@ -127,7 +128,7 @@ class StreetCamera(FrameSource):
     def frame(self, index: int) -> SourceFrame:
         """Film frame `index`, 0 or more: rgb8 image, camvid11 labels, and depth if that was asked for."""
         time, pose = self._time(index), self.pose(index, true=True)
-        canvas = Canvas(View(self._level, replace(pose, roll=0.0)), depth=self._depth)
+        canvas = Canvas(View(self._level, replace(pose, roll=0.0)), depth=self.depth)
         self._sky.draw_sky(canvas, time, self._sky_id)
         self._painter.paint(canvas, time, self._light.sun(time))
         if self._nod:

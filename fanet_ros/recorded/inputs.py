@@ -1,0 +1,82 @@
+"""What the paths of `fanet segment` stand for: images together, and everything that lies in a folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fanet_ros.recorded.recording import METADATA, find_recording, is_recording
+from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
+from fanet_ros.untrusted.text import printable
+
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"),
+)
+"""Files in folders with these endings count as videos, in upper or lower case."""
+
+_STILLS = Path("images")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is segmented into one folder.
+
+    Attributes:
+        path: of an image, a folder of images, a video or a recording; of several images, what their results are called.
+        images: several images that were given one by one; else empty.
+    """
+
+    path: Path
+    images: tuple[Path, ...] = ()
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is a recording."""
+        return not self.images and _is_recording(self.path)
+
+
+def find_inputs(paths: Sequence[Path]) -> list[Input]:
+    """Find what is to be segmented.
+
+    Where all paths are images, they belong together. A folder stands for the images in it, and for every video and
+    recording in it (not in its subfolders, but a recording may be a folder). A path of which nothing is known stands
+    for itself: the one who opens it says what is wrong.
+    """
+    if len(paths) > 1 and all(_is_image(path) for path in paths):
+        return [Input(_STILLS, tuple(paths))]
+    return [found for path in paths for found in _inputs_of(path)]
+
+
+def _inputs_of(path: Path) -> list[Input]:
+    try:
+        if not path.is_dir() or (is_recording(path) and (path / METADATA).exists()):
+            return [Input(path)]
+        content = sorted(path.iterdir(), key=natural_key)
+        together = find_recording(path).files if is_recording(path) else ()  # of a recorder that was killed
+        parts = [Input(part) for part in content if part not in together and (is_recording(part) or _is_video(part))]
+        itself = [Input(path)] if together or any(_is_image(part) for part in content) or not parts else []
+    except OSError as error:
+        _log.debug("%s cannot be looked at", printable(str(path)), exc_info=error)
+        return [Input(path)]
+    return [*itself, *parts]
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        return is_recording(path)
+    except OSError as error:
+        _log.debug("%s cannot be looked at", printable(str(path)), exc_info=error)
+        return False
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
