@@ -84,7 +84,7 @@ def resolve_label_set(name: str, card: ModelCard, classes: int) -> LabelSet:
                 "give one (parameter or option 'labels': a name or the path of a YAML file)"
             )
         name = fitting[0]
-    label_set = load_label_set(name, card.network_labels, classes)
+    label_set = load_label_set(name, card.network_labels if is_merged(name) else None, classes)
     if len(label_set.of_network) != classes:
         raise LabelSetError(
             f"label set '{label_set.of_network.name}' has {len(label_set.of_network)} classes but the weights have "
