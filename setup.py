@@ -47,7 +47,7 @@ setup(
         Extension(
             "fanet_ros.libfanet_kernels",
             ["src/kernels.cpp", "src/measured.cpp", "src/decoder_messages.cpp"],
-            depends=["src/grid.hpp", "src/cells.inc", "src/lanes.inc"],
+            depends=["src/grid.hpp", "src/cells.inc", "src/lanes.inc", "src/merged.inc"],
             # as in CMakeLists.txt, which says why
             extra_compile_args=["-std=c++17", "-O3", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=off"]
             + ["-fvisibility=hidden", "-pthread"],

@@ -17,10 +17,11 @@ from fanet_ros.backends.base import no_progress
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, FrameError, NoRoomError, SettingError
 from fanet_ros.files import lack_of_room
-from fanet_ros.frames.frame import check_frame, fit_input_size
-from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.frames.frame import FrameResizer, check_frame, fit_input_size
+from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.labelling.soft import probabilities_from_logits
 from fanet_ros.model.labels import LabelSet
-from fanet_ros.model.model_card import read_card, resolve_label_set
+from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
 from fanet_ros.scheduling.batching import BatchReport, group_runs, measure_batches
 from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
@@ -43,7 +44,8 @@ class Segmentation:
 
     Attributes:
         labels: uint8, (H, W), class id per pixel, 255 where unlabelled.
-        confidence: uint8, (H, W), softmax probability of the label x 255; None unless asked for.
+        confidence: uint8, (H, W), softmax probability of the label x 255, of merged classes their sum; None unless
+            asked for.
         input_size: at which the network saw the frame.
         batch: how many frames it saw together with this one, this one included.
     """
@@ -66,7 +68,7 @@ class Segmenter:
     frame, input and logits cover the same field of view, corner to corner.
 
     Attributes:
-        label_set: of the weights.
+        label_set: of the labels: the network's, or what its classes are merged into.
         backend_info: what runs the network, and why.
     """
 
@@ -90,7 +92,8 @@ class Segmenter:
         Args:
             weights: a .safetensors or torch checkpoint, or `shipped` for those of this package; a model card beside it
                 (same stem, .md) is read.
-            labels: label set (name or path of a YAML file); empty for what the card names.
+            labels: label set (name or path of a YAML file), also one that merges the network's classes; empty for what
+                the card names.
             backend: `auto` or a backend's name.
             device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
             precision: `auto`, `fp32`, `bf16`, `fp16` or `int8`.
@@ -128,9 +131,12 @@ class Segmenter:
             progress=progress,
             kept_sizes=kept_sizes * len(scales),
             temporal_frames=temporal_frames,
+            labels=merging_key(labels, card),
         )
         try:
             self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
+            if self.label_set:
+                self._backend.label_of = self.label_set.label_of
         except BaseException:
             self._backend.close()
             raise
@@ -253,6 +259,36 @@ class Segmenter:
         """
         self._build(Size(image.shape[1], image.shape[0]))
         return self._backend.infer(image)
+
+    def segment_softly(
+        self, frame: NDArray[np.uint8], encoding: str, points: Size, *, confidence_threshold: float = 0.0
+    ) -> tuple[Segmentation, NDArray[np.float32]]:
+        """Segment one frame, and tell all probabilities as well: what a smaller network can learn of this one.
+
+        Args:
+            frame: as for `segment`.
+            encoding: of the frame.
+            points: how many probabilities there are, for centres of equal parts of the frame.
+            confidence_threshold: as for `segment`.
+
+        Returns:
+            Labels of the frame's size, and probabilities, float32 (classes, points.height, points.width), of the
+            classes of `label_set`.
+
+        Raises:
+            FrameError: the frame is not what the encoding says.
+            BackendError: the network cannot be built for the size that this frame asks for.
+            InferenceError: the network's logits are not finite.
+        """
+        check_frame(frame, encoding)
+        size = Size(frame.shape[1], frame.shape[0])
+        input_size = self.input_size_for(size)
+        logits = self.logits(FrameResizer().to_network_input(frame, encoding, input_size))
+        label_of = self.label_set.label_of
+        answer = labels_from_logits(np.ascontiguousarray(logits), size, confidence=True, label_of=label_of)
+        self._threshold.apply(answer, confidence_threshold)
+        found = Segmentation(answer.labels, answer.confidence, input_size)
+        return found, probabilities_from_logits(logits, size, points, label_of)
 
     @property
     def batching(self) -> BatchReport:

@@ -50,6 +50,13 @@ class Axis {
   std::vector<float> near_, far_;
 };
 
+// Which label each of the network's classes stands for, where several may stand for one. The kernel then has the classes
+// in the order of their labels, so that those of one label follow one another.
+struct Merging {
+  const int* order;            // (classes): the network's class at each place; null: every class is its own label
+  const std::int32_t* labels;  // (classes): the label at each place, ascending
+};
+
 // Logits are (classes, y.points, x.points), labels and confidence (height, width), all contiguous.
 struct Job {
   const float* logits;
@@ -59,6 +66,7 @@ struct Job {
   std::uint8_t* labels;
   std::uint8_t* confidence;  // null: not wanted
   float negligible;          // a logit lower than another by this much does not count in that one's confidence
+  Merging merging;
 
   std::ptrdiff_t plane() const { return static_cast<std::ptrdiff_t>(y.points()) * x.points(); }
 };
@@ -91,7 +99,9 @@ struct GridRow {
   int row = kNone;
   float* logits;         // (classes, stride)
   std::int32_t* winner;  // (points): class with the highest logit, the lowest of equals; kNotFinite
-  std::int32_t* sure;    // (points): not 0 where the winner's confidence is 255; only if confidence is wanted
+  // (points): not 0 where the winner's confidence is 255, and of merged classes also where its label wins between equals;
+  // only if confidence is wanted or classes are merged
+  std::int32_t* sure;
 
   static constexpr int kNone = -1;
 };

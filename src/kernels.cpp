@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cmath>
 #include <exception>
+#include <numeric>
 #include <new>
 #include <thread>
 #include <vector>
@@ -60,6 +61,14 @@ LabelBand choose_instructions(bool portable) {
 }
 
 constexpr int kMostThreads = 4;  // of those chosen here
+
+// The network's classes in the order of their labels.
+std::vector<int> order_by_label(const std::uint8_t* label_of, int classes) {
+  std::vector<int> order(classes);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return label_of[a] < label_of[b]; });
+  return order;
+}
 
 // Those that this thread may run on, under taskset for example; hardware_concurrency() counts others, too.
 int usable_processors() {
@@ -116,21 +125,28 @@ bool run(const Job& job, int threads, LabelBand label_band) {
 #define FANET_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Raise it together with VERSION in fanet_ros/labelling/kernels.py whenever the interface or the results change.
-FANET_EXPORT int fanet_kernels_version() { return 3; }
+FANET_EXPORT int fanet_kernels_version() { return 4; }
 
 // How many threads are started at most where the caller leaves it to choose.
 FANET_EXPORT int fanet_usable_processors() { return fanet::usable_processors(); }
 
 // Bilinear enlargement with aligned corners, then argmax; see fanet_ros/labelling/kernels.py for the arguments.
-// Returns 1 if all logits are finite, 0 if not (then by torch's rules), -1 if memory ran out.
+// Returns 1 if all logits are finite, 0 if not (then by torch's rules, but merged classes anyhow), -1 if memory ran out.
 FANET_EXPORT int fanet_labels_from_logits(const float* logits, int classes, int rows, int columns, int height,
-                                          int width, std::uint8_t* labels, std::uint8_t* confidence, int threads,
-                                          int portable) {
+                                          int width, std::uint8_t* labels, std::uint8_t* confidence,
+                                          const std::uint8_t* label_of, int threads, int portable) {
   try {
     // e^-negligible * classes = 1e-4: all that is left out changes a confidence by less than a fortieth of a level.
-    const float negligible = std::log(1e4F * static_cast<float>(classes));
+    // Of merged classes also labels follow from such sums, so there it is less than they are rounded by.
+    const float least = label_of == nullptr ? 1e4F : 1e7F;
+    const float negligible = std::log(least * static_cast<float>(classes));
     const fanet::Axis y(rows, height), x(columns, width);
-    const fanet::Job job{logits, classes, y, x, height, width, labels, confidence, negligible};
+    std::vector<int> order;
+    std::vector<std::int32_t> ordered;
+    if (label_of != nullptr) order = fanet::order_by_label(label_of, classes);
+    for (const int c : order) ordered.push_back(label_of[c]);
+    const fanet::Merging merging{label_of == nullptr ? nullptr : order.data(), ordered.data()};
+    const fanet::Job job{logits, classes, y, x, height, width, labels, confidence, negligible, merging};
     if (threads == 0) threads = fanet::choose_threads(job);
     return fanet::run(job, threads, fanet::choose_instructions(portable != 0)) ? 1 : 0;
   } catch (const std::bad_alloc&) {

@@ -13,7 +13,7 @@ from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.model.labels import load_label_set
+from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.ros.camera.calibration import camera_info_message
 from fanet_ros.ros.conversions import label_info_message
 from fanet_ros.sources.street.camera import StreetCamera
@@ -52,10 +52,10 @@ class Rig:
             else:
                 self.probe.listen(message_type, f"/drivable_area/{name}")
 
-    def introduce(self) -> None:
+    def introduce(self, labels: LabelSet = LABELS) -> None:
         """Tell the node the classes, and wait until it wants masks."""
         stamp = self.probe.node.get_clock().now().to_msg()
-        self.labels.publish(label_info_message(LABELS, 0.0, stamp))
+        self.labels.publish(label_info_message(labels, 0.0, stamp))
         self.probe.wait(lambda: self.masks.get_subscription_count() > 0, "the node to want masks")
 
     def publish(self, *masks: Image) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fanet_ros.calibration.accuracy import compare
 from fanet_ros.calibration.calibration_frames import open_frames
 from fanet_ros.errors import SourceError
+from fanet_ros.model.labels import load_label_set, save_label_set
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
@@ -90,3 +91,24 @@ def test_labels_of_another_label_set(segmenters: list[Segmenter], data: Path, tm
     cv2.imwrite(str(tmp_path / "labels" / "0.png"), np.full((96, 160), CLASSES, np.uint8))
     with pytest.raises(SourceError, match="show none of the network's 11 classes; they must be class ids from 0 to 10"):
         compare(segmenters, open_frames(str(tmp_path)), 1, lambda _: None)
+
+
+def test_labels_that_say_what_they_are_count_in_merged_classes(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    merged = Segmenter(labels="drivable3", backend="torch", device="cpu", precision="fp32", input_size="160x96")
+    save_label_set(load_label_set("camvid11"), tmp_path / "data" / "labels.yaml")
+    (accuracy,) = compare([merged], open_frames(str(tmp_path / "data"), merged.label_set), 3, lambda done: None)
+    table = np.append(np.array(merged.label_set.merging, np.uint8), np.full(245, 255, np.uint8))
+    truths, found = [], []
+    for path in sorted((data / "images").iterdir()):
+        truth = table[cv2.imread(str(data / "labels" / path.name), cv2.IMREAD_GRAYSCALE)]
+        size = Size(truth.shape[1], truth.shape[0])
+        truths.append(truth)
+        found.append(merged.segment(cv2.imread(str(path)), "bgr8", output_size=size).labels)
+    assert accuracy.miou == pytest.approx(miou_by_hand(np.stack(found), np.stack(truths)), abs=1e-6)
+    for path in (tmp_path / "data" / "labels").iterdir():
+        cv2.imwrite(str(path), table[cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)])
+    (tmp_path / "data" / "labels.yaml").unlink()  # then the ids are those of the merged classes
+    (again,) = compare([merged], open_frames(str(tmp_path / "data"), merged.label_set), 3, lambda done: None)
+    assert again.miou == accuracy.miou
+    merged.close()

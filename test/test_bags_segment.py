@@ -84,6 +84,19 @@ def digests(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
+def test_recording_in_merged_classes(tmp_path: Path, settings: FileSegmentation) -> None:
+    segmenter = Segmenter(input_size="96x64", labels="drivable3")
+    bag = write_bag(tmp_path / "run", drive())
+    folder = segment_path(bag, segmenter, settings)
+    content = read(folder / "run_segmented")
+    (labels_message,) = of_topic(content, LABELS)
+    assert [c.class_name for c in labels_message.class_map] == ["drivable", "walkable", "obstacle"]
+    for number, mask in enumerate(of_topic(content, MASK)):
+        labels = segmenter.segment(picture(10 * number + 1), "bgr8").labels
+        np.testing.assert_array_equal(mask.data.reshape(48, 64), labels)
+    assert {entry for entry in summary_of(folder)["class_shares"]} == {"drivable", "walkable", "obstacle"}
+
+
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
 def test_recording(tmp_path: Path, segmenter: Segmenter, settings: FileSegmentation, storage: StoragePlugin) -> None:
     records = drive()

@@ -2,6 +2,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from fanet_ros.calibration.calibrate import Calibration, Task, calibrate, quanti
 from fanet_ros.calibration.calibration_frames import open_frames
 from fanet_ros.commands.calibrate import calibrate as calibrate_command
 from fanet_ros.errors import SettingError, SourceError
+from fanet_ros.model.labels import load_label_set, save_label_set
+from fanet_ros.model.model_card import merging_key, read_card
 from fanet_ros.model.network import FANet, FANetConfig
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.segmenter import Segmenter
@@ -312,3 +315,32 @@ def test_forgetting_takes_no_frames_and_measuring_needs_some(data: Path) -> None
     for arguments, text in (([str(data), "--forget"], "forget: received frames, too"), ([], "frames: received none")):
         result = RUNNER.invoke(APP, arguments)
         assert result.exit_code == 2 and text in result.output
+
+
+def test_merged_classes_are_measured_as_such(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for suffix in (".safetensors", ".md"):
+        shutil.copy(DEFAULT_WEIGHTS.with_suffix(suffix), tmp_path / f"model{suffix}")
+    shutil.copytree(data, tmp_path / "data")
+    save_label_set(load_label_set("camvid11"), tmp_path / "data" / "labels.yaml")
+    weights, options = tmp_path / "model.safetensors", {"backend": "openvino", "precisions": ("int8",)}
+    gate = open_frames(str(tmp_path / "data"), load_label_set("drivable3"))
+    wanted = task(weights, data, gate=gate, labels="drivable3", calibration_frames=2, **options)
+    done = calibrate(wanted, no_progress)
+    exact, measured = done.measurements
+    assert exact.accuracy.miou is not None and exact.accuracy.miou > 70, "of three classes"
+    assert measured.result is not None and measured.result.labels.startswith("drivable3 ")
+    network = OpenvinoBackend.int8_network(weights)
+    key = merging_key("drivable3", read_card(weights))
+    choices = {
+        each: choose_precision(weights, "openvino", "cpu", ("int8", "fp32"), network, each) for each in ("", key)
+    }
+    assert choices[""][0] == "fp32" and "int8 was not measured" in choices[""][1]
+    assert (choices[key][0] == "int8") == measured.result.passed
+    with closing(Segmenter(weights, labels="drivable3", backend="openvino", input_size=INPUT_SIZE)) as merged:
+        assert merged.backend_info.precision == choose_best(weights, network, key)
+
+
+def choose_best(weights: Path, network: str, key: str) -> str:
+    return choose_precision(weights, "openvino", "cpu", OpenvinoBackend.precisions("cpu"), network, key)[0]

@@ -54,6 +54,22 @@ def test_frame_becomes_the_labels_that_its_parts_make(device: str, encoding: str
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_merged_classes(device: str) -> None:
+    frame = RNG.integers(0, 256, (80, 128, 3), np.uint8)
+    path, label_of = new_path(device), np.array([1, 255, 1, 0], np.uint8)
+    image = TorchFrameResizer(Size(128, 80), "rgb8", INPUT, torch.device("cpu"))(torch.from_numpy(frame)).numpy()
+    logits = network(torch.from_numpy(image)[None])[0]
+    labels, sureness = dense_labels_from_logits(logits, OUTPUT, confidence=True, label_of=label_of)
+    request = FrameRequest(frame, "rgb8", OUTPUT, confidence=True)
+    for out in (path.segment(request, INPUT, label_of), *path.segment_batch([request] * 2, INPUT, label_of)):
+        assert isinstance(out, LabelBuffers) and out.confidence is not None and sureness is not None
+        assert (out.labels == labels.numpy()).mean() > 0.999
+        assert np.abs(out.confidence.astype(int) - sureness.numpy()).max() <= 1
+    assert set(np.unique(labels)) <= {0, 1, 255} and (path.segment(request, INPUT).labels == 3).any()
+    path.close()
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_every_frame_is_seen_however_often_sizes_change(device: str) -> None:
     """More sizes than are kept, in turn and with other contents each time."""
     path = new_path(device)

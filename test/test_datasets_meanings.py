@@ -100,3 +100,29 @@ def test_mappings_are_kept_and_checked_in_files(tmp_path: Path) -> None:
     path.write_text(text[: text.index("mappings")] + "mappings: {camvid11: [road]}\n")
     with pytest.raises(LabelSetError, match="expected {LABEL_SET"):
         load_label_set(str(path))
+
+
+DRIVABLE3 = load_label_set("drivable3", CAMVID)
+
+
+def test_data_are_translated_into_merged_classes_through_the_networks() -> None:
+    def found(own: LabelSet, given: dict[str, object] | None = None) -> dict[str, set[str]]:
+        meaning = find_meaning(own, DRIVABLE3, given)
+        return {n: {DRIVABLE3.names[i] for i in ids} for n, ids in zip(own.names, meaning.may_be, strict=True)}
+
+    assert (
+        found(CAMVID)["road"] == {"drivable"} and found(CAMVID)["sky"] == set() and found(CAMVID)["car"] == {"obstacle"}
+    )
+    assert found(CITYSCAPES)["sidewalk"] == {"walkable"}
+    assert found(IDD)["vehicles"] == {"obstacle"} and found(IDD)["non-drivable"] == {"walkable", "obstacle"}
+    assert found(OWN, {**MAPPING, "not drivable": ["sky", "car"]})["not drivable"] == set(), "may be unlabelled"
+
+
+def test_data_may_speak_of_merged_classes_themselves() -> None:
+    own = LabelSet("mine", ("obstacle", "drivable"), ((0, 0, 0),) * 2, {})
+    assert find_meaning(own, DRIVABLE3).may_be == ((2,), (0,))
+    mapped = LabelSet("mine", ("road", "x"), ((0, 0, 0),) * 2, {}, {"drivable3": {"road": "walkable", "x": None}})
+    assert find_meaning(mapped, DRIVABLE3).may_be == ((1,), ())
+    strange = LabelSet("mine", ("lane",), ((0, 0, 0),), {})
+    with pytest.raises(DatasetError, match="'lane' is none of 'camvid11'"):
+        find_meaning(strange, DRIVABLE3)

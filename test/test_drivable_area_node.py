@@ -19,6 +19,7 @@ from ros_harness import RELIABLE, NodeProcess, Probe, diagnostics_values, pixels
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from vision_msgs.msg import LabelInfo, VisionClass
 
+from fanet_ros.model.labels import load_label_set
 from fanet_ros.ros.camera.calibration import camera_info_message
 from fanet_ros.sources.street.ground import PAVEMENT_EDGE, ROAD_HALF_WIDTH
 
@@ -267,6 +268,18 @@ def test_the_drivable_mask_alone_needs_no_ground(rig: Rig) -> None:
         np.testing.assert_array_equal(drivable, np.where(labels == LABELS.id_of("road"), 255, 0))
     rig.wait_for_status("ground", DiagnosticStatus.OK, "only ~/drivable_mask is subscribed to", mask)
     assert "no camera_info" not in rig.node.output and "TF" not in rig.node.output, "nobody needs them"
+
+
+@pytest.mark.parametrize("rig", [{}, {"labels": "drivable3"}], indirect=True, ids=["by its classes", "by name"])
+def test_merged_classes_are_as_good_as_the_networks(rig: Rig) -> None:
+    merged = load_label_set("drivable3", LABELS)
+    assert merged.label_of is not None
+    rig.info = None
+    rig.listen("drivable_mask")
+    rig.introduce(merged)
+    labels = np.append(merged.label_of, np.full(245, 255, np.uint8))[truth()]
+    drivable = pixels_of(rig.process(rig.probe.image(labels, "mono8"), "drivable_mask")["drivable_mask"])
+    np.testing.assert_array_equal(drivable, np.where(truth() == LABELS.id_of("road"), 255, 0))
 
 
 def test_masks_are_wanted_only_while_somebody_listens(rig: Rig) -> None:

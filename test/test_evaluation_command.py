@@ -285,3 +285,22 @@ def test_scores_below_a_guess_are_warned_of(weights: Path, data: Path, tmp_path:
         if miou < 100:
             break
     assert found[max(found)][1] and not any(warned for miou, warned in found.values() if miou == 100)
+
+
+def test_merged_classes_are_scored(weights: Path, data: Path, tmp_path: Path) -> None:
+    scores = tmp_path / "scores.json"
+    files = (
+        "--json",
+        str(scores),
+        "--confusion",
+        str(tmp_path / "confusion.png"),
+        "--overlays",
+        str(tmp_path / "worst"),
+    )
+    output = run(
+        weights, data, "--dataset", "camvid", "--labels", "drivable3", "--input-size", "64x48", "--confidence", *files
+    )
+    assert all(name in output for name in ("drivable", "walkable", "obstacle")) and "building" not in output
+    found = json.dumps(json.loads(scores.read_text()))
+    assert '"obstacle"' in found and '"building"' not in found
+    assert (tmp_path / "confusion.png").is_file() and any((tmp_path / "worst").iterdir())

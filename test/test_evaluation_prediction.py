@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -217,3 +218,26 @@ def test_an_input_that_grows_too_large(segmenters: dict[str, Segmenter]) -> None
     predictor = make_predictor(segmenters["camera"], Looks(scales=(8.0,)))
     with pytest.raises(SettingError, match="8 makes the network's input 16384x512, expected sides up to 8192"):
         predictor.input_sizes(Size(2048, 64))
+
+
+def test_merged_classes_are_the_sums_of_all_looks(
+    segmenters: dict[str, Segmenter], image: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    plain = segmenters["camera"]
+    names = plain.label_set.names
+    (tmp_path / "mine.yaml").write_text(f"classes: {{some: [{', '.join(names[:4])}], more: [{', '.join(names[4:7])}]}}")
+    segmenter = Segmenter(
+        write_weights(tmp_path / "random.safetensors"),
+        labels=str(tmp_path / "mine.yaml"),
+        backend="torch",
+        precision="fp32",
+        input_size="camera",
+    )
+    single = segmenter.segment(image).labels
+    assert agreement(AveragingPredictor(segmenter, Looks()).predict(image), single) > 0.999
+    chances = probabilities(plain, image)
+    sums = torch.stack([chances[:4].sum(0), chances[4:7].sum(0), chances[7:].sum(0)])
+    assert agreement(np.array([0, 1, 255])[sums.argmax(0)], single) > 0.999 and len(np.unique(single)) > 1
+    windows = AveragingPredictor(segmenter, Looks(window=Size(96, 64), stride=Size(40, 24), flip=True)).predict(image)
+    assert set(np.unique(windows)) <= {0, 1, 255}
+    segmenter.close()

@@ -104,3 +104,13 @@ def test_label_sets_without_a_mapping_are_told_apart(camvid: Dataset, tmp_path: 
         match=r"'cityscapes19' is not the data's 'camvid11' \(19 classes against 11\);.* is none of",
     ):
         open_truth(camvid, CITYSCAPES)
+
+
+def test_data_are_translated_into_merged_classes(camvid: Dataset) -> None:
+    camvid.label_set = CAMVID
+    merged = load_label_set("drivable3", CAMVID)
+    truth, coarse = open_truth(camvid, merged)
+    assert coarse is None and truth.label_set is merged
+    table = np.append(np.array(merged.merging, np.uint8), np.full(245, IGNORED, np.uint8))
+    np.testing.assert_array_equal(truth.read(0).labels, table[camvid.read(0).labels])
+    assert evaluate(Fixed(truth, lambda labels: labels), truth).scores.miou == 1

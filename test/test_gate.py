@@ -223,3 +223,15 @@ def test_two_that_store_at_once_lose_no_result(weights: Path) -> None:
     for thread in threads:
         thread.join()
     assert {(found.backend, found.frames) for found in read_gate_results(weights)} == {(name, 19) for name in backends}
+
+
+def test_results_on_merged_classes_count_for_these_only(weights: Path) -> None:
+    write_gate_results(weights, [result(weights, loss=2.0), result(weights, loss=0.1, labels="drivable3 1")])
+    chosen = {
+        key: choose_precision(weights, "openvino", "cpu", ("int8", "fp32"), labels=key)[0]
+        for key in ("", "drivable3 1", "x 2")
+    }
+    assert chosen == {"": "fp32", "drivable3 1": "int8", "x 2": "fp32"}
+    write_gate_results(weights, [result(weights, loss=0.2), result(weights, loss=3.0, labels="drivable3 1")])
+    assert choose_precision(weights, "openvino", "cpu", ("int8", "fp32"), labels="x 2")[0] == "int8", "finer classes"
+    assert choose_precision(weights, "openvino", "cpu", ("int8", "fp32"), labels="drivable3 1")[0] == "fp32"

@@ -41,6 +41,18 @@ def test_both_sets_of_instructions_agree_with_torch(portable: bool, shape: tuple
     assert np.abs(confidence - 255 * probability).max() <= 1.0
 
 
+def test_both_sets_of_instructions_agree_on_merged_classes() -> None:
+    logits = np.random.default_rng(2).normal(0, 3, (19, 20, 30)).astype(np.float32)
+    label_of = np.array([0, 1, *[2] * 7, 1, 255, *[2] * 8], np.uint8)
+    results = []
+    for portable in (False, True):
+        labels, confidence = np.empty((2, 360, 640), np.uint8)
+        assert kernels.labels_from_logits(logits, labels, confidence, 1, label_of=label_of, portable=portable)
+        results.append((labels, confidence.astype(int)))
+    assert (results[0][0] != results[1][0]).mean() < 1e-4 and set(np.unique(results[0][0])) == {0, 1, 2, 255}
+    assert np.abs(results[0][1] - results[1][1]).max() <= 1
+
+
 @pytest.mark.parametrize("portable", [False, True])
 def test_not_finite_logits_are_reported(portable: bool) -> None:
     logits = np.zeros((3, 4, 5), np.float32)

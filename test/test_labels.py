@@ -8,7 +8,16 @@ from fanet_ros.model.labels import UNLABELLED, load_label_set, save_label_set, s
 
 
 def test_shipped_sets_are_complete() -> None:
-    sizes = {"camvid11": 11, "cityscapes19": 19, "cocostuff171": 171, "idd7": 7, "isprs5": 5, "isprs6": 6, "ycor8": 8}
+    sizes = {
+        "camvid11": 11,
+        "cityscapes19": 19,
+        "cocostuff171": 171,
+        "drivable3": 3,
+        "idd7": 7,
+        "isprs5": 5,
+        "isprs6": 6,
+        "ycor8": 8,
+    }
     assert shipped_label_sets() == tuple(sizes)
     assert {name: len(load_label_set(name)) for name in sizes} == sizes
 
@@ -19,6 +28,7 @@ def test_every_shipped_set_has_the_groups_robots_ask_for(name: str) -> None:
     roads = {
         "isprs5": ["impervious surface"],
         "isprs6": ["impervious surface"],
+        "drivable3": ["drivable"],
         "idd7": ["drivable"],
         "ycor8": ["smooth trail", "rough trail"],
     }

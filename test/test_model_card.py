@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fanet_ros.errors import LabelSetError
-from fanet_ros.model.model_card import ModelCard, read_card, resolve_label_set
+from fanet_ros.model.model_card import ModelCard, merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS
 from fanet_ros.settings import Size
 
@@ -74,3 +74,10 @@ def test_a_label_set_beside_the_card_is_found_wherever_both_are(
 def test_networks_with_as_many_classes_as_an_unrelated_set_are_not_guessed() -> None:
     with pytest.raises(LabelSetError, match="5 classes and no model card"):
         resolve_label_set("", ModelCard(), classes=5)
+
+
+def test_a_card_whose_label_set_is_gone_does_not_stand_in_the_way_of_another(tmp_path: Path) -> None:
+    card = ModelCard(str(tmp_path / "gone.yaml"))
+    assert resolve_label_set("camvid11", card, 11).name == "camvid11" and merging_key("camvid11", card) == ""
+    with pytest.raises(LabelSetError, match="gone"):
+        resolve_label_set("", card, 11)

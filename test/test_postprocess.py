@@ -281,3 +281,115 @@ def test_unfit_sizes_are_refused(size: Size) -> None:
 def test_unfit_numbers_of_threads_are_refused(threads: int) -> None:
     with pytest.raises(ValueError, match="threads"):
         labels_from_logits(noise(11, 3, 5, 6), Size(60, 50), threads=threads)
+
+
+DRIVABLE3 = np.array([255, 2, 2, 0, 1, 2, 2, 2, 2, 2, 2], np.uint8)  # of camvid11
+
+
+def merged_labels(logits: NDArray[np.float32], size: Size, label_of: NDArray[np.uint8]) -> tuple[torch.Tensor, ...]:
+    """Sums of the softmax probabilities, float64 (labels, H, W), and which label each is of."""
+    shape = (size.height, size.width)
+    enlarged = F.interpolate(torch.from_numpy(logits)[None].double(), shape, mode="bilinear", align_corners=True)[0]
+    ids = torch.from_numpy(np.unique(label_of))
+    return torch.stack([enlarged.softmax(0)[label_of == label].sum(0) for label in ids.numpy()]), ids
+
+
+def assert_as_merged(
+    logits: NDArray[np.float32], size: Size, label_of: NDArray[np.uint8], threads: int = 0
+) -> NDArray[np.uint8]:
+    result = labels_from_logits(logits, size, confidence=True, label_of=label_of, threads=threads)
+    sums, ids = merged_labels(logits, size, label_of)
+    best, places = sums.max(0)
+    differs = ids[places].numpy() != result.labels
+    chosen = torch.stack(
+        [(torch.from_numpy(result.labels) == label) * value for label, value in zip(ids, sums, strict=True)]
+    ).sum(0)
+    lost = (1 - chosen / best).numpy()[differs]
+    assert (lost < 1e-4).all(), f"{(lost >= 1e-4).sum()} pixels have another label, though the sums differ"
+    assert result.confidence is not None
+    assert np.abs(result.confidence - 255 * best.numpy()).max() <= 0.6
+    plain = labels_from_logits(logits, size, label_of=label_of, threads=threads).labels
+    assert (plain != result.labels)[lost_free(sums)].sum() == 0
+    return result.labels
+
+
+def lost_free(sums: torch.Tensor) -> NDArray[np.bool_]:
+    """Where the two largest sums differ by more than rounding."""
+    if len(sums) == 1:
+        return np.ones(sums.shape[1:], bool)
+    first, second = sums.topk(2, 0).values
+    return (second / first < 0.999).numpy()
+
+
+@pytest.mark.parametrize("make", [noise, smooth])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("grid", "size"),
+    [
+        ((45, 80), Size(640, 360)),
+        ((45, 80), Size(1919, 1079)),
+        ((30, 40), Size(17, 11)),
+        ((30, 40), Size(200, 30)),
+        ((1, 40), Size(300, 20)),
+        ((40, 1), Size(20, 300)),
+        ((2, 2), Size(9, 1000)),
+        ((1, 1), Size(5, 6)),
+    ],
+)
+def test_merged_classes_add_up_before_the_decision(make, threads: int, grid: tuple[int, int], size: Size) -> None:
+    logits = make(20, 11, *grid)
+    merged = assert_as_merged(logits, size, DRIVABLE3, threads)
+    if size == Size(640, 360):  # else a table after the decision would do
+        best = np.append(DRIVABLE3, 0)[labels_from_logits(logits, size).labels]
+        assert 0.0005 < (best != merged).mean() < 0.5
+
+
+def test_merged_classes_of_random_shapes() -> None:
+    random = np.random.default_rng(21)
+    for seed in range(60):
+        classes, height, width = random.integers(1, 24), *random.integers(1, 30, 2)
+        size = Size(*random.integers(1, 150, 2).tolist())
+        label_of = random.choice([0, 1, 2, 7, 254, 255], classes).astype(np.uint8)
+        assert_as_merged((noise, smooth)[seed % 2](seed, classes, height, width), size, label_of, int(seed % 4))
+
+
+@pytest.mark.parametrize("factor", [1e-30, 30, 1e3, 1e30])
+def test_merged_classes_of_any_magnitude(factor: float) -> None:
+    assert_as_merged(noise(22, 11, 8, 9) * np.float32(factor), Size(200, 170), DRIVABLE3)
+
+
+def test_three_weak_classes_beat_a_strong_one_and_equal_sums_go_to_the_lowest_label() -> None:
+    logits = np.zeros((4, 3, 3), np.float32)
+    logits[0] = 0.9  # e^0.9 = 2.46, against 3
+    label_of = np.array([0, 1, 1, 1], np.uint8)
+    labels, confidence = labels_from_logits(logits, Size(20, 20), confidence=True, label_of=label_of)
+    assert (labels == 1).all() and confidence is not None
+    assert (confidence == round(255 * 3 / (3 + np.exp(0.9)))).all()
+    ties = np.array([255, 3, 2, 255], np.uint8)
+    equal = labels_from_logits(np.zeros((4, 3, 3), np.float32), Size(9, 9), label_of=ties[[1, 2, 1, 2]])
+    assert (equal.labels == 2).all()
+    assert (labels_from_logits(np.zeros((4, 3, 3), np.float32), Size(9, 9), label_of=ties).labels == 255).all()
+
+
+def test_each_class_its_own_label_is_the_same_as_none() -> None:
+    logits, size = smooth(23, 11, 45, 80), Size(640, 360)
+    result = labels_from_logits(logits, size, confidence=True, label_of=np.arange(11, dtype=np.uint8))
+    assert_as_torch(result, logits, size)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_merged_logits_that_are_not_finite_are_an_error(value: float) -> None:
+    for position in [(0, 0, 0), (10, 14, 19), (5, 7, 3)]:
+        logits = noise(24, 11, 15, 20)
+        logits[position] = value
+        with pytest.raises(InferenceError, match="not all finite"):
+            labels_from_logits(logits, Size(160, 120), confidence=True, label_of=DRIVABLE3)
+
+
+@pytest.mark.parametrize(
+    "label_of",
+    [np.zeros(10, np.uint8), np.zeros(11, np.int64), np.zeros((1, 11), np.uint8), np.zeros(22, np.uint8)[::2]],
+)
+def test_unfit_labels_of_classes_are_refused(label_of: NDArray[np.uint8]) -> None:
+    with pytest.raises(ValueError, match=r"label_of is .*expected contiguous uint8 of shape \(11,\)"):
+        labels_from_logits(noise(25, 11, 5, 6), Size(60, 50), label_of=label_of)

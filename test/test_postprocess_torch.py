@@ -14,6 +14,7 @@ from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits, has_
 from fanet_ros.settings import Size
 
 GRIDS = [(5, 7), (1, 1), (1, 6), (3, 1)]
+LABEL_OF = np.array([1, 0, 255, 1, 0, 1], np.uint8)
 SIZES = [Size(56, 40), Size(37, 23), Size(7, 5), Size(3, 2), Size(300, 1)]
 
 
@@ -41,6 +42,19 @@ def test_plain_twin_matches_the_equations(grid: tuple[int, int], size: Size) -> 
     assert confidence is not None
     assert np.abs(confidence.numpy() - probability * 255).max() <= 0.51
     assert labels.dtype == confidence.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("size", SIZES)
+def test_plain_twin_adds_up_merged_classes(grid: tuple[int, int], size: Size) -> None:
+    logits, label_of = np.random.default_rng(2).normal(0, 2, (6, *grid)).astype(np.float32), LABEL_OF
+    values = np.exp(exact(logits.astype(np.float64), size))
+    sums = np.stack([values[label_of == label].sum(0) for label in (0, 1, 255)]) / values.sum(0)
+    labels, confidence = labels_from_logits(torch.from_numpy(logits), size, confidence=True, label_of=label_of)
+    np.testing.assert_array_equal(labels.numpy(), np.array([0, 1, 255])[sums.argmax(0)])
+    assert confidence is not None and np.abs(confidence.numpy() - sums.max(0) * 255).max() <= 0.51
+    plain, nothing = labels_from_logits(torch.from_numpy(logits), size, label_of=label_of)
+    assert nothing is None and torch.equal(plain, labels)
 
 
 def test_labels_do_not_depend_on_confidence_being_asked_for() -> None:
@@ -87,6 +101,16 @@ def check_fused(device: str, grids: list[tuple[int, int]], sizes: list[Size]) ->
             assert torch.equal(labels[clear], expected[clear]), (classes, grid, size)
             assert (confidence.int() - expected_confidence.int()).abs().max() <= 1
             assert torch.equal(fused_labels_from_logits(logits, size)[0], labels)
+            if classes == 6:
+                labels, confidence = fused_labels_from_logits(logits, size, confidence=True, label_of=LABEL_OF)
+                expected, expected_confidence = dense_labels_from_logits(
+                    logits, size, confidence=True, label_of=LABEL_OF
+                )
+                sums = torch.stack([values.softmax(0)[np.equal(LABEL_OF, label)].sum(0) for label in (0, 1, 255)])
+                first = sums.topk(2, dim=0).values
+                assert torch.equal(labels[first[0] - first[1] > 1e-5], expected[first[0] - first[1] > 1e-5])
+                assert (confidence.int() - expected_confidence.int()).abs().max() <= 1
+                assert torch.equal(fused_labels_from_logits(logits, size, label_of=LABEL_OF)[0], labels)
     assert decided > 0.95 * (len(grids) + 2) * sum(size.width * size.height for size in sizes)
     ties = torch.zeros(5, 3, 3, device=device)
     assert not fused_labels_from_logits(ties, Size(20, 20))[0].any()

@@ -84,6 +84,35 @@ def test_outputs_are_the_segmenters_byte_for_byte(looking: Probe, segmenter: Seg
         assert parts - 1 <= stats.age_ms < 60_000
 
 
+def test_merged_classes_are_what_every_output_speaks_of(probe: Probe) -> None:
+    segmenter = Segmenter(input_size=INPUT_SIZE, labels="drivable3")
+    for name in ("mask", "confidence", "color_mask"):
+        probe.listen(Image, f"/segmentation/{name}")
+    probe.listen(SegmentationStats, "/segmentation/stats")
+    probe.listen(LabelInfo, "/segmentation/label_info", LATCHED)
+    topics = [f"/segmentation/{n}" for n in ("mask", "confidence", "color_mask", "stats")]
+    with running("segmentation_node", input_size=INPUT_SIZE, labels="drivable3"):
+        camera, pixels = probe.publisher(Image, "/image"), noise_picture()
+        probe.publish_until_answered(camera, probe.image(pixels), *topics)
+        camera.publish(message := probe.image(pixels))
+        expected = segmenter.segment(pixels, "rgb8", confidence=True)
+        for name, wanted in (
+            ("mask", expected.labels),
+            ("confidence", expected.confidence),
+            ("color_mask", segmenter.label_set.palette[expected.labels]),
+        ):
+            np.testing.assert_array_equal(pixels_of(probe.answer(f"/segmentation/{name}", message)), wanted)
+        assert set(np.unique(expected.labels)) <= {0, 1, 2, 255}
+        stats = probe.answer("/segmentation/stats", message)
+        np.testing.assert_allclose(stats.class_shares, expected.class_shares(3), atol=1e-6)
+        info = probe.wait_for("/segmentation/label_info")[-1]
+        assert [(c.class_id, c.class_name) for c in info.class_map] == [
+            (0, "drivable"),
+            (1, "walkable"),
+            (2, "obstacle"),
+        ]
+
+
 def test_newest_frame_wins_under_overload(probe: Probe) -> None:
     probe.listen(Image, "/segmentation/mask")
     probe.listen(SegmentationStats, "/segmentation/stats")

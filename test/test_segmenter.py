@@ -480,3 +480,30 @@ def test_nothing_is_measured_where_nothing_can_be_batched(monkeypatch: pytest.Mo
     without.warm_up(batch=2)
     assert "backend brightness has no batches" in str(without.batching)
     assert len(without.segment_batch([FrameRequest(FRAME, "rgb8")] * 2)) == 2
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_classes_are_merged_whatever_runs_the_network(backend: str, tmp_path: Path) -> None:
+    text = "classes: {nature: [tree, sky], way: [road, pavement]}\nrest: other\ngroups: {drivable: [way]}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    merged = Segmenter(
+        labels=str(tmp_path / "mine.yaml"), backend=backend, device="cpu", precision="fp32", input_size="160x96"
+    )
+    assert merged.label_set.names == ("nature", "way", "other") and len(merged.label_set.of_network) == 11
+    image = FrameResizer().to_network_input(FRAME, "rgb8", Size(160, 96))
+    logits = torch.from_numpy(merged.logits(image))[None].double()
+    chances = torch.nn.functional.interpolate(logits, (90, 160), mode="bilinear", align_corners=True)[0].softmax(0)
+    label_of = np.array(merged.label_set.merging)
+    sums = torch.stack([chances[label_of == label].sum(0) for label in range(3)]).numpy()
+    result = merged.segment(FRAME, confidence=True)
+    assert (result.labels == sums.argmax(0)).mean() > 0.9999 and set(np.unique(result.labels)) == {0, 1, 2}
+    assert (result.labels != label_of[chances.argmax(0)]).any(), "else a table after the decision would do"
+    assert result.confidence is not None and np.abs(result.confidence - 255 * sums.max(0)).max() <= 1
+    assert merged.segment_batch([FrameRequest(FRAME, "rgb8")] * 2)[1].class_shares(3).sum() == pytest.approx(1)  # type: ignore[union-attr]
+    merged.close()
+
+
+def test_merged_classes_that_do_not_fit_the_network_are_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("classes: {way: [raod]}\n")
+    with pytest.raises(LabelSetError, match="'raod' is no class of the network's"):
+        Segmenter(labels=str(tmp_path / "mine.yaml"), device="cpu", input_size="160x96")

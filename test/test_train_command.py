@@ -23,6 +23,7 @@ from tiny_camvid import make_tiny_camvid, write_tiny_recipe
 from typer.testing import CliRunner
 
 from fanet_ros.commands.cli import app
+from fanet_ros.model.model_card import read_card, resolve_label_set
 from fanet_ros.model.weights import load_weights
 from fanet_ros.processes import child_environment
 from fanet_ros.resources import DEFAULT_WEIGHTS
@@ -338,3 +339,17 @@ def test_fine_tuning_starts_from_the_shipped_weights(tmp_path: Path, data: Path)
     for name in ("clslayer.conv_out.weight", "resnet.conv1.weight"):
         torch.testing.assert_close(tuned[name], shipped[name], atol=1e-6, rtol=0)
     assert (tmp_path / "tuned" / STATE_FILE).exists()
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_network_of_merged_classes(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("classes: {thing: [car, building, tree]}\nrest: other\n")
+    more = ("--set", f"network.labels={tmp_path / 'mine.yaml'}", "--iterations", "1")
+    train_here(*arguments(tmp_path, data, "run", *more))
+    weights = tmp_path / "run" / "final.safetensors"
+    card = read_card(weights)
+    own = resolve_label_set("", card, 2)
+    assert own.names == ("thing", "other") and own.network is None and load_weights(weights).config.classes == 2
+    assert resolve_label_set(str(tmp_path / "mine.yaml"), card, 2).label_of is None, (
+        "what was asked for is there already"
+    )

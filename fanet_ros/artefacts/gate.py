@@ -54,6 +54,8 @@ class GateResult:
         graph_version: of the exported graph.
         network: fingerprint of the quantised network that was measured, so that a result never vouches for another
             one; empty where the weights alone determine the network.
+        labels: key of the merged classes that were measured (model_card.merging_key); empty for the network's own,
+            which vouch for all that are merged from them, too.
     """
 
     weights: str
@@ -70,6 +72,7 @@ class GateResult:
     date: str
     graph_version: int = GRAPH_VERSION
     network: str = ""
+    labels: str = ""
 
     def __post_init__(self) -> None:
         if self.metric not in LIMITS or self.precision not in LIMITS[self.metric]:
@@ -99,7 +102,7 @@ class GateResult:
 
 
 def choose_precision(
-    weights: Path, backend: str, device: str, supported: Sequence[str], int8_network: str = ""
+    weights: Path, backend: str, device: str, supported: Sequence[str], int8_network: str = "", labels: str = ""
 ) -> tuple[str, str]:
     """Return the fastest precision that passed the gate for these weights, and why it was chosen.
 
@@ -109,13 +112,16 @@ def choose_precision(
         device: `cpu`, `cuda` or `cuda:<index>`.
         supported: precisions to choose from, the fastest first; fp32, which always passes, is among them.
         int8_network: fingerprint of the quantised network that int8 would run.
+        labels: key of the merged classes that are wanted; empty for the network's own.
 
     Raises:
         WeightsError: the weights file cannot be read.
     """
     kind = device.partition(":")[0]
     results = [r for r in read_gate_results(weights) if (r.backend, r.device) == (backend, kind)]
-    measured = {r.precision: r for r in results if r.network == (int8_network if r.precision == "int8" else "")}
+    fitting = [r for r in results if r.network == (int8_network if r.precision == "int8" else "")]
+    # sorted: what was measured for these very classes comes after, and takes precedence
+    measured = {r.precision: r for r in fitting if r.labels in ("", labels)}
     passed_over = []
     for precision in supported:
         result = measured.get(precision)
@@ -215,7 +221,7 @@ def shipped_gate_file(weights: Path) -> Path:
 
 
 def _merge(older: Sequence[GateResult], newer: Sequence[GateResult]) -> list[GateResult]:
-    merged = {(r.backend, r.device, r.precision, r.network): r for r in (*older, *newer)}
+    merged = {(r.backend, r.device, r.precision, r.network, r.labels): r for r in (*older, *newer)}
     return [merged[key] for key in sorted(merged)]
 
 
@@ -246,7 +252,8 @@ def _read(path: Path, digest: str) -> list[GateResult]:
 
 
 def _parse(entry: Mapping[str, Any]) -> GateResult:
-    for name in ("weights", "backend", "device", "precision", "network"):
+    entry = {"labels": "", **entry}  # older results have none
+    for name in ("weights", "backend", "device", "precision", "network", "labels"):
         if not isinstance(entry[name], str):
             raise TypeError(f"{name} is {entry[name]!r}")  # results are sorted by these
     numbers = {"reference": float(entry["reference"]), "value": float(entry["value"]), "frames": int(entry["frames"])}

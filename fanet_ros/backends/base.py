@@ -61,6 +61,8 @@ class BackendRequest:
             was made before its first frame.
         temporal_frames: T, how many frames of a video attention sees, the present one included, 1 to
             video_memory.MAX_TEMPORAL_FRAMES; 1 for single frames.
+        labels: key of the merged classes that are wanted (model_card.merging_key), whose loss the precision `auto` is
+            chosen by; empty for the network's own.
 
     Raises:
         SettingError: `temporal_frames` is out of range.
@@ -74,6 +76,7 @@ class BackendRequest:
     progress: Progress = no_progress
     kept_sizes: int = 1
     temporal_frames: int = 1
+    labels: str = ""
 
     def __post_init__(self) -> None:
         check_temporal_frames(self.temporal_frames)
@@ -91,6 +94,8 @@ class Backend(ABC):
         classes: number of classes of the network.
         max_batch: frames of one input size that it can run as one batch at most; 1 for one after the other.
         temporal_frames: T, how many frames of a video attention sees, the present one included; 1 for single frames.
+        label_of: uint8 (classes,), the label that each class stands for; None: its own number. It is set before the
+            first frame (fanet_ros.labelling.postprocess).
     """
 
     name: str  # of the backend, one of settings.BACKENDS
@@ -98,6 +103,7 @@ class Backend(ABC):
     classes: int
     max_batch = 1
     temporal_frames: int
+    label_of: NDArray[np.uint8] | None = None
 
     @abstractmethod
     def __init__(self, request: BackendRequest) -> None:
@@ -316,7 +322,12 @@ class HostBackend(Backend):
         """Decide every pixel; a frame without usable logits is not remembered, nor what may have spoilt it."""
         try:
             return labels_from_logits(
-                logits, request.result_size, confidence=request.confidence, threads=self._threads, out=request.out
+                logits,
+                request.result_size,
+                confidence=request.confidence,
+                threads=self._threads,
+                out=request.out,
+                label_of=self.label_of,
             )
         except InferenceError:
             if request.memory is not None:

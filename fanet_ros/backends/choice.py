@@ -37,6 +37,7 @@ def create_backend(
     progress: Progress = no_progress,
     kept_sizes: int = 1,
     temporal_frames: int = 1,
+    labels: str = "",
 ) -> Backend:
     """Load weights into the backend asked for, or into the fastest that works here.
 
@@ -62,7 +63,14 @@ def create_backend(
     except SettingError as error:
         raise SettingError(f"device: {error}") from None
     wish = BackendRequest(
-        weights, device, precision, threads, progress=progress, kept_sizes=kept_sizes, temporal_frames=temporal_frames
+        weights,
+        device,
+        precision,
+        threads,
+        progress=progress,
+        kept_sizes=kept_sizes,
+        temporal_frames=temporal_frames,
+        labels=labels,
     )
 
     # OpenMP threads that spin while they wait take the cores from all other processes of the robot, and on a busy
@@ -117,7 +125,9 @@ def _start(name: str, wish: BackendRequest, input_size: Size | None, passed_over
     reasons = [f"passed over {reason}" for reason in passed_over]
     while True:
         if wish.precision == "auto":
-            tried, why = choose_precision(wish.weights, name, device, choices, kind.int8_network(wish.weights))
+            tried, why = choose_precision(
+                wish.weights, name, device, choices, kind.int8_network(wish.weights), wish.labels
+            )
         else:
             tried, why = wish.precision, f"precision {wish.precision} was asked for"
         request = replace(wish, device=device, precision=tried, reason="; ".join([why, *reasons]))

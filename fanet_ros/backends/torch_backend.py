@@ -112,7 +112,9 @@ class TorchBackend(HostBackend):
         return self.path.infer_batch(images, memories)
 
     def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
-        return super().segment(request, input_size) if self.path is None else self.path.segment(request, input_size)
+        if self.path is None:
+            return super().segment(request, input_size)
+        return self.path.segment(request, input_size, self.label_of)
 
     def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | FanetError]:
         """Do what Backend.segment_batch says; on a GPU only frames that are alike in all run as one batch.
@@ -122,7 +124,7 @@ class TorchBackend(HostBackend):
         if self.path is None:
             return super().segment_batch(requests, input_size)
         if self.path.are_alike(requests):
-            return self.path.segment_batch(requests, input_size)
+            return self.path.segment_batch(requests, input_size, self.label_of)
         return self.segment_each(requests, input_size)
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)

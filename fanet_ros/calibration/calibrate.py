@@ -27,7 +27,7 @@ from fanet_ros.calibration.calibration_frames import FrameSet
 from fanet_ros.errors import SettingError
 from fanet_ros.files import locked_folder, replacing
 from fanet_ros.frames.frame import FrameResizer, fit_input_size
-from fanet_ros.model.model_card import read_card
+from fanet_ros.model.model_card import merging_key, read_card
 from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import loaded_versions
 from fanet_ros.segmenter import Segmenter
@@ -163,7 +163,8 @@ def _on_behalf_of(task: Task, measurement: Measurement) -> Measurement:
     data = f"{result.data}, measured on the twin {artefacts.weights_digest(task.twin)[:12]}"
     network = _network_of(task.weights, result.backend, result.precision)
     weights = artefacts.weights_digest(task.weights)
-    return replace(measurement, result=replace(result, weights=weights, data=data, network=network))
+    labels = merging_key(task.labels, read_card(task.weights))
+    return replace(measurement, result=replace(result, weights=weights, data=data, network=network, labels=labels))
 
 
 def ship(task: Task, calibration: Calibration) -> list[Path]:
@@ -315,6 +316,7 @@ def _gate_result(task: Task, info: BackendInfo, accuracy: Accuracy, exact: Accur
         versions=loaded_versions(*_LIBRARIES[info.name]),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         network=_network_of(task.weights, info.name, info.precision),
+        labels=merging_key(task.labels, read_card(task.weights)),
     )
 
 

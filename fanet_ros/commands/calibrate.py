@@ -78,7 +78,7 @@ def calibrate(
         from fanet_ros.backends import backend_class
         from fanet_ros.calibration import calibrate as calibration
         from fanet_ros.calibration.calibration_frames import open_frames
-        from fanet_ros.model.model_card import read_card, resolve_label_set
+        from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
         from fanet_ros.model.weights import load_weights
 
         classes = resolve_label_set(network.labels, read_card(path), load_weights(path).config.classes)
@@ -101,7 +101,9 @@ def calibrate(
         shipped = calibration.ship(task, done) if ship else []
         kind = backend_class(done.backend)
         supported, int8 = kind.precisions(done.device), kind.int8_network(task.weights)
-        _, reason = choose_precision(task.weights, done.backend, done.device, supported, int8)
+        _, reason = choose_precision(
+            task.weights, done.backend, done.device, supported, int8, merging_key(task.labels, read_card(task.weights))
+        )
 
     Console().print(_table(done, task.gate.name))
     lines = [f"precision auto: {reason}", f"results: {done.gate_file}"]

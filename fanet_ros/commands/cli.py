@@ -15,6 +15,7 @@ from fanet_ros.commands.console import INTERRUPTED, errors, one_line_errors, pri
 from fanet_ros.commands.dataset import app as dataset_app
 from fanet_ros.commands.evaluate import evaluate
 from fanet_ros.commands.export import export
+from fanet_ros.commands.teach import teach
 from fanet_ros.commands.temper import temper
 from fanet_ros.commands.train import train
 from fanet_ros.errors import FanetError, SourceError
@@ -164,6 +165,7 @@ app.command()(calibrate)
 app.command()(evaluate)
 app.command()(export)
 app.command()(benchmark)
+app.command()(teach)
 app.command()(train)
 app.command()(temper)
 app.add_typer(dataset_app, name="dataset")

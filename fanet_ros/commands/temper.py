@@ -65,7 +65,7 @@ def temper(
         unseen = path if twin is None else weights_path(twin)
         segmenter = Segmenter(unseen, labels=labels, precision="fp32", input_size=input_size, kept_sizes=4)
         try:
-            samples, coarse = open_truth(samples, segmenter.label_set)
+            samples, coarse = open_truth(samples, segmenter.label_set.of_network)
             if coarse is not None:
                 raise SettingError(f"dataset: the classes of {dataset} are coarse for these weights: no label is exact")
             with progress_bars() as count:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.datasets.base import IGNORED
 from fanet_ros.errors import DatasetError
-from fanet_ros.model.labels import LabelSet
+from fanet_ros.model.labels import UNLABELLED, LabelSet
 
 _IDS = 256
 _FORMS = "NAME, [NAME, ...] (it may be any of them), {not: [NAME, ...]} or null (to ignore it)"
@@ -68,7 +68,9 @@ class Meaning:
 def find_meaning(own: LabelSet, network: LabelSet, given: Mapping[str, Any] | None = None) -> Meaning:
     """Find out what the classes of a data set are to a network.
 
-    What is given counts first, then the data set's own mapping to the network's label set, then equal names.
+    What is given counts first, then the data set's own mapping to the network's label set, then equal names. Classes
+    that are merged from a network's are found through these, unless the data set itself speaks of the merged ones; what
+    may be an unnamed one of them is ignored.
 
     Args:
         own: label set of the data set.
@@ -78,7 +80,21 @@ def find_meaning(own: LabelSet, network: LabelSet, given: Mapping[str, Any] | No
     Raises:
         DatasetError: a name is no class of its set, a class has no meaning, or may be nothing; says what to write.
     """
-    given = given or {}
+    if network.network is None or network.name in own.mappings:
+        return _find_directly(own, network, given or {})
+    try:
+        fine = find_meaning(own, network.network, given)
+    except DatasetError:
+        try:
+            return _find_directly(own, network, given or {})
+        except DatasetError:
+            pass
+        raise
+    merged = ({network.merging[index] for index in ids} for ids in fine.may_be)
+    return Meaning(own, network, tuple(() if UNLABELLED in ids else tuple(sorted(ids)) for ids in merged))
+
+
+def _find_directly(own: LabelSet, network: LabelSet, given: Mapping[str, Any]) -> Meaning:
     mapping = own.mappings.get(network.name, {})
     strangers = [name for name in given if name not in own.names]
     if strangers:

@@ -16,6 +16,7 @@ from fanet_ros.errors import InferenceError, SettingError
 from fanet_ros.evaluation.looks import Looks
 from fanet_ros.evaluation.windows import rows_of_windows, window_weights
 from fanet_ros.frames.frame import FrameResizer
+from fanet_ros.labelling.postprocess_torch import decide_merged
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import MAX_SIDE, MIN_SIDE, Size
 
@@ -122,21 +123,29 @@ class AveragingPredictor(Predictor):
         weights = None
         if window != (width, height):
             weights = torch.from_numpy(window_weights(window)).to(self._device)
-        classes = len(self._segmenter.label_set)
-        band = torch.zeros(classes, window.height, width, device=self._device)  # of the current row of windows
+        band: Tensor | None = None  # of the current row of windows, (the network's classes, h, width)
         labels = np.empty((height, width), np.uint8)
         for top, lefts, finished in rows_of_windows(Size(width, height), window, stride):
             for left in lefts:
                 part = image[top : top + window.height, left : left + window.width]
                 probabilities = self._probabilities(part)
+                if band is None:
+                    band = torch.zeros(len(probabilities), window.height, width, device=self._device)
                 band[:, :, left : left + window.width] += probabilities if weights is None else probabilities * weights
             # rows that the next windows do not reach are decided; the others move up to where those will add to them
-            labels[top : top + finished] = band[:, :finished].argmax(0).to(torch.uint8).cpu().numpy()
+            assert band is not None, "each row has windows"
+            labels[top : top + finished] = self._decide(band[:, :finished]).cpu().numpy()
             if finished < window.height:
                 band = torch.cat([band[:, finished:], torch.zeros_like(band[:, :finished])], dim=1)
             else:
                 band.zero_()
         return labels
+
+    def _decide(self, probabilities: Tensor) -> Tensor:
+        label_of = self._segmenter.label_set.label_of
+        if label_of is None:
+            return probabilities.argmax(0).to(torch.uint8)
+        return decide_merged(probabilities, label_of)[0]
 
     def _probabilities(self, part: NDArray[np.uint8]) -> Tensor:
         """The sum over all looks at one window, float32 (classes, h, w)."""

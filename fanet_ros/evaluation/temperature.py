@@ -65,7 +65,7 @@ def find_temperature(
         raise DatasetError(f"split '{dataset.split}' of data set '{dataset.name}' holds no image")
     draw = np.random.default_rng(0)
     logits, truths = [], []
-    resizer, classes = FrameResizer(), len(segmenter.label_set)
+    resizer, classes = FrameResizer(), len(segmenter.label_set.of_network)
     count = max(1, min(_PIXELS_AN_IMAGE, _MOST_LOGITS // (classes * len(indices))))
     for done, sample in enumerate(read_ahead(dataset, indices), 1):
         known = np.flatnonzero(sample.labels.ravel() < classes)

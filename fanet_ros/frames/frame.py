@@ -65,6 +65,11 @@ def check_frame_size(width: int, height: int) -> None:
         )
 
 
+def to_rgb(frame: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+    """Return a checked frame as uint8 (H, W, 3), rgb8; the frame itself where it already is that."""
+    return frame if encoding == "rgb8" else np.asarray(cv2.cvtColor(frame, _TO_RGB[encoding]), np.uint8)
+
+
 def fit_input_size(setting: str, recommended: Size | None, frame_size: Size) -> Size:
     """Return the size at which the network looks at a frame.
 

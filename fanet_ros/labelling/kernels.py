@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import fanet_ros
 from fanet_ros.errors import KernelError
 
-VERSION = 3  # of interface and results; the library has the same number in src/kernels.cpp
+VERSION = 4  # of interface and results; the library has the same number in src/kernels.cpp
 LIBRARY = "libfanet_kernels.so"
 
 _HOW_TO_BUILD = (
@@ -32,6 +32,7 @@ def labels_from_logits(
     confidence: NDArray[np.uint8] | None,
     threads: int,
     *,
+    label_of: NDArray[np.uint8] | None = None,
     portable: bool = False,
 ) -> bool:
     """Decide every pixel; labelling.postprocess explains how and checks what is given, which this function does not.
@@ -44,6 +45,7 @@ def labels_from_logits(
         labels: (H, W), contiguous, is written.
         confidence: the same, or None if not wanted.
         threads: 0 to choose.
+        label_of: uint8 (classes,), contiguous, the label that each class stands for; None: its own number.
         portable: leave aside the instructions that only newer processors have: for comparison.
 
     Returns:
@@ -59,6 +61,7 @@ def labels_from_logits(
         *labels.shape,
         labels.ctypes.data,
         None if confidence is None else confidence.ctypes.data,
+        None if label_of is None else label_of.ctypes.data,
         threads,
         portable,
     )
@@ -116,7 +119,7 @@ def load(path: Path) -> ctypes.CDLL:
     if version != VERSION:
         raise KernelError(f"{path} has version {version}, this code needs {VERSION}: {_HOW_TO_BUILD}")
     address, integer = ctypes.c_void_p, ctypes.c_int
-    loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, address, address, integer, integer]
+    loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, *[address] * 3, integer, integer]
     loaded.fanet_labels_from_logits.restype = integer
     loaded.fanet_limit_decoder_messages.argtypes = [integer]
     return loaded

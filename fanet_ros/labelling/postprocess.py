@@ -41,6 +41,7 @@ def labels_from_logits(
     confidence: bool = False,
     threads: int = 0,
     out: LabelBuffers | None = None,
+    label_of: NDArray[np.uint8] | None = None,
 ) -> LabelBuffers:
     """Upsample logits and decide every pixel, as published: bilinear with align_corners=True, then argmax.
 
@@ -50,6 +51,13 @@ def labels_from_logits(
     four wins nowhere. Labels are those of torch's interpolate and max, but for pixels where two classes are equal up to
     rounding; confidence differs by one level at most.
 
+    Where several classes stand for one label (`label_of`), their probabilities add up before the decision: logits are
+    enlarged as ever, softmax is over all classes of the network, and the label is the one with the largest sum, which
+    also is its confidence. So a pixel that is 30 % car, 30 % person and 40 % road is an obstacle. That is not the
+    label of the most probable class, wherever no class has more than half. It is exact in the same sense: between four
+    points at which one class alone exceeds the sum of all that stand for other labels, it does so everywhere (a sum of
+    exponentials of bilinear values is convex), and all other pixels are computed.
+
     Nothing of the image's size is allocated besides the result, and with `out` not even that.
 
     Args:
@@ -58,11 +66,13 @@ def labels_from_logits(
         confidence: whether to compute the softmax probability of the winning class.
         threads: 1 to 64; 0 for as many as the process may use and the image is worth, at most 4.
         out: where to write; new arrays without it.
+        label_of: uint8, (classes,), the label that each class stands for, 255 for unlabelled; None: its own number.
 
     Returns:
         The arrays of `out`, or new ones.
-        labels: uint8, (size.height, size.width), class ids; of classes with equal logits the lowest id.
-        confidence: uint8, same shape, probability x 255 rounded to the nearest; None if not asked for.
+        labels: uint8, (size.height, size.width), class ids; of classes with equal logits, or merged ones
+            with equal sums, the lowest id.
+        confidence: uint8, same shape, probability of the label x 255 rounded to the nearest; None if not asked for.
 
     Raises:
         InferenceError: a logit is not finite; what `out` then holds is no use.
@@ -83,7 +93,9 @@ def labels_from_logits(
         for name, array in out._asdict().items():
             if array is not None:
                 _check_buffer(f"out.{name}", array, shape)
-    if not kernels.labels_from_logits(logits, out.labels, out.confidence, threads):
+    if label_of is not None:
+        _check_label_of(label_of, len(logits))
+    if not kernels.labels_from_logits(logits, out.labels, out.confidence, threads, label_of=label_of):
         raise InferenceError(NOT_FINITE)
     return out
 
@@ -106,3 +118,10 @@ def _check_buffer(name: str, array: NDArray[np.uint8], shape: tuple[int, int]) -
     if not (array.flags.c_contiguous and array.flags.writeable):
         flags = f"C-contiguous: {array.flags.c_contiguous}, writable: {array.flags.writeable}"
         raise ValueError(f"{name} must be C-contiguous and writable ({flags})")
+
+
+def _check_label_of(label_of: NDArray[np.uint8], classes: int) -> None:
+    if label_of.dtype != np.uint8 or label_of.shape != (classes,) or not label_of.flags.c_contiguous:
+        raise ValueError(
+            f"label_of is {label_of.dtype} of shape {label_of.shape}, expected contiguous uint8 of shape ({classes},)"
+        )

@@ -6,8 +6,10 @@ import logging
 from functools import cache
 from importlib.util import find_spec
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.settings import Size
@@ -15,7 +17,9 @@ from fanet_ros.settings import Size
 _log = logging.getLogger(__name__)
 
 
-def labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+def labels_from_logits(
+    logits: Tensor, size: Size, *, confidence: bool = False, label_of: NDArray[np.uint8] | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Upsample logits and decide every pixel, as published: bilinear with align_corners=True, then argmax.
 
     On a GPU one fused Triton kernel does it where Triton works (it comes with torch's CUDA builds).
@@ -23,30 +27,59 @@ def labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) 
     Args:
         logits: float, (classes, h, w), on any device; computed in float32 whatever their type.
         size: of the result in pixels.
-        confidence: whether to compute the softmax probability of the winning class.
+        confidence: whether to compute the probability of the label.
+        label_of: uint8, (classes,), the label that each class stands for, as fanet_ros.labelling.postprocess says;
+            None: its own number.
 
     Returns:
-        labels: uint8, (size.height, size.width), class ids; of classes with equal logits the lowest id, and of NaN and
-            numbers NaN.
+        labels: uint8, (size.height, size.width), class ids; of classes with equal logits, or merged ones with equal
+            sums, the lowest id. Of NaN and numbers NaN, but of merged classes anything.
         confidence: uint8, same shape, probability x 255 rounded to the nearest; None if not asked for.
     """
     if logits.is_cuda and _fused_kernel_works():
         from fanet_ros.labelling.postprocess_triton import fused_labels_from_logits
 
-        return fused_labels_from_logits(logits, size, confidence=confidence)
-    return dense_labels_from_logits(logits, size, confidence=confidence)
+        return fused_labels_from_logits(logits, size, confidence=confidence, label_of=label_of)
+    return dense_labels_from_logits(logits, size, confidence=confidence, label_of=label_of)
 
 
-def dense_labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+def dense_labels_from_logits(
+    logits: Tensor, size: Size, *, confidence: bool = False, label_of: NDArray[np.uint8] | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Do the same with plain torch functions, through logits of the full size: slow, but plainly right."""
     shape = (size.height, size.width)
     enlarged = F.interpolate(logits.float()[None], shape, mode="bilinear", align_corners=True)[0]
+    if label_of is not None:
+        labels, best = decide_merged(enlarged.softmax(0), label_of)
+        return labels, best.mul_(255).round_().to(torch.uint8) if confidence else None
     best, labels = enlarged.max(0)  # on the CPU eight times faster than argmax(0), with the same answer
     if not confidence:
         return labels.to(torch.uint8), None
     # softmax at its own maximum: exp(0) / sum(exp(l - max))
     probability = enlarged.sub_(best).exp_().sum(0).reciprocal_()
     return labels.to(torch.uint8), probability.mul_(255).round_().to(torch.uint8)
+
+
+def decide_merged(probabilities: Tensor, label_of: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """Add up the probabilities of classes that stand for one label, and decide.
+
+    Args:
+        probabilities: float, (classes, ...), or any multiple of them.
+        label_of: uint8, (classes,).
+
+    Returns:
+        labels: uint8, (...), with the largest sum, the lowest of equals.
+        sums: float, (...), the largest.
+    """
+    labels = torch.zeros(probabilities.shape[1:], dtype=torch.uint8, device=probabilities.device)
+    most = torch.zeros_like(probabilities[0])
+    for label in np.unique(label_of):
+        total = torch.zeros_like(most)
+        for own in np.flatnonzero(label_of == label):  # one by one: an index on the host cannot be captured on a GPU
+            total += probabilities[own]
+        labels.masked_fill_(total > most, int(label))
+        most = torch.maximum(most, total)
+    return labels, most
 
 
 def has_triton() -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 import triton  # type: ignore[import-not-found, unused-ignore]  # it comes with torch's CUDA builds alone
 import triton.language as tl  # type: ignore[import-not-found, unused-ignore]
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.settings import Size
@@ -13,9 +16,15 @@ from fanet_ros.settings import Size
 _BLOCK = 256  # pixels of one row per program; eight neighbours share the four logits they lie between
 
 
-def fused_labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+def fused_labels_from_logits(
+    logits: Tensor, size: Size, *, confidence: bool = False, label_of: NDArray[np.uint8] | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Do what fanet_ros.labelling.postprocess_torch.labels_from_logits says, for logits on a GPU."""
     logits = logits.float().contiguous()
+    ordered = None
+    if label_of is not None:  # those of one label follow one another
+        order, ordered = _order_on(logits.device, label_of.tobytes())
+        logits = logits[order]
     classes, height, width = logits.shape
     labels = torch.empty((size.height, size.width), dtype=torch.uint8, device=logits.device)
     sureness = torch.empty_like(labels) if confidence else None
@@ -23,6 +32,7 @@ def fused_labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = F
         logits,
         labels,
         sureness if sureness is not None else labels,  # not written without confidence
+        labels if ordered is None else ordered,  # not read where no classes are merged
         height,
         width,
         size.width,
@@ -30,9 +40,18 @@ def fused_labels_from_logits(logits: Tensor, size: Size, *, confidence: bool = F
         _step(width, size.width),
         classes=classes,
         with_confidence=confidence,
+        merged=label_of is not None,
         block=_BLOCK,
     )
     return labels, sureness
+
+
+@lru_cache(maxsize=8)
+def _order_on(device: torch.device, label_of: bytes) -> tuple[Tensor, Tensor]:
+    """Return the classes in the order of their labels, and these labels; kept, as a capture may not copy to a GPU."""
+    labels = torch.tensor(list(label_of), dtype=torch.int32)
+    order = labels.argsort(stable=True)
+    return order.to(device), labels[order].to(device)
 
 
 def _step(grid_side: int, side: int) -> float:
@@ -54,6 +73,7 @@ def _decide_pixels(  # type: ignore[no-untyped-def]
     logits,
     labels,
     sureness,
+    label_of,
     height,
     width,
     label_width,
@@ -61,6 +81,7 @@ def _decide_pixels(  # type: ignore[no-untyped-def]
     step_x,
     classes: tl.constexpr,
     with_confidence: tl.constexpr,
+    merged: tl.constexpr,
     block: tl.constexpr,
 ):
     """Decide `block` pixels of one row."""
@@ -87,11 +108,29 @@ def _decide_pixels(  # type: ignore[no-untyped-def]
         best = tl.where(wins, value, best)
         label = tl.where(wins, number, label)
     target = row * label_width + column
-    tl.store(labels + target, label.to(tl.uint8), mask)
 
-    if with_confidence:
-        # softmax at its own maximum: exp(0) / sum(exp(l - max)); a second pass, as the maximum was unknown
+    if merged:
+        # softmax at its own maximum, added up label by label; a sum only grows, so its last comparison counts
+        most = tl.zeros((block,), tl.float32)
+        own_sum = tl.zeros((block,), tl.float32)
         total = tl.zeros((block,), tl.float32)
+        before = -1
         for number in range(classes):
-            total += tl.exp(_bilinear(corner + number * plane, right, down, dx, dy, mask) - best)
-        tl.store(sureness + target, (255 / total + 0.5).to(tl.uint8), mask)
+            own = tl.load(label_of + number)
+            value = tl.exp(_bilinear(corner + number * plane, right, down, dx, dy, mask) - best)
+            own_sum = tl.where(own == before, own_sum, 0.0) + value
+            before = own
+            total += value
+            label = tl.where(own_sum > most, own, label)
+            most = tl.maximum(own_sum, most)
+        tl.store(labels + target, label.to(tl.uint8), mask)
+        if with_confidence:
+            tl.store(sureness + target, (255 * most / total + 0.5).to(tl.uint8), mask)
+    else:
+        tl.store(labels + target, label.to(tl.uint8), mask)
+        if with_confidence:
+            # softmax at its own maximum: exp(0) / sum(exp(l - max)); a second pass, as the maximum was unknown
+            total = tl.zeros((block,), tl.float32)
+            for number in range(classes):
+                total += tl.exp(_bilinear(corner + number * plane, right, down, dx, dy, mask) - best)
+            tl.store(sureness + target, (255 / total + 0.5).to(tl.uint8), mask)

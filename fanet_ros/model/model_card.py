@@ -7,12 +7,13 @@ is read by the segmenter; its text is for people.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from fanet_ros.errors import LabelSetError, SettingError
 from fanet_ros.files import read_bounded
-from fanet_ros.model.labels import LabelSet, load_label_set
+from fanet_ros.model.labels import LabelSet, is_merged, load_label_set
 from fanet_ros.settings import Size, read_size
 from fanet_ros.untrusted.text import shown
 from fanet_ros.untrusted.yaml_text import MOST_BYTES, YamlError, parse_yaml
@@ -36,6 +37,15 @@ class ModelCard:
     label_set: str | None = None
     input_size: Size | None = None
 
+    @property
+    def network_labels(self) -> LabelSet | None:
+        """The network's own label set; None where no card says, or says only into what its classes are merged.
+
+        Raises:
+            LabelSetError: it cannot be read.
+        """
+        return None if self.label_set is None or is_merged(self.label_set) else load_label_set(self.label_set)
+
 
 def read_card(weights: Path) -> ModelCard:
     """Read the card beside `weights` (same stem, `.md`); an empty card where there is none.
@@ -55,6 +65,8 @@ def read_card(weights: Path) -> ModelCard:
 def resolve_label_set(name: str, card: ModelCard, classes: int) -> LabelSet:
     """Return the label set for a network: the one asked for, else the card's, else that of published weights.
 
+    One that merges the network's classes is told what these are: as the card says, else as it says itself.
+
     Args:
         name: label set asked for (name or path); empty for none.
         card: of the weights.
@@ -72,13 +84,30 @@ def resolve_label_set(name: str, card: ModelCard, classes: int) -> LabelSet:
                 "give one (parameter or option 'labels': a name or the path of a YAML file)"
             )
         name = fitting[0]
-    label_set = load_label_set(name)
-    if len(label_set) != classes:
+    label_set = load_label_set(name, card.network_labels if is_merged(name) else None, classes)
+    if len(label_set.of_network) != classes:
         raise LabelSetError(
-            f"label set '{label_set.name}' has {len(label_set)} classes but the weights have {classes}; "
-            "give the label set the network was trained with (parameter or option 'labels')"
+            f"label set '{label_set.of_network.name}' has {len(label_set.of_network)} classes but the weights have "
+            f"{classes}; give the label set the network was trained with (parameter or option 'labels')"
         )
     return label_set
+
+
+def merging_key(name: str, card: ModelCard) -> str:
+    """Return what tells merged classes from others in results that hold for these only; empty for the network's own.
+
+    Args:
+        name: label set asked for (name or path); empty for that of the card.
+        card: of the weights.
+
+    Raises:
+        LabelSetError: the label set cannot be used.
+    """
+    name = name or card.label_set or ""
+    if not name or not is_merged(name):
+        return ""
+    label_set = load_label_set(name, card.network_labels)
+    return f"{label_set.name} {sha256(repr((label_set.names, label_set.merging)).encode()).hexdigest()[:12]}"
 
 
 def _parse(text: str, path: Path) -> ModelCard:

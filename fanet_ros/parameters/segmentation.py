@@ -39,7 +39,8 @@ class SegmentationParameters(Parameters):
     )
     labels: str = parameter(
         "",
-        "Label set: a shipped one (camvid11, ...) or the path of a YAML file; empty: what the weights' card names.",
+        "Label set: a shipped one (camvid11, ...) or the path of a YAML file, also one that merges the network's "
+        "classes (drivable3); empty: what the weights' card names.",
         Applies.AT_CONFIGURE,
     )
     backend: str = parameter(

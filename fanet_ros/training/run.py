@@ -152,7 +152,7 @@ def _check_guide(recipe: Recipe, weights: Path | None, label_set: LabelSet) -> N
         return
     if weights is None:
         raise SettingError("soft: {from: weights} needs what teaches: give --weights with a trained FANet")
-    known = resolve_label_set("", read_card(weights), load_weights(weights).config.classes)
+    known = resolve_label_set("", read_card(weights), load_weights(weights).config.classes).of_network
     if known.names != label_set.names:
         raise SettingError(
             f"soft: {{from: weights}} needs weights of the network's classes, '{label_set.name}', but {weights} has "

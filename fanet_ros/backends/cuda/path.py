@@ -41,6 +41,7 @@ class _Key(NamedTuple):
     input_size: Size
     output_size: Size | None  # None for the network alone, whose frames are its inputs
     confidence: bool
+    label_of: bytes | None = None  # the label that each class stands for
 
 
 class CudaPath:
@@ -94,14 +95,16 @@ class CudaPath:
             self._remember(memories, sums)
         return logits.numpy()
 
-    def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:
+    def segment(
+        self, request: FrameRequest, input_size: Size, label_of: NDArray[np.uint8] | None = None
+    ) -> LabelBuffers:
         """Do what fanet_ros.backends.base.Backend.segment says.
 
         Raises:
             InferenceError: the network's logits are not finite.
             NoRoomError: the GPU's memory does not suffice.
         """
-        (result,) = self.segment_batch([request], input_size)
+        (result,) = self.segment_batch([request], input_size, label_of)
         if isinstance(result, FanetError):
             raise result
         return result
@@ -111,7 +114,9 @@ class CudaPath:
         """Whether one graph can do all the requests."""
         return len({(_shape(r.frame), r.encoding, r.result_size, r.confidence) for r in requests}) == 1
 
-    def segment_batch(self, requests: Sequence[FrameRequest], input_size: Size) -> list[LabelBuffers | FanetError]:
+    def segment_batch(
+        self, requests: Sequence[FrameRequest], input_size: Size, label_of: NDArray[np.uint8] | None = None
+    ) -> list[LabelBuffers | FanetError]:
         """Do for requests that are alike what fanet_ros.backends.base.Backend.segment_batch says.
 
         Raises:
@@ -119,7 +124,8 @@ class CudaPath:
         """
         first = requests[0]
         shape = _shape(first.frame)
-        key = _Key(len(requests), shape, first.encoding, input_size, first.result_size, first.confidence)
+        merging = None if label_of is None else label_of.tobytes()
+        key = _Key(len(requests), shape, first.encoding, input_size, first.result_size, first.confidence, merging)
         frames = [request.frame.reshape(shape) for request in requests]  # no copy
         memories = [request.memory for request in requests]
         states = self._enter(memories, input_size)
@@ -185,6 +191,7 @@ class CudaPath:
     def _frames_to_labels(self, key: _Key) -> DeviceWork:
         assert key.output_size is not None, "labels have a size"
         output_size = key.output_size
+        label_of = None if key.label_of is None else np.frombuffer(key.label_of, np.uint8)
         frame_size = Size(key.frame_shape[1], key.frame_shape[0])
         resize = TorchFrameResizer(frame_size, key.encoding, key.input_size, self._device)
         network = self.network_for(key.input_size)
@@ -192,7 +199,9 @@ class CudaPath:
         def run(frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             logits = network(_stacked([resize(frame) for frame in frames]), *state)
             checksums = _checksums(logits, *state)
-            results = [labels_from_logits(each, output_size, confidence=key.confidence) for each in logits]
+            results = [
+                labels_from_logits(each, output_size, confidence=key.confidence, label_of=label_of) for each in logits
+            ]
             labels = _stacked([labels for labels, _ in results])
             if not key.confidence:
                 return checksums, labels

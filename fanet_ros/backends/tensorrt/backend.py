@@ -103,7 +103,7 @@ class TensorrtBackend(Backend):
         return self.path.infer_batch(image[None], [memory])[0]
 
     def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
-        return self.path.segment(request, input_size)
+        return self.path.segment(request, input_size, self.label_of)
 
     def close(self) -> None:  # noqa: D102 (documented by Backend)
         self._networks.clear()

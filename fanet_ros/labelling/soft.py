@@ -1,0 +1,41 @@
+"""Class probabilities at evenly spread points of an image, from a network's logits: what another network can learn."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanet_ros.settings import Size
+
+
+def probabilities_from_logits(
+    logits: NDArray[np.float32], image: Size, points: Size, label_of: NDArray[np.uint8] | None = None
+) -> NDArray[np.float32]:
+    """Interpolate logits as labels are decided (bilinear, align_corners=True), then softmax, then merge.
+
+    Args:
+        logits: float32 (classes, h, w), finite.
+        image: size of the image in pixels.
+        points: how many; they are the centres of equal parts of the image.
+        label_of: uint8 (classes,), the label that each class stands for, 255 for none; None: its own number.
+
+    Returns:
+        float32 (labels, points.height, points.width), in [0, 1]; what sums lack to 1 is of no label.
+    """
+    classes, height, width = logits.shape
+    rows, columns = _weights(height, image.height, points.height), _weights(width, image.width, points.width)
+    values = np.asarray(rows @ logits @ columns.T, np.float32)
+    np.exp(values - values.max(0), out=values)
+    values /= values.sum(0)
+    if label_of is None:
+        return values
+    labels = range(max((int(label) + 1 for label in label_of if label != 255), default=0))
+    return np.stack([values[label_of == label].sum(0, dtype=np.float32) for label in labels])
+
+
+def _weights(grid: int, pixels: int, points: int) -> NDArray[np.float32]:
+    """Return what each point takes of each point of the grid, float32 (points, grid)."""
+    centres = (np.arange(points) + 0.5) * pixels / points - 0.5
+    position = np.clip(centres, 0, pixels - 1) * ((grid - 1) / max(1, pixels - 1))
+    distance = np.abs(position[:, None] - np.arange(grid))
+    return np.maximum(0, 1 - distance).astype(np.float32)

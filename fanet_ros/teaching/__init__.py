@@ -1,0 +1,1 @@
+"""From unlabelled footage to a data set: a large network labels, FANet learns (`fanet teach`)."""
