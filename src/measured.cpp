@@ -165,7 +165,8 @@ void fill_between(const float* p, const float* q, const float* r, const float* s
   const float half = 0.5F * raster.resolution;
   const float along = std::sqrt(std::max(apart2(p, r), apart2(q, s)));
   const float across = std::sqrt(std::max(across2(p, q) / range2, across2(r, s) / range2));
-  if (!(along <= most && across <= most)) return;
+  const float apart = std::max(apart2(p, q), apart2(r, s));  // of a camera on its side these lie one behind the other
+  if (!(along <= most && across <= most && apart <= most * most)) return;
   const int down = std::min(static_cast<int>(along / half), kMostDown) + 1;
   const int right = std::min(static_cast<int>(across / half), kMostAcross) + 1;
   for (int i = 0; i <= down; ++i) {

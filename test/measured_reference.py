@@ -177,7 +177,7 @@ def fill_ground(
             most = resolution + limits[4] * np.sqrt(range2)
             along = np.sqrt(max(apart2(p, r), apart2(q, s)))
             across = np.sqrt(max(across2(p, q) / range2, across2(r, s) / range2))
-            if not (along <= most and across <= most):
+            if not (along <= most and across <= most and max(apart2(p, q), apart2(r, s)) <= most * most):
                 continue
             down, right = min(int(along / half), 15) + 1, min(int(across / half), 3) + 1
             for i in range(down + 1):

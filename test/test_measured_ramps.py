@@ -23,14 +23,20 @@ _THINGS = (*car(7.5, 2.4), Block(5.0, 5.14, 1.0, 1.14, top=1.0), Block(8.0, 8.3,
 
 
 def _look(
-    scene: RampScene, *, nod: float = 0.0, roll: float = 0.0, height: float = 1.2, is_forged: bool = True
+    scene: RampScene,
+    *,
+    nod: float = 0.0,
+    roll: float = 0.0,
+    height: float = 1.2,
+    is_forged: bool = True,
+    mounted: float = 0.0,
 ) -> tuple[MeasuredView, np.ndarray]:
-    """The view of a robot that believes to stand level, and the cells that are truly free."""
-    true = geometry.CameraPose(x=0.0, y=0.0, z=height, yaw=0.0, pitch=0.15 + nod, roll=roll)
+    """The view of a robot that believes to stand level, and the cells that are truly free; `mounted` is a known roll."""
+    true = geometry.CameraPose(x=0.0, y=0.0, z=height, yaw=0.0, pitch=0.15 + nod, roll=roll + mounted)
     depth, labels = scene.render(_EYE, true)
     if is_forged:
         labels = np.where(labels == SKY, SKY, ROAD).astype(np.uint8)
-    told = CameraPose.from_parameters(x=0, y=0, height=height, roll=0, pitch=0.15, yaw=0)
+    told = CameraPose.from_parameters(x=0, y=0, height=height, roll=mounted, pitch=0.15, yaw=0)
     model, size = model_of(_EYE), Size(320, 180)
     camera = DepthCamera(model, size)
     sensor = camera.points(measure(depth, _EYE.fx, 0), told, REACH)
@@ -73,6 +79,15 @@ def test_ground_between_the_tyres_of_a_car_is_not_free() -> None:
     occupancy = view.occupancy()
     assert not (occupancy[72:88, 42:80] == 0).any()  # below its body
     assert (view.sources == Source.HIDDEN).sum() > 20
+
+
+@pytest.mark.parametrize("mounted", [45, 90, -90, 135, 180])
+def test_a_camera_on_its_side_or_head_frees_nothing_below_things(mounted: int) -> None:
+    table = Block(2.5, 4.0, -1.0, 1.0, bottom=0.6, top=0.7)
+    for things in (tuple(car(5.0, 0.0)), (table,)):
+        view, is_free = _look(RampScene(things), mounted=math.radians(mounted))
+        assert not ((view.occupancy() == 0) & ~is_free).any()
+        assert (view.occupancy() == 0).sum() > 200 and (view.sources == Source.HIDDEN).any()
 
 
 def test_class_and_height_must_agree() -> None:

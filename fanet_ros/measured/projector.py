@@ -58,6 +58,10 @@ class DepthCamera:
             rays[~(directions[..., 2] > 0.05)] = np.nan  # seen from the side, a depth along the axis tells nothing
         self._rays: Floats = np.ascontiguousarray(rays, np.float32)
         self._points = np.empty((size.height, size.width, 3), np.float32)
+        rows = self._rays[..., 1]
+        self._row_span = np.nanmin(rows, initial=np.inf), np.nanmax(rows, initial=-np.inf)
+        self._order: NDArray[np.int32] | None = None
+        self._order_of: Floats = np.empty(0, np.float32)
 
     def points(self, depth: NDArray[np.uint16] | Floats, pose: CameraPose, depth_max: float) -> Sensor:
         """Return where the pixels see something; valid until the next call.
@@ -80,10 +84,22 @@ class DepthCamera:
         position = pose.position.astype(np.float32)
         depth = depth if depth.flags.c_contiguous else depth.copy()
         depth_points(depth, self._rays, rotation, position, depth_max, self._points)
-        # rows go from high to low unless the camera hangs upside down
-        upside_down = pose.base_from_optical[2, 1] > 0
-        order = np.arange(depth.size, dtype=np.int32)[::-1].copy() if upside_down else None
-        return Sensor(self._points, position, order, is_dense=True)
+        return Sensor(self._points, position, self._order_at(rotation[2]), is_dense=True)
+
+    def _order_at(self, up: Floats) -> NDArray[np.int32] | None:
+        """Pixels from high to low; None where rows are so: not on its side, upside down, or where straight down is seen.
+
+        Args:
+            up: (3,), the base frame's z axis in the optical frame.
+        """
+        if all(
+            up[1] < up[2] * row for row in self._row_span
+        ):  # plumb lines run down the rows, from the first to the last
+            return None
+        if not np.array_equal(self._order_of, up):
+            lengths = np.sqrt((self._rays * self._rays).sum(axis=-1) + 1)
+            self._order, self._order_of = _from_high_to_low(((self._rays @ up[:2] + up[2]) / lengths).reshape(-1)), up
+        return self._order
 
 
 def cloud_points(cloud: Floats, pose: CameraPose, depth_max: float) -> Sensor:
@@ -98,12 +114,16 @@ def cloud_points(cloud: Floats, pose: CameraPose, depth_max: float) -> Sensor:
     with np.errstate(invalid="ignore", over="ignore"):
         squares = (cloud * cloud).sum(axis=1)
         # a point at the sensor itself is how drivers write that there was no echo
-        points = cloud[(squares > 1e-6) & (squares <= depth_max**2)] @ pose.base_from_optical.T.astype(np.float32)
+        is_point = (squares > 1e-6) & (squares <= depth_max**2)
+    points = cloud[is_point] @ pose.base_from_optical.T.astype(np.float32)
+    sines = points[:, 2] / np.sqrt(squares[is_point])
     points += position
-    offset = points - position
-    steepness = offset[:, 2] / np.maximum(np.hypot(offset[:, 0], offset[:, 1]), np.float32(1e-6))
-    order = np.argsort(-steepness, kind="stable").astype(np.int32)
-    return Sensor(np.ascontiguousarray(points)[None], position, order, is_dense=False)
+    return Sensor(np.ascontiguousarray(points)[None], position, _from_high_to_low(sines), is_dense=False)
+
+
+def _from_high_to_low(sines: Floats) -> NDArray[np.int32]:
+    """Order points by the sines of their elevation, (N,); in steps of 16 bits, which are sorted ten times as fast."""
+    return np.argsort(np.nan_to_num((1 - sines) * 32767).astype(np.uint16), kind="stable").astype(np.int32)
 
 
 class MeasuredProjector:
