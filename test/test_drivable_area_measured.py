@@ -159,6 +159,24 @@ def test_a_cloud_is_seen_through_the_mask(rig: DepthRig, street: Moment) -> None
     assert answers["obstacle_cloud"].width > 500
 
 
+@pytest.mark.parametrize(
+    "rig", [{"geometry": "cloud", "input_timeout": 0.5}, {"geometry": "depth", "input_timeout": 0.5}], indirect=True
+)
+def test_a_measurement_without_a_frame_is_placed_nowhere(rig: DepthRig, street: Moment) -> None:
+    mask = rig.probe.image(street.labels, "mono8")
+    cloud = PointCloud2(height=1, width=0, point_step=12)
+    cloud.fields = [PointField(name=n, offset=4 * i, datatype=7, count=1) for i, n in enumerate("xyz")]
+    depth = depth_image(rig.probe, measure(street.depth, street.camera.intrinsics.fx, 0))
+    info = camera_info_message(depth.header, STREET.intrinsics)
+    info.header.frame_id = ""
+    rig.depth_infos.publish(info)
+    rig.measurements = [cloud, depth]
+    for message in rig.measurements:
+        message.header.stamp, message.header.frame_id = mask.header.stamp, ""
+    rig.wait_for_status("ground", DiagnosticStatus.ERROR, "carries no frame_id", mask)
+    assert not rig.probe.received["/drivable_area/free_space"]
+
+
 @pytest.mark.parametrize("rig", [{"geometry": "cloud", "input_timeout": 0.5}], indirect=True)
 def test_a_malformed_cloud_is_told_and_survived(rig: DepthRig, street: Moment) -> None:
     mask = rig.probe.image(street.labels, "mono8")

@@ -29,6 +29,13 @@ def test_millimetres_among_metres_are_noticed() -> None:
         check_units(_METRES * 1000)
 
 
+def test_units_of_small_sensors_are_noticed_too() -> None:
+    with pytest.raises(FrameError, match="probably metres"):
+        check_units(_METRES[:8, :8].astype(np.uint16))
+    with pytest.raises(FrameError, match="probably millimetres"):
+        check_units(_METRES[:24, :32] * 1000)
+
+
 def test_a_stream_that_repeats_itself_while_the_picture_changes_is_frozen() -> None:
     watch, masks = FrozenWatch(), np.random.default_rng(1).integers(0, 11, (40, 8, 8)).astype(np.uint8)
     with pytest.raises(FrameError, match=r"has not changed in a single bit for 1\.1 s"):

@@ -31,7 +31,7 @@ def _look(
     is_forged: bool = True,
     mounted: float = 0.0,
 ) -> tuple[MeasuredView, np.ndarray]:
-    """The view of a robot that believes to stand level, and the cells that are truly free; `mounted` is a known roll."""
+    """The view of a robot that believes to stand level but for `mounted`, and the cells that are truly free."""
     true = geometry.CameraPose(x=0.0, y=0.0, z=height, yaw=0.0, pitch=0.15 + nod, roll=roll + mounted)
     depth, labels = scene.render(_EYE, true)
     if is_forged:

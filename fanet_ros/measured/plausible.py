@@ -12,7 +12,7 @@ from fanet_ros.errors import FrameError
 
 _LEAST_MEASURED = 0.1  # metres: nearer than this no depth camera measures
 _FARTHEST_MEDIAN = 200.0  # metres: farther away than this half of no depth image is
-_SOME = 16  # every so many rows and columns are looked at
+_SOME = 16  # every so many rows and columns are looked at; fewer numbers than that tell nothing
 
 
 def check_units(depth: NDArray[np.uint16] | NDArray[np.float32]) -> None:
@@ -24,7 +24,8 @@ def check_units(depth: NDArray[np.uint16] | NDArray[np.float32]) -> None:
     Raises:
         FrameError: it is plausible only in the other unit.
     """
-    some = depth[::_SOME, ::_SOME]
+    step = min(_SOME, max(1, min(depth.shape) // _SOME))  # of a small image, all
+    some = depth[::step, ::step]
     valid = some[np.isfinite(some) & (some > 0)] if depth.dtype == np.float32 else some[some > 0]
     if valid.size < _SOME:
         return
@@ -44,9 +45,14 @@ def check_units(depth: NDArray[np.uint16] | NDArray[np.float32]) -> None:
 class FrozenWatch:
     """Notices measurements that stay the same, bit by bit, while the mask changes: no sensor is without noise."""
 
-    def __init__(self, patience_s: float = 1.0) -> None:
-        """Begin; `patience_s` is how long that may last, in seconds of the stamps."""
-        self._patience_s = patience_s
+    def __init__(self, what: str = "depth", patience_s: float = 1.0) -> None:
+        """Begin.
+
+        Args:
+            what: the topic, for messages.
+            patience_s: how long that may last, in seconds of the stamps.
+        """
+        self._what, self._patience_s = what, patience_s
         self._depth: Hashable = None
         self._masks: set[int] = set()
         self._since_s = 0.0
@@ -70,8 +76,8 @@ class FrozenWatch:
             self._masks.add(_checksum(mask))
         if stamp_s - self._since_s > self._patience_s and len(self._masks) > 2:
             raise FrameError(
-                f"depth: has not changed in a single bit for {stamp_s - self._since_s:.1f} s while the mask did: "
-                "the depth stream is frozen; restart the sensor's driver"
+                f"{self._what}: has not changed in a single bit for {stamp_s - self._since_s:.1f} s while the mask did: "
+                f"the {self._what} stream is frozen; restart the sensor's driver"
             )
 
 

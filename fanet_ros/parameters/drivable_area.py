@@ -176,6 +176,8 @@ class DrivableAreaParameters(Parameters):
             fault = raster_fault(self.ground_settings(), self.measured_settings())
         except SettingError as error:
             return [str(error)]
+        if self.depth_max <= self.range_min:
+            fault = f"depth_max: received {self.depth_max:g}, expected more than range_min ({self.range_min:g})"
         return [fault] if fault else []
 
     def measured_settings(self) -> MeasuredSettings:

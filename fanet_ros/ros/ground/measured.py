@@ -25,7 +25,7 @@ from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.ros.ground.errors import NotReadyError
 from fanet_ros.ros.ground.measured_messages import depth_from_image, points_from_cloud
 from fanet_ros.ros.ground.messages import calibration_from
-from fanet_ros.ros.ground.transforms import Transforms
+from fanet_ros.ros.ground.transforms import TransformError, Transforms
 from fanet_ros.ros.topics import LatchedInput, sensor_data, subscribe
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
@@ -90,7 +90,8 @@ class MeasuredGround:
         self._node, self._transforms, self._on_measured = node, transforms, on_measured
         self._recent: Recent[Measurement] = Recent()
         self._calibration: Calibration | None = None
-        self._frozen = FrozenWatch()
+        self._info_frame = ""  # of that calibration
+        self._frozen = FrozenWatch(INPUTS[geometry][0])
         self._camera = lru_cache(maxsize=1)(CameraModel)
         self._depth_camera = lru_cache(maxsize=1)(DepthCamera)
         self._projector: MeasuredProjector | None = None
@@ -236,7 +237,12 @@ class MeasuredGround:
 
     def _sensor_pose(self, header: Header, seen: MaskOnCamera, settings: DrivableAreaParameters) -> CameraPose:
         """Where the sensor was: the mask's own pose, object and all, where both are of one frame."""
-        frame = header.frame_id or seen.frame
+        frame = header.frame_id or self._info_frame
+        if not frame and (seen.frame or self.geometry == "cloud"):
+            raise TransformError(
+                f"{self.topic} carries no frame_id, so it is not known where it was measured: set the sensor driver's "
+                "frame_id"
+            )
         if frame == seen.frame:
             return seen.pose
         if settings.camera_height > 0:  # then TF need not know the base frame
@@ -250,7 +256,7 @@ class MeasuredGround:
         self._on_measured()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._calibration = calibration_from(message)
+        self._calibration, self._info_frame = calibration_from(message), message.header.frame_id
 
 
 def _pose(found: Any) -> CameraPose:

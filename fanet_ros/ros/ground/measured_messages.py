@@ -72,13 +72,14 @@ def points_from_cloud(message: PointCloud2) -> NDArray[np.float32]:
     needed = (height - 1) * message.row_step + width * message.point_step if height and width else 0
     if len(message.data) < needed:
         raise FrameError(f"cloud: {len(message.data)} bytes of data, expected {needed} for {width}x{height} points")
+    if not needed:
+        return np.empty((0, 3), np.float32)
     order = ">" if message.is_bigendian else "<"
     layout = np.dtype(
         {"names": list("xyz"), "formats": [f"{order}f4"] * 3, "offsets": offsets, "itemsize": message.point_step}
     )
     strides = (message.row_step if height > 1 else width * message.point_step, message.point_step)
-    data = np.frombuffer(message.data, np.uint8) if needed else np.empty(0, np.uint8)
-    cloud = np.ndarray((height, width), layout, data, strides=strides)
+    cloud = np.ndarray((height, width), layout, np.frombuffer(message.data, np.uint8), strides=strides)
     return np.stack([cloud[name].reshape(-1) for name in "xyz"], axis=-1).astype(np.float32)
 
 

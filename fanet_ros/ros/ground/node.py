@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -149,8 +150,9 @@ class DrivableAreaNode(Node):
         """
         measured, settings = self._measured, self._parameter_server.values
         assert measured is not None
-        for ready, message in self._pending.take(mask, lambda stamp: measured.find(stamp, settings)):
+        for waited, message in self._pending.take(mask, lambda stamp: measured.find(stamp, settings)):
             with self._told():
+                ready = replace(waited, started=perf_counter())  # waiting for a measurement is no work
                 seen = self._model.seen_by(ready.header, ready.mask, settings)
                 view = measured.view(message, seen, ready.meaning.kinds, settings)
                 colours = colours_of(ready.meaning.palette)

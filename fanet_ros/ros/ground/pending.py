@@ -43,8 +43,7 @@ class PendingMasks:
 
     def __init__(self) -> None:
         self._mask: PendingMask | None = None
-        self._paired_at = monotonic()
-        self._waits = False  # since then, at least one mask
+        self._waits_since: float | None = None  # by monotonic(): the first mask since the last that found something
         self.unpaired = 0
         self.newest = Time()
 
@@ -60,13 +59,14 @@ class PendingMasks:
         if mask is not None:
             if self._mask is not None:  # it will get nothing better than what there is
                 yield from self._give(find(self._mask.header.stamp))
-            self._mask, self.newest, self._waits = mask, mask.header.stamp, True
+            self._mask, self.newest = mask, mask.header.stamp
+            self._waits_since = self._waits_since or monotonic()
         if self._mask is not None and (match := find(self._mask.header.stamp)).is_final:
             yield from self._give(match)
 
     def is_late(self, timeout_s: float) -> bool:
         """Whether masks come, but none has found a measurement for so long."""
-        return self._waits and monotonic() - self._paired_at > timeout_s
+        return self._waits_since is not None and monotonic() - self._waits_since > timeout_s
 
     def _give(self, match: Match[Measurement]) -> Iterator[tuple[PendingMask, Measurement]]:
         mask, self._mask = self._mask, None
@@ -74,5 +74,5 @@ class PendingMasks:
         if match.item is None:
             self.unpaired += 1
             return
-        self._paired_at, self._waits = monotonic(), False
+        self._waits_since = None
         yield mask, match.item
