@@ -100,9 +100,10 @@ def moment(seed: int, nod_deg: float, size: tuple[int, int] = (320, 180)) -> Mom
     return Moment(camera, index, frame.labels, frame.depth)
 
 
-def registered_view(at: Moment, mask: NDArray[np.uint8]) -> MeasuredView:
-    """What a depth camera that is registered to the colour camera makes of a moment."""
-    model, pose = model_of(at.camera.intrinsics), at.pose
+def registered_view(at: Moment, mask: NDArray[np.uint8], told_up: float = 0.0) -> MeasuredView:
+    """What a depth camera that is registered to the colour camera, and told to be higher, makes of a moment."""
+    model, (x, y, z) = model_of(at.camera.intrinsics), at.pose.translation
+    pose = replace(at.pose, translation=(x, y, z + told_up))
     depth_camera = DepthCamera(model, at.size)
     sensor = depth_camera.points(measure(at.depth, at.camera.intrinsics.fx, at.index), pose, REACH)
     sight = sight_of(depth_camera, pose, model, pose, at.size)

@@ -72,3 +72,11 @@ def test_scan_and_clouds_tell_of_the_same_obstacles_as_the_grid(moments: list[Mo
     assert len(points) == len(labels) > 100 and np.isfinite(points).all()
     standing = view.obstacle_points()
     assert len(standing) > 20 and np.abs(standing[:, 2]).max() < 0.5
+
+
+@pytest.mark.parametrize("told_up", [-1.5, -1.0, 0.5, 1.0])
+def test_nothing_is_free_where_the_pose_is_that_of_another_mount(moments: list[Moment], told_up: float) -> None:
+    for at in moments[:6]:
+        for mask in (at.labels, forged(at.labels)):
+            view = registered_view(at, mask, told_up)
+            assert not view.is_trusted and not (view.occupancy() == 0).any()

@@ -76,8 +76,8 @@ class FrozenWatch:
             self._masks.add(_checksum(mask))
         if stamp_s - self._since_s > self._patience_s and len(self._masks) > 2:
             raise FrameError(
-                f"{self._what}: has not changed in a single bit for {stamp_s - self._since_s:.1f} s while the mask did: "
-                f"the {self._what} stream is frozen; restart the sensor's driver"
+                f"{self._what}: has not changed in a single bit for {stamp_s - self._since_s:.1f} s while the mask "
+                f"did: the {self._what} stream is frozen; restart the sensor's driver"
             )
 
 

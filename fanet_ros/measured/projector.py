@@ -92,7 +92,7 @@ class DepthCamera:
         Args:
             up: (3,), the base frame's z axis in the optical frame.
         """
-        if all(up[1] < up[2] * row for row in self._row_span):  # plumb lines run down the rows, in all of them
+        if all(up[1] < up[2] * row for row in self._row_span):  # plumb lines run down all rows
             return None
         if not np.array_equal(self._order_of, up):
             lengths = np.sqrt((self._rays * self._rays).sum(axis=-1) + 1)

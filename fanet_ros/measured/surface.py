@@ -23,7 +23,7 @@ _MOST_OFF = (
 )
 _INLIER = 0.04  # metres
 _BELOW = 0.10  # metres: what lies deeper below a plane says that it is none of the ground
-_TRUSTED = 0.15  # of the points that may be ground must lie on it
+_TRUSTED = 0.3  # of the points that may be ground must lie on it: half a metre off, a tilted plane gets a quarter
 _FEW = 50  # points that may be ground
 _KEPT = 0.3  # of the plane before, where both fit
 
