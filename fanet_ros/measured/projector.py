@@ -87,12 +87,13 @@ class DepthCamera:
         return Sensor(self._points, position, self._order_at(rotation[2]), is_dense=True)
 
     def _order_at(self, up: Floats) -> NDArray[np.int32] | None:
-        """Pixels from high to low; None where rows are so: not on its side, upside down, or where straight down is seen.
+        """Pixels from high to low; None where rows are so: not on its side, nor where its nadir is seen.
 
         Args:
             up: (3,), the base frame's z axis in the optical frame.
         """
-        if all(up[1] < up[2] * row for row in self._row_span):  # plumb lines run down all rows
+        first, last = self._row_span
+        if up[1] < up[2] * first and up[1] < up[2] * last:  # plumb lines run down all rows
             return None
         if not np.array_equal(self._order_of, up):
             lengths = np.sqrt((self._rays * self._rays).sum(axis=-1) + 1)

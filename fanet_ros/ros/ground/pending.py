@@ -15,6 +15,8 @@ from fanet_ros.measured.pairing import Match
 from fanet_ros.ros.ground.classes import Meaning
 from fanet_ros.ros.ground.measured import Measurement
 
+_MOST = 8  # depth that comes later than so many masks is not waited for
+
 
 @dataclass(frozen=True)
 class PendingMask:
@@ -34,7 +36,7 @@ class PendingMask:
 
 
 class PendingMasks:
-    """Holds at most one mask, the newest.
+    """Holds the newest masks that have found no measurement yet: one may still be on its way.
 
     Attributes:
         unpaired: masks that a newer one has replaced, or that no measurement can belong to any more.
@@ -42,7 +44,7 @@ class PendingMasks:
     """
 
     def __init__(self) -> None:
-        self._mask: PendingMask | None = None
+        self._masks: list[PendingMask] = []  # from the oldest to the newest
         self._waits_since: float | None = None  # by monotonic(): the first mask since the last that found something
         self.unpaired = 0
         self.newest = Time()
@@ -57,22 +59,32 @@ class PendingMasks:
             find: the measurement that belongs to a stamp.
         """
         if mask is not None:
-            if self._mask is not None:  # it will get nothing better than what there is
-                yield from self._give(find(self._mask.header.stamp))
-            self._mask, self.newest = mask, mask.header.stamp
+            yield from self._settle(find, is_any_good=True)  # a newer one is there: what was found is not waited with
+            self._masks.append(mask)
+            self.newest = mask.header.stamp
             self._waits_since = self._waits_since or monotonic()
-        if self._mask is not None and (match := find(self._mask.header.stamp)).is_final:
-            yield from self._give(match)
+        yield from self._settle(find)
+        if len(self._masks) > _MOST:
+            self.unpaired += 1
+            del self._masks[0]
 
     def is_late(self, timeout_s: float) -> bool:
         """Whether masks come, but none has found a measurement for so long."""
         return self._waits_since is not None and monotonic() - self._waits_since > timeout_s
 
-    def _give(self, match: Match[Measurement]) -> Iterator[tuple[PendingMask, Measurement]]:
-        mask, self._mask = self._mask, None
-        assert mask is not None
-        if match.item is None:
-            self.unpaired += 1
-            return
-        self._waits_since = None
-        yield mask, match.item
+    def _settle(
+        self, find: Callable[[Time], Match[Measurement]], *, is_any_good: bool = False
+    ) -> Iterator[tuple[PendingMask, Measurement]]:
+        """Yield the newest mask that has its measurement, and drop those that will get none or are older."""
+        before, self._masks = self._masks, []
+        for index in reversed(range(len(before))):
+            match = find(before[index].header.stamp)
+            if match.item is not None and (match.is_final or is_any_good):
+                self.unpaired += index
+                self._waits_since = None
+                yield before[index], match.item
+                return
+            if match.is_final:
+                self.unpaired += 1
+            else:
+                self._masks.insert(0, before[index])
