@@ -45,6 +45,13 @@ def test_the_past_is_forgotten_when_the_clock_is_set_back() -> None:
     assert recent.nearest(100.0, 0.05).item is None
 
 
+def test_huge_measurements_leave_fewer() -> None:
+    recent: Recent[float] = Recent()
+    for stamp in (1.0, 1.1, 1.2):
+        recent.add(stamp, stamp, 200 << 20)
+    assert recent.nearest(1.1, 0.05).item is None and recent.nearest(1.2, 0.05).item == 1.2
+
+
 def test_memory_is_bounded() -> None:
     recent = _recent(*(0.1 * index for index in range(1000)))
     assert recent.nearest(0.0, 0.05).item is None

@@ -50,6 +50,14 @@ def test_a_still_simulation_is_not_frozen() -> None:
         watch.check(_METRES, np.zeros((8, 8), np.uint8), 10 + 0.1 * index)
 
 
+def test_a_noisy_picture_of_a_simulation_without_noise_is_not_frozen() -> None:
+    watch, rng = FrozenWatch(), np.random.default_rng(3)
+    for index in range(40):
+        mask = np.zeros((48, 64), np.uint8)
+        mask.flat[rng.integers(0, mask.size, 60)] = 1
+        watch.check(_METRES, mask, 10 + 0.1 * index)
+
+
 def test_noise_is_life() -> None:
     watch, rng = FrozenWatch(), np.random.default_rng(2)
     for index in range(40):

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 _KEPT = 12  # masks come up to some tenths of a second after their image
+_MOST_BYTES = 256 << 20  # of all that is kept; the newest always is
 _JUMP_S = 10.0  # a stamp that goes back by more is of a clock that was set back
 
 
@@ -32,16 +33,22 @@ class Recent(Generic[Item]):
 
     def __init__(self) -> None:
         self._items: deque[tuple[float, Item]] = deque(maxlen=_KEPT)
+        self._sizes: deque[int] = deque(maxlen=_KEPT)
 
-    def add(self, stamp_s: float, item: Item) -> None:
-        """Take one more; the oldest is forgotten."""
+    def add(self, stamp_s: float, item: Item, size: int = 0) -> None:
+        """Take one more, of so many bytes; the oldest are forgotten."""
         if self._items and stamp_s < self._items[-1][0] - _JUMP_S:
-            self._items.clear()
+            self.clear()
         self._items.append((stamp_s, item))
+        self._sizes.append(size)
+        while len(self._items) > 1 and sum(self._sizes) > _MOST_BYTES:
+            self._items.popleft()
+            self._sizes.popleft()
 
     def clear(self) -> None:
         """Forget all."""
         self._items.clear()
+        self._sizes.clear()
 
     @property
     def newest_s(self) -> float | None:

@@ -12,6 +12,7 @@ from fanet_ros.errors import FrameError
 
 _LEAST_MEASURED = 0.1  # metres: nearer than this no depth camera measures
 _FARTHEST_MEDIAN = 200.0  # metres: farther away than this half of no depth image is
+_OTHER = 0.05  # of a mask: noise of the picture changes less, and what moves in it more
 _SOME = 16  # every so many rows and columns are looked at; fewer numbers than that tell nothing
 
 
@@ -54,7 +55,8 @@ class FrozenWatch:
         """
         self._what, self._patience_s = what, patience_s
         self._depth: Hashable = None
-        self._masks: set[int] = set()
+        self._first: NDArray[np.uint8] = np.empty((0, 0), np.uint8)  # mask since then
+        self._is_other = False  # whether a mask since then was quite another
         self._since_s = 0.0
 
     def check(self, depth: NDArray[np.generic], mask: NDArray[np.uint8], stamp_s: float) -> None:
@@ -71,10 +73,9 @@ class FrozenWatch:
         content = (depth.shape, _checksum(depth))
         if content != self._depth or stamp_s < self._since_s:
             self._depth, self._since_s = content, stamp_s
-            self._masks.clear()
-        if len(self._masks) < 3:
-            self._masks.add(_checksum(mask))
-        if stamp_s - self._since_s > self._patience_s and len(self._masks) > 2:
+            self._first, self._is_other = mask.copy(), False
+        self._is_other |= mask.shape == self._first.shape and float((mask != self._first).mean()) > _OTHER
+        if stamp_s - self._since_s > self._patience_s and self._is_other:
             raise FrameError(
                 f"{self._what}: has not changed in a single bit for {stamp_s - self._since_s:.1f} s while the mask "
                 f"did: the {self._what} stream is frozen; restart the sensor's driver"

@@ -84,10 +84,7 @@ class SurfaceFinder:
         """
         near = self._candidates(points, kinds)
         if len(near) < _FEW:
-            self.share, self.is_trusted = (
-                math.nan,
-                True,
-            )  # nothing of it is free anyway: where are points, is an obstacle
+            self.share, self.is_trusted = math.nan, False  # the plane before is good enough for what stands
         else:
             plane, self.share = self._best_plane(near)
             self.is_trusted = self.share >= _TRUSTED

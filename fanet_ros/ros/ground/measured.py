@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -145,7 +146,7 @@ class MeasuredGround:
         if view is None or finder is None:
             return []
         notes = []
-        if not view.is_trusted:
+        if not view.is_trusted and not math.isnan(finder.share):
             notes.append(
                 f"only {finder.share:.0%} of the points that the mask calls ground lie on one plane near where the "
                 "ground should be: nothing is free (is the pose of the sensor right, and are depth and mask of cameras "
@@ -252,7 +253,7 @@ class MeasuredGround:
 
     def _on_message(self, message: Measurement) -> None:
         self.received += 1
-        self._recent.add(_seconds(message.header.stamp), message)
+        self._recent.add(_seconds(message.header.stamp), message, len(message.data))
         self._on_measured()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
