@@ -11,20 +11,22 @@ namespace fanet {
 
 constexpr int kMostLanes = 8;  // pixels computed together, of any instruction set
 
-// One axis of a bilinear resize with aligned corners. "Cell" i lies between grid points i and next(i).
+// One axis of a bilinear resize, by torch's align_corners: true puts the centres of the outermost pixels onto those of
+// the outermost points, false the edges. "Cell" i lies between grid points i and next(i).
 class Axis {
  public:
   // The same float32 operations as torch's CPU kernel, so that both round alike.
-  Axis(int points, int pixels)
+  Axis(int points, int pixels, bool align_corners)
       : points_(points),
         same_(points == pixels),
-        scale_(pixels > 1 ? static_cast<float>(points - 1) / static_cast<float>(pixels - 1) : 0.0F),
+        clamped_(!align_corners && !same_),
+        scale_(step(points, pixels, align_corners)),
         first_(points + 1),
         near_(pixels + kMostLanes),
         far_(pixels + kMostLanes) {
     int cells = 0;  // whose first pixel is known
     for (int pixel = 0; pixel < pixels; ++pixel) {
-      const float position = same_ ? static_cast<float>(pixel) : scale_ * static_cast<float>(pixel);
+      const float position = same_ ? static_cast<float>(pixel) : position_of(pixel, align_corners);
       const int cell = std::min(static_cast<int>(position), points - 1);
       while (cells <= cell) first_[cells++] = pixel;
       far_[pixel] = std::clamp(position - static_cast<float>(cell), 0.0F, 1.0F);
@@ -38,13 +40,26 @@ class Axis {
   int begin(int cell) const { return first_[cell]; }    // its first pixel
   int end(int cell) const { return first_[cell + 1]; }  // after its last pixel; a cell may have none
   float scale() const { return scale_; }                // cells from one pixel to the next
+  // Whether pixels of the cell lie before its point and take that one's value, so that they are not evenly spaced.
+  bool clamped(int first_pixel) const { return clamped_ && first_pixel == 0; }
   // Per pixel, padded by kMostLanes: the weights of its cell's grid point and of the next one.
   const float* near() const { return near_.data(); }
   const float* far() const { return far_.data(); }
 
  private:
+  static float step(int points, int pixels, bool align_corners) {
+    if (!align_corners) return static_cast<float>(points) / static_cast<float>(pixels);
+    return pixels > 1 ? static_cast<float>(points - 1) / static_cast<float>(pixels - 1) : 0.0F;
+  }
+
+  float position_of(int pixel, bool align_corners) const {
+    if (align_corners) return scale_ * static_cast<float>(pixel);
+    return std::max(scale_ * (static_cast<float>(pixel) + 0.5F) - 0.5F, 0.0F);
+  }
+
   int points_;
   bool same_;  // as many pixels as points: torch copies, and a pixel does not see the next point
+  bool clamped_;
   float scale_;
   std::vector<int> first_;
   std::vector<float> near_, far_;
@@ -65,6 +80,7 @@ struct Job {
   std::ptrdiff_t height, width;
   std::uint8_t* labels;
   std::uint8_t* confidence;  // null: not wanted
+  bool probabilities;        // the grid holds probabilities, whose largest is the confidence; else logits
   float negligible;          // a logit lower than another by this much does not count in that one's confidence
   Merging merging;
 

@@ -70,6 +70,27 @@ std::vector<int> order_by_label(const std::uint8_t* label_of, int classes) {
   return order;
 }
 
+// The grids of merged probabilities. As enlargement is linear, their sums may be enlarged as if each were one class.
+// Leaves in `labels` each label once.
+std::vector<float> add_up(const Job& job, const std::vector<int>& order, std::vector<std::int32_t>& labels) {
+  std::vector<float> sums;
+  for (int i = 0; i < job.classes; ++i) {
+    const float* const from = job.logits + order[i] * job.plane();
+    if (i == 0 || labels[i] != labels[i - 1]) sums.resize(sums.size() + job.plane());
+    float* const sum = sums.data() + sums.size() - job.plane();
+    for (std::ptrdiff_t point = 0; point < job.plane(); ++point) sum[point] += from[point];
+  }
+  labels.erase(std::unique(labels.begin(), labels.end()), labels.end());
+  return sums;
+}
+
+// From the numbers of such sums to the labels they stand for.
+void name_labels(const Job& job, const std::vector<std::int32_t>& labels) {
+  if (labels.back() == static_cast<std::int32_t>(labels.size()) - 1) return;  // ascending, so they are 0, 1, 2 ...
+  std::transform(job.labels, job.labels + job.height * job.width, job.labels,
+                 [&](std::uint8_t number) { return static_cast<std::uint8_t>(labels[number]); });
+}
+
 // Those that this thread may run on, under taskset for example; hardware_concurrency() counts others, too.
 int usable_processors() {
 #if defined(__linux__)
@@ -125,30 +146,41 @@ bool run(const Job& job, int threads, LabelBand label_band) {
 #define FANET_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Raise it together with VERSION in fanet_ros/labelling/kernels.py whenever the interface or the results change.
-FANET_EXPORT int fanet_kernels_version() { return 4; }
+FANET_EXPORT int fanet_kernels_version() { return 5; }
 
 // How many threads are started at most where the caller leaves it to choose.
 FANET_EXPORT int fanet_usable_processors() { return fanet::usable_processors(); }
 
-// Bilinear enlargement with aligned corners, then argmax; see fanet_ros/labelling/kernels.py for the arguments.
+// Bilinear enlargement, then argmax; see fanet_ros/labelling/kernels.py for the arguments.
 // Returns 1 if all logits are finite, 0 if not (then by torch's rules, but merged classes anyhow), -1 if memory ran out.
 FANET_EXPORT int fanet_labels_from_logits(const float* logits, int classes, int rows, int columns, int height,
                                           int width, std::uint8_t* labels, std::uint8_t* confidence,
-                                          const std::uint8_t* label_of, int threads, int portable) {
+                                          const std::uint8_t* label_of, int align_corners, int probabilities,
+                                          int threads, int portable) {
   try {
+    const fanet::LabelBand label_band = fanet::choose_instructions(portable != 0);
+    const bool aligned = align_corners != 0, summed = label_of != nullptr && probabilities != 0;
     // e^-negligible * classes = 1e-4: all that is left out changes a confidence by less than a fortieth of a level.
     // Of merged classes also labels follow from such sums, so there it is less than they are rounded by.
     const float least = label_of == nullptr ? 1e4F : 1e7F;
     const float negligible = std::log(least * static_cast<float>(classes));
-    const fanet::Axis y(rows, height), x(columns, width);
+    const fanet::Axis y(rows, height, aligned), x(columns, width, aligned);
     std::vector<int> order;
     std::vector<std::int32_t> ordered;
     if (label_of != nullptr) order = fanet::order_by_label(label_of, classes);
     for (const int c : order) ordered.push_back(label_of[c]);
-    const fanet::Merging merging{label_of == nullptr ? nullptr : order.data(), ordered.data()};
-    const fanet::Job job{logits, classes, y, x, height, width, labels, confidence, negligible, merging};
+    const fanet::Merging merging{label_of == nullptr || summed ? nullptr : order.data(), ordered.data()};
+    fanet::Job job{logits, classes, y, x, height, width, labels, confidence, probabilities != 0, negligible, merging};
+    std::vector<float> sums;
+    if (summed) {
+      sums = fanet::add_up(job, order, ordered);
+      job.logits = sums.data();
+      job.classes = static_cast<int>(ordered.size());
+    }
     if (threads == 0) threads = fanet::choose_threads(job);
-    return fanet::run(job, threads, fanet::choose_instructions(portable != 0)) ? 1 : 0;
+    const bool finite = fanet::run(job, threads, label_band);
+    if (summed && finite) fanet::name_labels(job, ordered);
+    return finite ? 1 : 0;
   } catch (const std::bad_alloc&) {
     return -1;
   }

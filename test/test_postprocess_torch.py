@@ -83,6 +83,13 @@ def test_logits_are_not_changed_and_half_precision_is_decided_in_single() -> Non
 
 
 def check_fused(device: str, grids: list[tuple[int, int]], sizes: list[Size]) -> None:
+    """Do so for both geometries, and for probabilities as for logits."""
+    for align_corners in (True, False):
+        for probabilities in (False, True):
+            check_fused_as(device, grids, sizes, align_corners=align_corners, probabilities=probabilities)
+
+
+def check_fused_as(device: str, grids: list[tuple[int, int]], sizes: list[Size], **kind: bool) -> None:
     """Compare the fused kernel with the plain twin wherever the winner is not a matter of the last bit."""
     from fanet_ros.labelling.postprocess_triton import fused_labels_from_logits
 
@@ -90,27 +97,33 @@ def check_fused(device: str, grids: list[tuple[int, int]], sizes: list[Size]) ->
     decided = 0
     for classes, grid in [(6, grid) for grid in grids] + [(1, (4, 5)), (19, (8, 16))]:
         logits = (torch.randn(classes, *grid, generator=generator) * 3).to(device)
+        if kind["probabilities"]:
+            logits = logits.softmax(0)
         for size in sizes:
-            labels, confidence = fused_labels_from_logits(logits, size, confidence=True)
-            expected, expected_confidence = dense_labels_from_logits(logits, size, confidence=True)
+            labels, confidence = fused_labels_from_logits(logits, size, confidence=True, **kind)
+            expected, expected_confidence = dense_labels_from_logits(logits, size, confidence=True, **kind)
             shape = (size.height, size.width)
-            values = torch.nn.functional.interpolate(logits[None], shape, mode="bilinear", align_corners=True)[0]
+            values = torch.nn.functional.interpolate(
+                logits[None], shape, mode="bilinear", align_corners=kind["align_corners"]
+            )[0]
             first = values.topk(min(2, classes), dim=0).values
             clear = (first[0] - first[-1] > 1e-5) | (classes == 1)
             decided += int(clear.sum())
             assert torch.equal(labels[clear], expected[clear]), (classes, grid, size)
             assert (confidence.int() - expected_confidence.int()).abs().max() <= 1
-            assert torch.equal(fused_labels_from_logits(logits, size)[0], labels)
+            assert torch.equal(fused_labels_from_logits(logits, size, **kind)[0], labels)
             if classes == 6:
-                labels, confidence = fused_labels_from_logits(logits, size, confidence=True, label_of=LABEL_OF)
+                kind_of_labels = {**kind, "label_of": LABEL_OF}
+                labels, confidence = fused_labels_from_logits(logits, size, confidence=True, **kind_of_labels)
                 expected, expected_confidence = dense_labels_from_logits(
-                    logits, size, confidence=True, label_of=LABEL_OF
+                    logits, size, confidence=True, **kind_of_labels
                 )
-                sums = torch.stack([values.softmax(0)[np.equal(LABEL_OF, label)].sum(0) for label in (0, 1, 255)])
+                each = values if kind["probabilities"] else values.softmax(0)
+                sums = torch.stack([each[np.equal(LABEL_OF, label)].sum(0) for label in (0, 1, 255)])
                 first = sums.topk(2, dim=0).values
                 assert torch.equal(labels[first[0] - first[1] > 1e-5], expected[first[0] - first[1] > 1e-5])
                 assert (confidence.int() - expected_confidence.int()).abs().max() <= 1
-                assert torch.equal(fused_labels_from_logits(logits, size, label_of=LABEL_OF)[0], labels)
+                assert torch.equal(fused_labels_from_logits(logits, size, **kind_of_labels)[0], labels)
     assert decided > 0.95 * (len(grids) + 2) * sum(size.width * size.height for size in sizes)
     ties = torch.zeros(5, 3, 3, device=device)
     assert not fused_labels_from_logits(ties, Size(20, 20))[0].any()

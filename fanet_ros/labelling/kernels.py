@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import fanet_ros
 from fanet_ros.errors import KernelError
 
-VERSION = 4  # of interface and results; the library has the same number in src/kernels.cpp
+VERSION = 5  # of interface and results; the library has the same number in src/kernels.cpp
 LIBRARY = "libfanet_kernels.so"
 
 _HOW_TO_BUILD = (
@@ -33,6 +33,8 @@ def labels_from_logits(
     threads: int,
     *,
     label_of: NDArray[np.uint8] | None = None,
+    align_corners: bool = True,
+    probabilities: bool = False,
     portable: bool = False,
 ) -> bool:
     """Decide every pixel; labelling.postprocess explains how and checks what is given, which this function does not.
@@ -46,6 +48,8 @@ def labels_from_logits(
         confidence: the same, or None if not wanted.
         threads: 0 to choose.
         label_of: uint8 (classes,), contiguous, the label that each class stands for; None: its own number.
+        align_corners: as torch's interpolate has it.
+        probabilities: whether `logits` are probabilities, whose largest is the confidence.
         portable: leave aside the instructions that only newer processors have: for comparison.
 
     Returns:
@@ -62,6 +66,8 @@ def labels_from_logits(
         labels.ctypes.data,
         None if confidence is None else confidence.ctypes.data,
         None if label_of is None else label_of.ctypes.data,
+        align_corners,
+        probabilities,
         threads,
         portable,
     )
@@ -119,7 +125,7 @@ def load(path: Path) -> ctypes.CDLL:
     if version != VERSION:
         raise KernelError(f"{path} has version {version}, this code needs {VERSION}: {_HOW_TO_BUILD}")
     address, integer = ctypes.c_void_p, ctypes.c_int
-    loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, *[address] * 3, integer, integer]
+    loaded.fanet_labels_from_logits.argtypes = [address, *[integer] * 5, *[address] * 3, *[integer] * 4]
     loaded.fanet_labels_from_logits.restype = integer
     loaded.fanet_limit_decoder_messages.argtypes = [integer]
     return loaded

@@ -1,4 +1,4 @@
-"""From the network's 1/8-size logits to labels and confidence, on the CPU: the one exact step, for every backend.
+"""From the network's small logits to labels and confidence, on the CPU: the one exact step, for every backend.
 
 Its twin for logits on a GPU is fanet_ros.labelling.postprocess_torch.
 """
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.errors import InferenceError
 from fanet_ros.labelling import kernels
+from fanet_ros.model.labels import UNLABELLED
 from fanet_ros.settings import MAX_SIDE, Size
 
 MAX_CLASSES = 255  # labels are uint8 and 255 means unlabelled
@@ -42,8 +43,10 @@ def labels_from_logits(
     threads: int = 0,
     out: LabelBuffers | None = None,
     label_of: NDArray[np.uint8] | None = None,
+    align_corners: bool = True,
+    probabilities: bool = False,
 ) -> LabelBuffers:
-    """Upsample logits and decide every pixel, as published: bilinear with align_corners=True, then argmax.
+    """Upsample logits and decide every pixel: bilinear, then argmax.
 
     Taking the argmax first and enlarging labels would be cheaper but moves class borders (7-8 % of the pixels). What
     can be skipped is this: between four grid points that agree on the winner every pixel has that label, because a
@@ -56,7 +59,8 @@ def labels_from_logits(
     also is its confidence. So a pixel that is 30 % car, 30 % person and 40 % road is an obstacle. That is not the
     label of the most probable class, wherever no class has more than half. It is exact in the same sense: between four
     points at which one class alone exceeds the sum of all that stand for other labels, it does so everywhere (a sum of
-    exponentials of bilinear values is convex), and all other pixels are computed.
+    exponentials of bilinear values is convex), and all other pixels are computed. Probabilities that a network gives
+    itself are enlarged and added up as they are.
 
     Nothing of the image's size is allocated besides the result, and with `out` not even that.
 
@@ -67,6 +71,8 @@ def labels_from_logits(
         threads: 1 to 64; 0 for as many as the process may use and the image is worth, at most 4.
         out: where to write; new arrays without it.
         label_of: uint8, (classes,), the label that each class stands for, 255 for unlabelled; None: its own number.
+        align_corners: as torch's interpolate has it. FANet was published with True; most other networks with False.
+        probabilities: whether `logits` are probabilities: then the label's one is the confidence, without a softmax.
 
     Returns:
         The arrays of `out`, or new ones.
@@ -84,19 +90,85 @@ def labels_from_logits(
         raise ValueError(f"size is {size}, expected sides from 1 to {MAX_SIDE}")
     if not 0 <= threads <= MAX_THREADS:
         raise ValueError(f"threads is {threads}, expected 0 to {MAX_THREADS}")
-    shape = (size.height, size.width)
-    if out is None:
-        out = LabelBuffers(np.empty(shape, np.uint8), np.empty(shape, np.uint8) if confidence else None)
-    else:
-        if confidence != (out.confidence is not None):
-            raise ValueError(f"confidence is {confidence}, but out.confidence is {type(out.confidence).__name__}")
-        for name, array in out._asdict().items():
-            if array is not None:
-                _check_buffer(f"out.{name}", array, shape)
+    out = _checked_or_new(out, size, confidence)
     if label_of is not None:
         _check_label_of(label_of, len(logits))
-    if not kernels.labels_from_logits(logits, out.labels, out.confidence, threads, label_of=label_of):
+    finite = kernels.labels_from_logits(
+        logits,
+        out.labels,
+        out.confidence,
+        threads,
+        label_of=label_of,
+        align_corners=align_corners,
+        probabilities=probabilities,
+    )
+    if not finite:
         raise InferenceError(NOT_FINITE)
+    return out
+
+
+def enlarge_labels(
+    numbers: NDArray[np.float32],
+    size: Size,
+    classes: int,
+    *,
+    out: LabelBuffers | None = None,
+    label_of: NDArray[np.uint8] | None = None,
+    align_corners: bool = True,
+) -> LabelBuffers:
+    """Enlarge labels that a network has decided itself: each pixel takes the nearest one's. There is no confidence.
+
+    Args:
+        numbers: float32, (1, h, w), class ids; whatever is none (negative, `classes` or more, NaN) becomes 255.
+        size: of the result in pixels.
+        classes: number of classes, 1 to 255.
+        out: where to write the labels; a new array without it.
+        label_of: uint8, (classes,), the label that each class stands for; None: its own number.
+        align_corners: where pixels lie, as for `labels_from_logits`.
+
+    Returns:
+        labels: uint8, (size.height, size.width).
+        confidence: None.
+
+    Raises:
+        ValueError: an argument that does not fit the above.
+    """
+    grid = numbers[0]
+    labels = np.where((grid >= 0) & (grid < classes), grid, UNLABELLED).astype(np.uint8)
+    if label_of is not None:
+        _check_label_of(label_of, classes)
+        labels = label_table(label_of)[labels]
+    result = _checked_or_new(None if out is None else LabelBuffers(out.labels), size, False)
+    rows, columns = (nearest(*sides, align_corners) for sides in zip(grid.shape, result.labels.shape, strict=True))
+    labels.take(rows, axis=0).take(columns, axis=1, out=result.labels)
+    return result
+
+
+def label_table(label_of: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the label that each number of a mask stands for, uint8 (256,); of what is no class 255."""
+    table = np.full(256, UNLABELLED, np.uint8)
+    table[: len(label_of)] = label_of
+    return table
+
+
+def nearest(points: int, pixels: int, align_corners: bool) -> NDArray[np.int64]:
+    """Return for each pixel of one side the point of the grid that lies nearest, int64 (pixels,)."""
+    pixel = np.arange(pixels)
+    if not align_corners:
+        return (2 * pixel + 1) * points // (2 * pixels)
+    last = max(1, pixels - 1)
+    return (2 * pixel * (points - 1) + last) // (2 * last)
+
+
+def _checked_or_new(out: LabelBuffers | None, size: Size, confidence: bool) -> LabelBuffers:
+    shape = (size.height, size.width)
+    if out is None:
+        return LabelBuffers(np.empty(shape, np.uint8), np.empty(shape, np.uint8) if confidence else None)
+    if confidence != (out.confidence is not None):
+        raise ValueError(f"confidence is {confidence}, but out.confidence is {type(out.confidence).__name__}")
+    for name, array in out._asdict().items():
+        if array is not None:
+            _check_buffer(f"out.{name}", array, shape)
     return out
 
 

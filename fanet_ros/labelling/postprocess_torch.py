@@ -12,15 +12,23 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fanet_ros.labelling.postprocess import nearest
+from fanet_ros.model.labels import UNLABELLED
 from fanet_ros.settings import Size
 
 _log = logging.getLogger(__name__)
 
 
 def labels_from_logits(
-    logits: Tensor, size: Size, *, confidence: bool = False, label_of: NDArray[np.uint8] | None = None
+    logits: Tensor,
+    size: Size,
+    *,
+    confidence: bool = False,
+    label_of: NDArray[np.uint8] | None = None,
+    align_corners: bool = True,
+    probabilities: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """Upsample logits and decide every pixel, as published: bilinear with align_corners=True, then argmax.
+    """Upsample logits and decide every pixel: bilinear, then argmax.
 
     On a GPU one fused Triton kernel does it where Triton works (it comes with torch's CUDA builds).
 
@@ -30,6 +38,8 @@ def labels_from_logits(
         confidence: whether to compute the probability of the label.
         label_of: uint8, (classes,), the label that each class stands for, as fanet_ros.labelling.postprocess says;
             None: its own number.
+        align_corners: as torch's interpolate has it.
+        probabilities: whether `logits` are probabilities, whose largest (or largest sum) is the confidence.
 
     Returns:
         labels: uint8, (size.height, size.width), class ids; of classes with equal logits, or merged ones with equal
@@ -39,22 +49,39 @@ def labels_from_logits(
     if logits.is_cuda and _fused_kernel_works():
         from fanet_ros.labelling.postprocess_triton import fused_labels_from_logits
 
-        return fused_labels_from_logits(logits, size, confidence=confidence, label_of=label_of)
-    return dense_labels_from_logits(logits, size, confidence=confidence, label_of=label_of)
+        chosen = fused_labels_from_logits
+    else:
+        chosen = dense_labels_from_logits
+    return chosen(
+        logits,
+        size,
+        confidence=confidence,
+        label_of=label_of,
+        align_corners=align_corners,
+        probabilities=probabilities,
+    )
 
 
 def dense_labels_from_logits(
-    logits: Tensor, size: Size, *, confidence: bool = False, label_of: NDArray[np.uint8] | None = None
+    logits: Tensor,
+    size: Size,
+    *,
+    confidence: bool = False,
+    label_of: NDArray[np.uint8] | None = None,
+    align_corners: bool = True,
+    probabilities: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Do the same with plain torch functions, through logits of the full size: slow, but plainly right."""
     shape = (size.height, size.width)
-    enlarged = F.interpolate(logits.float()[None], shape, mode="bilinear", align_corners=True)[0]
+    enlarged = F.interpolate(logits.float()[None], shape, mode="bilinear", align_corners=align_corners)[0]
     if label_of is not None:
-        labels, best = decide_merged(enlarged.softmax(0), label_of)
-        return labels, best.mul_(255).round_().to(torch.uint8) if confidence else None
+        labels, best = decide_merged(enlarged if probabilities else enlarged.softmax(0), label_of)
+        return labels, best.clamp_(0, 1).mul_(255).round_().to(torch.uint8) if confidence else None
     best, labels = enlarged.max(0)  # on the CPU eight times faster than argmax(0), with the same answer
     if not confidence:
         return labels.to(torch.uint8), None
+    if probabilities:
+        return labels.to(torch.uint8), best.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
     # softmax at its own maximum: exp(0) / sum(exp(l - max))
     probability = enlarged.sub_(best).exp_().sum(0).reciprocal_()
     return labels.to(torch.uint8), probability.mul_(255).round_().to(torch.uint8)
@@ -72,7 +99,7 @@ def decide_merged(probabilities: Tensor, label_of: NDArray[np.uint8]) -> tuple[T
         sums: float, (...), the largest.
     """
     labels = torch.zeros(probabilities.shape[1:], dtype=torch.uint8, device=probabilities.device)
-    most = torch.zeros_like(probabilities[0])
+    most = torch.full_like(probabilities[0], -torch.inf)  # below sums of nothing but zeros, too
     for label in np.unique(label_of):
         total = torch.zeros_like(most)
         for own in np.flatnonzero(label_of == label):  # one by one: an index on the host cannot be captured on a GPU
@@ -80,6 +107,41 @@ def decide_merged(probabilities: Tensor, label_of: NDArray[np.uint8]) -> tuple[T
         labels.masked_fill_(total > most, int(label))
         most = torch.maximum(most, total)
     return labels, most
+
+
+def enlarge_labels(
+    numbers: Tensor,
+    size: Size,
+    classes: int,
+    *,
+    label_of: NDArray[np.uint8] | None = None,
+    align_corners: bool = True,
+) -> Tensor:
+    """Enlarge labels that a network has decided itself: each pixel takes the nearest one's.
+
+    Args:
+        numbers: float, (1, h, w), class ids; whatever is none (negative, `classes` or more, NaN) becomes 255.
+        size: of the result in pixels.
+        classes: number of classes, 1 to 255.
+        label_of: uint8, (classes,), the label that each class stands for; None: its own number.
+        align_corners: as for `labels_from_logits`.
+
+    Returns:
+        uint8, (size.height, size.width).
+    """
+    grid = numbers[0]
+    labels = torch.where((grid >= 0) & (grid < classes), grid, float(UNLABELLED)).to(torch.uint8)
+    if label_of is not None:
+        merged = torch.full_like(labels, UNLABELLED)
+        for own, label in enumerate(label_of):  # no table, as a capture may not copy to a GPU
+            merged.masked_fill_(labels == own, int(label))
+        labels = merged
+    shape = (size.height, size.width)
+    rows, columns = (
+        torch.from_numpy(nearest(*sides, align_corners)).to(grid.device)
+        for sides in zip(grid.shape, shape, strict=True)
+    )
+    return labels[rows[:, None], columns]
 
 
 def has_triton() -> bool:

@@ -17,7 +17,13 @@ _BLOCK = 256  # pixels of one row per program; eight neighbours share the four l
 
 
 def fused_labels_from_logits(
-    logits: Tensor, size: Size, *, confidence: bool = False, label_of: NDArray[np.uint8] | None = None
+    logits: Tensor,
+    size: Size,
+    *,
+    confidence: bool = False,
+    label_of: NDArray[np.uint8] | None = None,
+    align_corners: bool = True,
+    probabilities: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Do what fanet_ros.labelling.postprocess_torch.labels_from_logits says, for logits on a GPU."""
     logits = logits.float().contiguous()
@@ -36,11 +42,13 @@ def fused_labels_from_logits(
         height,
         width,
         size.width,
-        _step(height, size.height),
-        _step(width, size.width),
+        _step(height, size.height, align_corners),
+        _step(width, size.width, align_corners),
         classes=classes,
         with_confidence=confidence,
         merged=label_of is not None,
+        half_pixel=not align_corners,
+        probabilities=probabilities,
         block=_BLOCK,
     )
     return labels, sureness
@@ -54,8 +62,10 @@ def _order_on(device: torch.device, label_of: bytes) -> tuple[Tensor, Tensor]:
     return order.to(device), labels[order].to(device)
 
 
-def _step(grid_side: int, side: int) -> float:
-    """Grid points per pixel with aligned corners, rounded as torch rounds it."""
+def _step(grid_side: int, side: int, align_corners: bool) -> float:
+    """Grid points per pixel, rounded as torch rounds it."""
+    if not align_corners:
+        return float(np.float32(grid_side) / np.float32(side))
     return float(np.float32(grid_side - 1) / np.float32(side - 1)) if side > 1 else 0.0
 
 
@@ -82,14 +92,20 @@ def _decide_pixels(  # type: ignore[no-untyped-def]
     classes: tl.constexpr,
     with_confidence: tl.constexpr,
     merged: tl.constexpr,
+    half_pixel: tl.constexpr,
+    probabilities: tl.constexpr,
     block: tl.constexpr,
 ):
     """Decide `block` pixels of one row."""
     row = tl.program_id(1)
     column = tl.program_id(0) * block + tl.arange(0, block)
     mask = column < label_width
-    y = row.to(tl.float32) * step_y
-    x = column.to(tl.float32) * step_x
+    if half_pixel:
+        y = tl.maximum((row.to(tl.float32) + 0.5) * step_y - 0.5, 0.0)
+        x = tl.maximum((column.to(tl.float32) + 0.5) * step_x - 0.5, 0.0)
+    else:
+        y = row.to(tl.float32) * step_y
+        x = column.to(tl.float32) * step_x
     top = tl.minimum(y.to(tl.int32), height - 1)
     left = tl.minimum(x.to(tl.int32), width - 1)
     dy = y - top.to(tl.float32)
@@ -111,13 +127,15 @@ def _decide_pixels(  # type: ignore[no-untyped-def]
 
     if merged:
         # softmax at its own maximum, added up label by label; a sum only grows, so its last comparison counts
-        most = tl.zeros((block,), tl.float32)
+        most = tl.full((block,), -1.0, tl.float32)
         own_sum = tl.zeros((block,), tl.float32)
         total = tl.zeros((block,), tl.float32)
         before = -1
         for number in range(classes):
             own = tl.load(label_of + number)
-            value = tl.exp(_bilinear(corner + number * plane, right, down, dx, dy, mask) - best)
+            value = _bilinear(corner + number * plane, right, down, dx, dy, mask)
+            if not probabilities:
+                value = tl.exp(value - best)
             own_sum = tl.where(own == before, own_sum, 0.0) + value
             before = own
             total += value
@@ -125,10 +143,13 @@ def _decide_pixels(  # type: ignore[no-untyped-def]
             most = tl.maximum(own_sum, most)
         tl.store(labels + target, label.to(tl.uint8), mask)
         if with_confidence:
-            tl.store(sureness + target, (255 * most / total + 0.5).to(tl.uint8), mask)
+            sure = tl.minimum(tl.maximum(most, 0.0), 1.0) if probabilities else most / total
+            tl.store(sureness + target, (255 * sure + 0.5).to(tl.uint8), mask)
     else:
         tl.store(labels + target, label.to(tl.uint8), mask)
-        if with_confidence:
+        if with_confidence and probabilities:
+            tl.store(sureness + target, (255 * tl.minimum(tl.maximum(best, 0.0), 1.0) + 0.5).to(tl.uint8), mask)
+        elif with_confidence:
             # softmax at its own maximum: exp(0) / sum(exp(l - max)); a second pass, as the maximum was unknown
             total = tl.zeros((block,), tl.float32)
             for number in range(classes):
