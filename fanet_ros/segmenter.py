@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
+from fanet_ros.backends.foreign import describe_network
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, FrameError, NoRoomError, SettingError
 from fanet_ros.files import lack_of_room
 from fanet_ros.frames.frame import FrameResizer, check_frame, fit_input_size
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.labelling.soft import probabilities_from_logits
+from fanet_ros.model.foreign import ForeignNetwork
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
@@ -45,7 +47,7 @@ class Segmentation:
     Attributes:
         labels: uint8, (H, W), class id per pixel, 255 where unlabelled.
         confidence: uint8, (H, W), softmax probability of the label x 255, of merged classes their sum; None unless
-            asked for.
+            asked for, and from networks that give labels alone.
         input_size: at which the network saw the frame.
         batch: how many frames it saw together with this one, this one included.
     """
@@ -62,7 +64,7 @@ class Segmentation:
 
 
 class Segmenter:
-    """FANet with its weights, label set and backend, ready to segment frames of any size.
+    """A network with its weights, label set and backend, ready to segment frames of any size.
 
     Used by one thread at a time. The masks line up with the frame to the pixel whatever the network's input size is:
     frame, input and logits cover the same field of view, corner to corner.
@@ -90,8 +92,8 @@ class Segmenter:
         """Load weights and prepare the backend.
 
         Args:
-            weights: a .safetensors or torch checkpoint, or `shipped` for those of this package; a model card beside it
-                (same stem, .md) is read.
+            weights: a .safetensors or torch checkpoint of FANet, or `shipped` for that of this package, or any network
+                as .onnx or OpenVINO's .xml (docs/networks.md); a model card beside it (same stem, .md) is read.
             labels: label set (name or path of a YAML file), also one that merges the network's classes; empty for what
                 the card names.
             backend: `auto` or a backend's name.
@@ -121,6 +123,15 @@ class Segmenter:
         card = read_card(path)
         self._input_size = input_size
         self._recommended = card.input_size
+        self._network = describe_network(path, progress)
+        if self._network is not None:
+            self._network.label_set(labels, card)  # a card that is not complete should not cost a build
+            if self._network.size is not None and len(scales) > 1:
+                raise SettingError(
+                    f"the network takes images of {self._network.size} only, so there is no smaller input for a "
+                    "latency budget; set latency_budget_ms to 0, or export the network with open height and width"
+                )
+            fit_input_size(input_size, card.input_size, _USUAL_FRAME, fixed=self._network.size)
         self._backend = create_backend(
             path,
             backend=backend,
@@ -132,14 +143,24 @@ class Segmenter:
             kept_sizes=kept_sizes * len(scales),
             temporal_frames=temporal_frames,
             labels=merging_key(labels, card),
+            network=self._network,
         )
         try:
-            self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
-            if self.label_set:
-                self._backend.label_of = self.label_set.label_of
+            self.label_set: LabelSet = (
+                resolve_label_set(labels, card, self._backend.classes)
+                if self._network is None
+                else self._network.label_set(labels, card)
+            )
+            self._backend.classes = len(self.label_set.of_network)
+            self._backend.label_of = self.label_set.label_of
         except BaseException:
             self._backend.close()
             raise
+        if self._backend.gives_labels:
+            _log.warning(
+                "%s gives labels without logits: there is no confidence, and a confidence threshold changes nothing",
+                path.name,
+            )
         self._scales = tuple(sorted(scales, reverse=True))
         self._met: set[Size] = set()  # input sizes at scale 1 whose other scales were prepared
         self._unbuildable: dict[Size, str] = {}  # and why
@@ -154,6 +175,11 @@ class Segmenter:
     def backend_info(self) -> BackendInfo:
         """What runs the network, and why."""
         return self._backend.info
+
+    @property
+    def network(self) -> ForeignNetwork | None:
+        """What the network takes and gives; None for FANet."""
+        return self._network
 
     def new_memory(self) -> VideoMemory:
         """Return an empty memory for one camera or video; with `temporal_frames` 1 it stays empty."""
@@ -251,7 +277,8 @@ class Segmenter:
             image: uint8, (H, W, 3), RGB, contiguous; the network's input as it is, of any size.
 
         Returns:
-            Logits, float32, (classes, ceil(H / 8), ceil(W / 8)), not checked for being finite; valid until the next
+            Logits, float32, (classes, ceil(H / 8), ceil(W / 8)), or what a foreign network gives in their place
+            (Backend.infer), not checked for being finite; valid until the next
             call of any method.
 
         Raises:
@@ -279,16 +306,33 @@ class Segmenter:
             FrameError: the frame is not what the encoding says.
             BackendError: the network cannot be built for the size that this frame asks for.
             InferenceError: the network's logits are not finite.
+            SettingError: the network gives labels alone.
         """
         check_frame(frame, encoding)
+        self.check_tells_probabilities()
+        aligned, given = self._backend.align_corners, self._backend.gives_probabilities
         size = Size(frame.shape[1], frame.shape[0])
         input_size = self.input_size_for(size)
-        logits = self.logits(FrameResizer().to_network_input(frame, encoding, input_size))
+        resizer = FrameResizer(align_corners=aligned)
+        logits = np.ascontiguousarray(self.logits(resizer.to_network_input(frame, encoding, input_size)))
         label_of = self.label_set.label_of
-        answer = labels_from_logits(np.ascontiguousarray(logits), size, confidence=True, label_of=label_of)
+        kind = {"align_corners": aligned, "probabilities": given}
+        answer = labels_from_logits(logits, size, confidence=True, label_of=label_of, **kind)
         self._threshold.apply(answer, confidence_threshold)
         found = Segmentation(answer.labels, answer.confidence, input_size)
-        return found, probabilities_from_logits(logits, size, points, label_of)
+        return found, probabilities_from_logits(logits, size, points, label_of, **kind)
+
+    def check_tells_probabilities(self) -> None:
+        """Check that `segment_softly` can be called.
+
+        Raises:
+            SettingError: the network gives labels alone.
+        """
+        if self._backend.gives_labels:
+            raise SettingError(
+                "the network gives labels alone, and no probabilities that another could learn; to teach with it, export "
+                "it with its logits: without the argmax at its end"
+            )
 
     @property
     def batching(self) -> BatchReport:
@@ -312,7 +356,13 @@ class Segmenter:
 
         At another scale than 1 both sides are multiples of 32 (fanet_ros.scheduling.scaled_size).
         """
-        return scaled_size(fit_input_size(self._input_size, self._recommended, frame_size), scale)
+        return scaled_size(self._fit(frame_size), scale)
+
+    def _fit(self, frame_size: Size) -> Size:
+        if self._network is None:
+            return fit_input_size(self._input_size, self._recommended, frame_size)
+        fixed, step = self._network.size, self._network.step
+        return fit_input_size(self._input_size, self._recommended, frame_size, fixed=fixed, step=step)
 
     def warm_up(self, batch: int = 1) -> None:
         """Segment grey frames at all scales, so that the first real one meets allocated memory and chosen kernels.

@@ -16,7 +16,8 @@ from fanet_ros.backends.host_states import HostStates
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, InferenceError
 from fanet_ros.frames.frame import FrameResizer
-from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
+from fanet_ros.labelling.postprocess import LabelBuffers, enlarge_labels, labels_from_logits
+from fanet_ros.model.foreign import LABELS, PROBABILITIES, ForeignNetwork
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoMemory, VideoStates, check_temporal_frames
 
@@ -63,6 +64,7 @@ class BackendRequest:
             video_memory.MAX_TEMPORAL_FRAMES; 1 for single frames.
         labels: key of the merged classes that are wanted (model_card.merging_key), whose loss the precision `auto` is
             chosen by; empty for the network's own.
+        network: what the weights hold (fanet_ros.backends.foreign); None for FANet.
 
     Raises:
         SettingError: `temporal_frames` is out of range.
@@ -77,6 +79,7 @@ class BackendRequest:
     kept_sizes: int = 1
     temporal_frames: int = 1
     labels: str = ""
+    network: ForeignNetwork | None = None
 
     def __post_init__(self) -> None:
         check_temporal_frames(self.temporal_frames)
@@ -91,7 +94,8 @@ class Backend(ABC):
 
     Attributes:
         info: what runs it.
-        classes: number of classes of the network.
+        classes: number of classes of the network; of one that gives labels the fewest it can have, until it is told.
+        network: that it runs; None for FANet.
         max_batch: frames of one input size that it can run as one batch at most; 1 for one after the other.
         temporal_frames: T, how many frames of a video attention sees, the present one included; 1 for single frames.
         label_of: uint8 (classes,), the label that each class stands for; None: its own number. It is set before the
@@ -121,7 +125,23 @@ class Backend(ABC):
             )
         self.info = BackendInfo(self.name, request.device, request.precision, request.reason)
         self.temporal_frames = request.temporal_frames
+        self.network = request.network
         self._memories: _MakesMemories | None = None
+
+    @property
+    def align_corners(self) -> bool:
+        """Where frame, network input and logits lie on each other."""
+        return self.network is None or self.network.align_corners
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether the network decides labels itself, so that there is no confidence."""
+        return self.network is not None and self.network.answer == LABELS
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the network gives probabilities in place of logits."""
+        return self.network is not None and self.network.answer == PROBABILITIES
 
     @classmethod
     @abstractmethod
@@ -188,7 +208,8 @@ class Backend(ABC):
             memory: of the video whose next frame this is: read, and the frame put into it. None for a frame on its own.
 
         Returns:
-            Logits, float32, (classes, ceil(H / 8), ceil(W / 8)); valid until the next call.
+            Logits, float32, (classes, ceil(H / 8), ceil(W / 8)); valid until the next call. Of a foreign network what
+            it gives (model.foreign), on a grid of its own; labels as numbers in one channel.
 
         Raises:
             SettingError: the memory was made by another backend.
@@ -221,7 +242,8 @@ class Backend(ABC):
             input_size: at which the network sees the frame.
 
         Returns:
-            Labels and confidence (or None), both uint8, of the request's `result_size`.
+            Labels and confidence (or None), both uint8, of the request's `result_size`. A network that gives labels
+            has no confidence, whatever is asked for.
 
         Raises:
             InferenceError: the network's logits are not finite; the memory is reset.
@@ -264,7 +286,7 @@ class HostBackend(Backend):
     def __init__(self, request: BackendRequest) -> None:
         super().__init__(request)
         self._threads = request.threads
-        self._resizer = FrameResizer()
+        self._resizer = FrameResizer(align_corners=self.align_corners)
         self._images = np.empty((0, 0, 0, 3), np.uint8)  # of the last batch
         self._states: HostStates | None = None
 
@@ -320,14 +342,20 @@ class HostBackend(Backend):
 
     def _labels(self, logits: NDArray[np.float32], request: FrameRequest) -> LabelBuffers:
         """Decide every pixel; a frame without usable logits is not remembered, nor what may have spoilt it."""
+        size, out = request.result_size, request.out
+        if self.gives_labels:
+            aligned, label_of = self.align_corners, self.label_of
+            return enlarge_labels(logits, size, self.classes, out=out, label_of=label_of, align_corners=aligned)
         try:
             return labels_from_logits(
                 logits,
-                request.result_size,
+                size,
                 confidence=request.confidence,
                 threads=self._threads,
-                out=request.out,
+                out=out,
                 label_of=self.label_of,
+                align_corners=self.align_corners,
+                probabilities=self.gives_probabilities,
             )
         except InferenceError:
             if request.memory is not None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from fanet_ros.artefacts.gate import choose_precision
 from fanet_ros.backends.base import Backend, BackendRequest, Progress, no_progress
 from fanet_ros.backends.cuda.nvidia import gpu_count
+from fanet_ros.backends.foreign import describe_network
 from fanet_ros.errors import BackendError, SettingError
+from fanet_ros.model.foreign import ForeignNetwork, require_fanet
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device
 
 _CLASSES = {
@@ -38,6 +40,7 @@ def create_backend(
     kept_sizes: int = 1,
     temporal_frames: int = 1,
     labels: str = "",
+    network: ForeignNetwork | None = None,
 ) -> Backend:
     """Load weights into the backend asked for, or into the fastest that works here.
 
@@ -47,7 +50,7 @@ def create_backend(
 
     The arguments are those of `BackendRequest`, but that `backend` (one of `BACKENDS`), `device` and `precision` may be
     `auto`, and `device` also `cuda`. A backend that cannot build `input_size` is passed over, too; None prepares
-    nothing.
+    nothing. `network` is found out where it is not given.
 
     Raises:
         SettingError: an unknown value.
@@ -62,6 +65,8 @@ def create_backend(
         check_device(device)
     except SettingError as error:
         raise SettingError(f"device: {error}") from None
+    if temporal_frames > 1:
+        require_fanet(weights, "video memory (temporal_frames above 1)")
     wish = BackendRequest(
         weights,
         device,
@@ -71,6 +76,7 @@ def create_backend(
         kept_sizes=kept_sizes,
         temporal_frames=temporal_frames,
         labels=labels,
+        network=network or describe_network(weights, progress),
     )
 
     # OpenMP threads that spin while they wait take the cores from all other processes of the robot, and on a busy

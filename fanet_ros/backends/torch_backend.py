@@ -52,6 +52,11 @@ class TorchBackend(HostBackend):
             WeightsError: the checkpoint cannot be used.
             BackendError: the device cannot compute in that precision, or its memory does not suffice.
         """
+        if request.network is not None:
+            raise BackendError(
+                f"backend torch runs FANet only, but {request.weights.name} is another network; use backend openvino, "
+                "or tensorrt on a GPU"
+            )
         super().__init__(request)
         torch.set_num_threads(request.threads or _DEFAULT_THREADS)
         network = load_network(request.weights)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.errors import FrameError
+from fanet_ros.errors import FrameError, SettingError
 from fanet_ros.settings import MAX_PIXELS, MAX_SIDE, MIN_SIDE, Size, read_size
 
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
@@ -70,20 +70,31 @@ def to_rgb(frame: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
     return frame if encoding == "rgb8" else np.asarray(cv2.cvtColor(frame, _TO_RGB[encoding]), np.uint8)
 
 
-def fit_input_size(setting: str, recommended: Size | None, frame_size: Size) -> Size:
+def fit_input_size(
+    setting: str, recommended: Size | None, frame_size: Size, *, fixed: Size | None = None, step: int = _SIZE_STEP
+) -> Size:
     """Return the size at which the network looks at a frame.
 
     Args:
         setting: `auto`, `camera` or WIDTHxHEIGHT.
         recommended: what the model card says; its area is kept and the frame's aspect ratio taken.
         frame_size: of the camera image, pixels.
+        fixed: the only size that the network takes; None for a network of open size.
+        step: what both sides are multiples of for `auto`.
 
     Returns:
-        For `auto` both sides are multiples of 8; for the others exactly what was asked for.
+        For `auto` the fixed size, or multiples of the step; for the others exactly what was asked for.
 
     Raises:
-        SettingError: `setting` is none of these.
+        SettingError: `setting` is none of these, or asks for another size than the fixed one.
     """
+    if fixed is not None:
+        if setting != "auto" and (setting == "camera" or read_size(setting) != fixed):
+            raise SettingError(
+                f"input_size: received {setting}, but the network takes images of {fixed} only; use auto, or export it "
+                "with open height and width"
+            )
+        return fixed
     if setting == "camera":
         return frame_size
     if setting != "auto":
@@ -92,11 +103,11 @@ def fit_input_size(setting: str, recommended: Size | None, frame_size: Size) -> 
     scale = math.sqrt(target.width * target.height / (frame_size.width * frame_size.height))
     if recommended is None:
         scale = min(scale, 1.0)
-    return Size(_fit_side(frame_size.width * scale), _fit_side(frame_size.height * scale))
+    return Size(_fit_side(frame_size.width * scale, step), _fit_side(frame_size.height * scale, step))
 
 
-def _fit_side(side: float) -> int:
-    stepped = round(side / _SIZE_STEP) * _SIZE_STEP
+def _fit_side(side: float, step: int) -> int:
+    stepped = round(side / step) * step
     return min(max(stepped, MIN_SIDE), MAX_SIDE)
 
 
@@ -106,9 +117,11 @@ class FrameResizer:
     Frame and network input are aligned corner to corner: the centres of their outermost pixels coincide, as those of
     logits and labels do (bilinear, align_corners=True). So a mask lies on its frame exactly, whatever the input size.
     (cv2.resize aligns the outer edges of the pixels, and would shift the mask by up to half an input pixel.)
+    Networks whose answer is enlarged with align_corners=False need just that, and so do their inputs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, align_corners: bool = True) -> None:
+        self._align_corners = align_corners
         self._shrunk: NDArray[np.uint8] | None = None
         self._resized: NDArray[np.uint8] | None = None
         self._rgb: NDArray[np.uint8] | None = None
@@ -131,9 +144,8 @@ class FrameResizer:
         """Average over whole blocks of pixels where a frame shrinks to half or less, then sample bilinearly."""
         height, width = frame.shape[:2]
         channels = frame.shape[2:]
-        # input pixel i lies at frame pixel i * (frame side - 1) / (input side - 1)
-        scale_x = (width - 1) / (size.width - 1)
-        scale_y = (height - 1) / (size.height - 1)
+        scale_x, offset_x = self._line(width, size.width)
+        scale_y, offset_y = self._line(height, size.height)
         block = max(1, math.floor(min(width / size.width, height / size.height)))
         if block > 1:
             shrunk = (height // block, width // block)
@@ -142,11 +154,21 @@ class FrameResizer:
             cv2.resize(whole, shrunk[::-1], dst=self._shrunk, interpolation=cv2.INTER_AREA)
             frame = self._shrunk
         # pixel j of the shrunk frame lies at frame pixel j * block + (block - 1) / 2
-        offset = -(block - 1) / (2 * block)
-        to_frame = np.array([[scale_x / block, 0, offset], [0, scale_y / block, offset]])
+        offset = (block - 1) / 2
+        to_frame = np.array(
+            [[scale_x / block, 0, (offset_x - offset) / block], [0, scale_y / block, (offset_y - offset) / block]]
+        )
         self._resized = _buffer(self._resized, (size.height, size.width, *channels))
+        if block == 1 and not self._align_corners:  # the same, but that it is what most networks were trained on
+            return cv2.resize(frame, size, dst=self._resized, interpolation=cv2.INTER_LINEAR)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(frame, to_frame, size, dst=self._resized, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    def _line(self, frame_side: int, side: int) -> tuple[float, float]:
+        """Return how far apart the input's pixels lie on the frame, and where the first one does, in its pixels."""
+        if self._align_corners:
+            return (frame_side - 1) / (side - 1), 0.0
+        return frame_side / side, (frame_side / side - 1) / 2
 
 
 def _buffer(buffer: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -17,12 +17,14 @@ _COLOURS = 3
 class TorchFrameResizer:
     """Resizes frames of one size and encoding to one network input, on one device.
 
-    The geometry is that of FrameResizer: corners aligned; the average of whole blocks of pixels where a frame shrinks
-    to half or less, then bilinear sampling. Values are exact up to the last rounding, where OpenCV rounds twice and
+    The geometry is that of FrameResizer: corners aligned, or edges; the average of whole blocks of pixels where a frame
+    shrinks to half or less, then bilinear sampling. Values are exact up to the last rounding, where OpenCV rounds twice and
     samples with weights of 5 bits: the two differ by a few grey levels at edges.
     """
 
-    def __init__(self, frame_size: Size, encoding: str, input_size: Size, device: torch.device) -> None:
+    def __init__(
+        self, frame_size: Size, encoding: str, input_size: Size, device: torch.device, *, align_corners: bool = True
+    ) -> None:
         """Prepare what all frames share.
 
         Args:
@@ -30,16 +32,18 @@ class TorchFrameResizer:
             encoding: of the frames, one of fanet_ros.frames.frame.CHANNELS.
             input_size: of the result, pixels.
             device: where frames lie and results are made.
+            align_corners: as for FrameResizer.
         """
         self._input_size = input_size
+        self._align_corners = align_corners
         self._encoding = encoding
         self._same_size = frame_size == input_size
         ratio = min(frame_size.width / input_size.width, frame_size.height / input_size.height)
         self._block = max(1, math.floor(ratio))
         self._grid: Tensor | None = None  # (1, h, w, 2), where to sample the block averages
         if self._block > 1:
-            columns = _sampling_line(frame_size.width, input_size.width, self._block, device)
-            rows = _sampling_line(frame_size.height, input_size.height, self._block, device)
+            columns = _sampling_line(frame_size.width, input_size.width, self._block, device, align_corners)
+            rows = _sampling_line(frame_size.height, input_size.height, self._block, device, align_corners)
             self._grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)[None]
 
     def __call__(self, frame: Tensor) -> Tensor:
@@ -65,16 +69,20 @@ class TorchFrameResizer:
     def _resize(self, image: Tensor) -> Tensor:
         if self._grid is None:
             shape = (self._input_size.height, self._input_size.width)
-            return F.interpolate(image, shape, mode="bilinear", align_corners=True)
+            return F.interpolate(image, shape, mode="bilinear", align_corners=self._align_corners)
         averages = F.avg_pool2d(image, self._block)  # pixels beyond the last whole block are left out
         return F.grid_sample(averages, self._grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _sampling_line(frame_side: int, input_side: int, block: int, device: torch.device) -> Tensor:
+def _sampling_line(frame_side: int, input_side: int, block: int, device: torch.device, align_corners: bool) -> Tensor:
     """Where the input's pixels lie among block averages, as grid_sample counts: -1 the first average, 1 the last."""
     averages = frame_side // block
-    # input pixel i lies at frame pixel i * (frame side - 1) / (input side - 1), and
-    # average j at frame pixel j * block + (block - 1) / 2
-    in_frame = torch.arange(input_side, dtype=torch.float64) * ((frame_side - 1) / (input_side - 1))
+    # input pixel i lies at frame pixel i * (frame side - 1) / (input side - 1), or (i + 0.5) * frame side / input side
+    # - 0.5, and average j at frame pixel j * block + (block - 1) / 2
+    pixel = torch.arange(input_side, dtype=torch.float64)
+    if align_corners:
+        in_frame = pixel * ((frame_side - 1) / (input_side - 1))
+    else:
+        in_frame = (pixel + 0.5) * (frame_side / input_side) - 0.5
     in_averages = (in_frame - (block - 1) / 2) / block
     return (2 * in_averages / (averages - 1) - 1).to(device, torch.float32)

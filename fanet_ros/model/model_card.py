@@ -6,6 +6,7 @@ is read by the segmenter; its text is for people.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from fanet_ros.errors import LabelSetError, SettingError
 from fanet_ros.files import read_bounded
 from fanet_ros.model.labels import LabelSet, is_merged, load_label_set
+from fanet_ros.model.network_card import NetworkCard, parse_network_card
 from fanet_ros.settings import Size, read_size
 from fanet_ros.untrusted.text import shown
 from fanet_ros.untrusted.yaml_text import MOST_BYTES, YamlError, parse_yaml
@@ -21,6 +23,10 @@ from fanet_ros.untrusted.yaml_text import MOST_BYTES, YamlError, parse_yaml
 # Weights that the network's authors and others have published come without a card, and are of these. Sets that merely
 # happen to have as many classes are never guessed.
 _PUBLISHED = ("camvid11", "cityscapes19")
+
+
+_FIELDS = ("label_set", "input_size", *NetworkCard.FIELDS)
+_ALIKE = 0.8  # of two names, for one to be a slip of the other: cards may have other entries, for model hubs
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,12 @@ class ModelCard:
             card. None where no card says.
         input_size: recommended size of the network's input in pixels; its area counts, as the aspect ratio follows the
             camera's. None where no card says.
+        network: what a network that is not FANet needs to be told of it.
     """
 
     label_set: str | None = None
     input_size: Size | None = None
+    network: NetworkCard = NetworkCard()
 
     @property
     def network_labels(self) -> LabelSet | None:
@@ -129,4 +137,11 @@ def _parse(text: str, path: Path) -> ModelCard:
         size = None if input_size is None else read_size(str(input_size))
     except SettingError as error:
         raise LabelSetError(f"model card {path}: input_size: {error}") from None
-    return ModelCard(label_set, size)
+    for name in content:
+        meant = difflib.get_close_matches(str(name), _FIELDS, 1, _ALIKE)
+        if meant and meant[0] != name:
+            raise LabelSetError(f"model card {path}: received {shown(name)}, did you mean {meant[0]}?")
+    try:
+        return ModelCard(label_set, size, parse_network_card(content))
+    except SettingError as error:
+        raise LabelSetError(f"model card {path}: {error}") from None

@@ -93,9 +93,10 @@ def teach(
 
     Raises:
         SourceError: footage cannot be read, or holds nothing to learn from.
-        SettingError: the output is something else's, or cannot be written.
+        SettingError: the output is something else's, or cannot be written; or the teacher gives labels alone.
         FanetError: the teacher cannot label a frame; what was labelled before is kept.
     """
+    segmenter.check_tells_probabilities()
     output = task.output
     for path in task.footage:
         if path.is_dir() and output.resolve().is_relative_to(path.resolve()):

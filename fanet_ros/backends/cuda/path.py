@@ -27,6 +27,9 @@ Network = Callable[..., Tensor]
 
 For videos it is also given their state, float32 (N, T - 1, state size), and puts the next one into its place."""
 
+Decide = Callable[..., tuple[Tensor, Tensor | None]]
+"""What `labels_from_logits` does, or something in its place."""
+
 # functions with buffers and graph of their own that are kept: for each input size with and without confidence, ...
 _KEPT_PER_SIZE = 2
 _KEPT_BESIDES = 2  # ... and for one change of size
@@ -59,8 +62,14 @@ class CudaPath:
         device: torch.device,
         kept_sizes: int = 1,
         states: VideoStates | None = None,
+        decide: Decide = labels_from_logits,
+        *,
+        align_corners: bool = True,
     ) -> None:
         """Use the networks that `network_for` returns for each input size, on `device`.
+
+        `decide` turns logits into labels and confidence, which it may lack, and `align_corners` says where frame and
+        network input lie on each other.
 
         Buffers and graphs are kept for `kept_sizes` input sizes, and for as many those of batches; `states` is what the
         network is given of videos, None for single frames.
@@ -69,6 +78,7 @@ class CudaPath:
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._states = states
+        self._decide, self._align_corners = decide, align_corners
         room = _KEPT_PER_SIZE * kept_sizes + _KEPT_BESIDES
         self._functions: KeptLast[_Key, DeviceFunction] = KeptLast(room)
         self._batch_functions: KeptLast[_Key, DeviceFunction] = KeptLast(room)
@@ -138,6 +148,7 @@ class CudaPath:
                 continue
             tensors = [tensor[index] for tensor in (labels, *sureness)]
             out = request.out or LabelBuffers(*(np.empty(tensor.shape, np.uint8) for tensor in tensors))
+            out = LabelBuffers(*out[: len(tensors)])  # a network that gives labels has no confidence
             for array, tensor in zip(out, tensors, strict=False):  # without confidence that is None
                 torch.from_numpy(array).copy_(tensor)  # torch copies with several threads
             results.append(out)
@@ -193,19 +204,18 @@ class CudaPath:
         output_size = key.output_size
         label_of = None if key.label_of is None else np.frombuffer(key.label_of, np.uint8)
         frame_size = Size(key.frame_shape[1], key.frame_shape[0])
-        resize = TorchFrameResizer(frame_size, key.encoding, key.input_size, self._device)
+        resize = TorchFrameResizer(
+            frame_size, key.encoding, key.input_size, self._device, align_corners=self._align_corners
+        )
         network = self.network_for(key.input_size)
 
         def run(frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             logits = network(_stacked([resize(frame) for frame in frames]), *state)
             checksums = _checksums(logits, *state)
-            results = [
-                labels_from_logits(each, output_size, confidence=key.confidence, label_of=label_of) for each in logits
-            ]
+            results = [self._decide(each, output_size, confidence=key.confidence, label_of=label_of) for each in logits]
             labels = _stacked([labels for labels, _ in results])
-            if not key.confidence:
-                return checksums, labels
-            return checksums, labels, _stacked([sureness for _, sureness in results if sureness is not None])
+            sureness = [each for _, each in results if each is not None]
+            return (checksums, labels, _stacked(sureness)) if sureness else (checksums, labels)
 
         return run
 

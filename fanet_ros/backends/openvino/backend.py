@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.artefacts.cache import ArtefactKey
-from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend
+from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend, Progress
 from fanet_ros.backends.kept import KeptLast
-from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
+from fanet_ros.backends.openvino.loading import MODEL, import_openvino, openvino_core
 from fanet_ros.backends.openvino.video import STATE_OUTPUT, add_state, state_size
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
+from fanet_ros.model.foreign import is_foreign
 from fanet_ros.settings import Size
 
-MODEL = "model.xml"
-"""The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What layers compute in that are not quantised; never left to OpenVINO, which takes bf16 wherever the CPU has it."""
 
@@ -51,6 +50,9 @@ class OpenvinoBackend(HostBackend):
         self._folder = self._find_model()
         model = self._read_model()
         self.classes = model.output(0).partial_shape[1].get_length()
+        if self.network is not None:
+            self.classes = self.network.classes
+            self.max_batch = MAX_BATCH if self.network.batches else 1
         if request.temporal_frames > 1:
             self._look_back(state_size(model))
         # apart, so that batches never cost a single frame what was compiled for it
@@ -125,15 +127,15 @@ class OpenvinoBackend(HostBackend):
 
     def _compile(self, input_size: Size, batch: int) -> Any:
         model = self._read_model()
-        model.reshape([batch, input_size.height, input_size.width, 3])
-        if self.temporal_frames > 1:
-            add_state(model, self.temporal_frames)
         hints = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.info.precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": self._threads or len(os.sched_getaffinity(0)),
         }
         try:
+            model.reshape([batch, input_size.height, input_size.width, 3])
+            if self.temporal_frames > 1:
+                add_state(model, self.temporal_frames)
             return self._core.compile_model(model, "CPU", hints).create_infer_request()
         except RuntimeError as error:
             frames = f"{batch} frames of {input_size}" if batch > 1 else str(input_size)
@@ -143,10 +145,7 @@ class OpenvinoBackend(HostBackend):
         weights, precision = self._request.weights, self._request.precision
         digest = artefacts.weights_digest(weights)
         if precision != "int8":  # one file serves both, the hint decides
-            key = model_key(digest, "fp32")
-            arguments = {"weights": str(weights.resolve())}
-            builder = "fanet_ros.backends.openvino.build"
-            return artefacts.obtain(key, builder=builder, arguments=arguments, progress=self._request.progress)
+            return obtain_exact(weights, digest, self._request.progress)
         folder = find_int8(weights, digest)
         if folder is None:
             raise BackendError(
@@ -160,6 +159,17 @@ class OpenvinoBackend(HostBackend):
             return self._core.read_model(self._folder / MODEL)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO cannot read {self._folder / MODEL}: {error}") from None
+
+
+def obtain_exact(weights: Path, digest: str, progress: Progress) -> Path:
+    """Return the folder of the float32 network, which is built where it is not in the cache.
+
+    Raises:
+        FanetError: the weights or their card cannot be used; says why.
+    """
+    builder = f"fanet_ros.backends.openvino.{'foreign' if is_foreign(weights) else 'build'}"
+    arguments = {"weights": str(weights.absolute())}
+    return artefacts.obtain(model_key(digest, "fp32"), builder=builder, arguments=arguments, progress=progress)
 
 
 def find_int8(weights: Path, digest: str) -> Path | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fanet_ros.backends.openvino.backend import MODEL
-from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
+from fanet_ros.backends.openvino.loading import MODEL, import_openvino, openvino_core
 from fanet_ros.model.graph import FrameToLogits, export_onnx, prepare_for_inference
 from fanet_ros.model.weights import load_network
 

@@ -8,6 +8,11 @@ from typing import Any
 
 from fanet_ros.errors import BackendError
 
+MODEL = "model.xml"
+"""The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
+DESCRIPTION = "network.json"
+"""The file beside it that says what a foreign network takes and gives (fanet_ros.model.foreign)."""
+
 
 def import_openvino() -> Any:
     """Import OpenVINO; a robot's perception node neither calls home nor waits for a name server to answer.

@@ -13,8 +13,7 @@ import numpy as np
 import rich
 from numpy.typing import NDArray
 
-from fanet_ros.backends.openvino.backend import MODEL
-from fanet_ros.backends.openvino.loading import import_openvino, openvino_core
+from fanet_ros.backends.openvino.loading import MODEL, import_openvino, openvino_core
 from fanet_ros.errors import BackendError, SourceError
 
 

@@ -1,0 +1,48 @@
+"""What a weights file holds, for those who need to know before a backend runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fanet_ros.artefacts import cache as artefacts
+from fanet_ros.backends.base import Progress, no_progress
+from fanet_ros.model.foreign import ForeignNetwork, is_foreign
+from fanet_ros.model.labels import LabelSet
+from fanet_ros.model.model_card import read_card, resolve_label_set
+
+
+def describe_network(weights: Path, progress: Progress = no_progress) -> ForeignNetwork | None:
+    """Return what a foreign network takes and gives; None for FANet.
+
+    A network that is met for the first time is looked at in a process of its own, which takes seconds.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or no network that turns an image into classes.
+        LabelSetError: its card is missing something, or does not fit the file.
+        BackendError: OpenVINO, which reads it, is not installed.
+    """
+    if not is_foreign(weights):
+        return None
+    from fanet_ros.backends.openvino.backend import obtain_exact
+    from fanet_ros.backends.openvino.loading import DESCRIPTION
+
+    folder = obtain_exact(weights, artefacts.weights_digest(weights), progress)
+    return ForeignNetwork.from_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+
+
+def label_set_of(weights: Path, labels: str) -> LabelSet:
+    """Return the label set of a weights file, of whichever network.
+
+    Args:
+        weights: the file.
+        labels: name or path of the label set asked for; empty for that of the card.
+
+    Raises:
+        FanetError: as `describe_network`; or the label set does not fit.
+    """
+    network, card = describe_network(weights), read_card(weights)
+    if network is not None:
+        return network.label_set(labels, card)
+    from fanet_ros.model.weights import load_weights  # imports torch
+
+    return resolve_label_set(labels, card, load_weights(weights).config.classes)

@@ -1,0 +1,124 @@
+"""Networks that are not FANet: any that turns an image into classes, as an ONNX file or in OpenVINO's form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fanet_ros.errors import LabelSetError, SettingError, WeightsError
+from fanet_ros.model.labels import LabelSet, load_label_set
+from fanet_ros.model.model_card import ModelCard, read_card, resolve_label_set
+from fanet_ros.model.onnx_file import external_files
+from fanet_ros.settings import Size
+
+LOGITS, PROBABILITIES, LABELS = "logits", "probabilities", "labels"
+SIZE_STEP = 32
+"""Of the sides of inputs of open size: what nearly all encoders shrink by."""
+
+_SUFFIXES = (".onnx", ".xml")
+
+
+@dataclass(frozen=True)
+class ForeignNetwork:
+    """What a network takes and gives, as its file shows, its card tells and a probe has confirmed.
+
+    Attributes:
+        name: of the file, for titles.
+        classes: number of classes; 0 where it gives labels, which do not tell.
+        answer: `logits`, `probabilities` (of each pixel they sum up to 1), or `labels` (decided by the network itself).
+        align_corners: where frame, input and answer lie on each other, as torch's interpolate has it.
+        size: of the input where that is fixed; None where it is open.
+        batches: whether several frames can run as one.
+        findings: what was found in the file, in words, for its card.
+    """
+
+    name: str
+    classes: int
+    answer: str
+    align_corners: bool
+    size: Size | None
+    batches: bool
+    findings: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """What the sides of its inputs are multiples of, where we choose them."""
+        return SIZE_STEP
+
+    def label_set(self, name: str, card: ModelCard) -> LabelSet:
+        """Return its label set: the one asked for, else the card's. None is guessed.
+
+        Raises:
+            LabelSetError: neither names one, or it has another number of classes.
+        """
+        chosen = name or card.label_set
+        if not chosen:
+            raise LabelSetError(
+                f"the network {self.name} has {self.classes}{' or more' if self.answer == LABELS else ''} classes, and "
+                "no card names their label set; write 'label_set: NAME_OR_FILE.yaml' into the card (parameter or "
+                "option 'labels' does, too)"
+            )
+        classes = self.classes
+        if self.answer == LABELS:  # not all need occur in the probe
+            classes = max(classes, len(load_label_set(chosen, card.network_labels).of_network))
+        return resolve_label_set(name, card, classes)
+
+    def as_json(self) -> str:
+        """Return what `from_json` reads."""
+        return json.dumps({**asdict(self), "size": self.size}, indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> ForeignNetwork:
+        """Read what `as_json` wrote."""
+        content = json.loads(text)
+        size = content.pop("size")
+        return ForeignNetwork(**{**content, "findings": tuple(content["findings"])}, size=size and Size(*size))
+
+
+def is_foreign(weights: Path) -> bool:
+    """Whether a weights file is to be read as a network that is not FANet."""
+    return weights.suffix.lower() in _SUFFIXES
+
+
+def require_fanet(weights: Path, what: str) -> None:
+    """Refuse networks that are not FANet for what only FANet can do.
+
+    Raises:
+        SettingError: it is one; says what was asked for.
+    """
+    if is_foreign(weights):
+        raise SettingError(f"{what} is for FANet only, but {weights.name} is another network (docs/networks.md)")
+
+
+def digest_of_network(weights: Path, digest_of_file: Callable[[Path], str]) -> str:
+    """Return the SHA-256, in hexadecimal digits, of all that a foreign network depends on: its files and its card.
+
+    Args:
+        weights: the network's file.
+        digest_of_file: returns that of one file; raises OSError where it cannot be read.
+
+    Raises:
+        WeightsError: a file is missing or cannot be read.
+        LabelSetError: the card cannot be used.
+    """
+    digests = [digest_of_file(file) for file in network_files(weights)]
+    return hashlib.sha256(repr((digests, read_card(weights).network)).encode()).hexdigest()
+
+
+def network_files(weights: Path) -> list[Path]:
+    """Return all files of a foreign network, the weights file first.
+
+    Raises:
+        WeightsError: one is missing or cannot be used; says why.
+    """
+    if not weights.is_file():
+        raise WeightsError(f"{weights}: no such weights file; check the path")
+    if weights.suffix.lower() == ".onnx":
+        return [weights, *external_files(weights)]
+    tensors = weights.with_suffix(".bin")
+    if not tensors.is_file():
+        raise WeightsError(f"{weights}: its weights, {tensors.name}, are missing; copy them beside the file")
+    return [weights, tensors]
