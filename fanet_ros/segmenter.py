@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
-from fanet_ros.backends.foreign import describe_network
+from fanet_ros.backends.foreign import describe_network, input_sizes_of
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, FrameError, NoRoomError, SettingError
 from fanet_ros.files import lack_of_room
-from fanet_ros.frames.frame import FrameResizer, check_frame, fit_input_size
+from fanet_ros.frames.frame import FrameResizer, check_frame
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.labelling.soft import probabilities_from_logits
 from fanet_ros.model.foreign import ForeignNetwork
@@ -122,7 +122,6 @@ class Segmenter:
         path = weights_path(weights)
         card = read_card(path)
         self._input_size = input_size
-        self._recommended = card.input_size
         self._network = describe_network(path, progress)
         if self._network is not None:
             self._network.label_set(labels, card)  # a card that is not complete should not cost a build
@@ -131,7 +130,7 @@ class Segmenter:
                     f"the network takes images of {self._network.size} only, so there is no smaller input for a "
                     "latency budget; set latency_budget_ms to 0, or export the network with open height and width"
                 )
-            fit_input_size(input_size, card.input_size, _USUAL_FRAME, fixed=self._network.size)
+        self._fit = input_sizes_of(path, input_size, self._network)
         self._backend = create_backend(
             path,
             backend=backend,
@@ -180,6 +179,11 @@ class Segmenter:
     def network(self) -> ForeignNetwork | None:
         """What the network takes and gives; None for FANet."""
         return self._network
+
+    @property
+    def has_confidence(self) -> bool:
+        """Whether confidences can be had; a network that gives labels has none."""
+        return not self._backend.gives_labels
 
     def new_memory(self) -> VideoMemory:
         """Return an empty memory for one camera or video; with `temporal_frames` 1 it stays empty."""
@@ -357,12 +361,6 @@ class Segmenter:
         At another scale than 1 both sides are multiples of 32 (fanet_ros.scheduling.scaled_size).
         """
         return scaled_size(self._fit(frame_size), scale)
-
-    def _fit(self, frame_size: Size) -> Size:
-        if self._network is None:
-            return fit_input_size(self._input_size, self._recommended, frame_size)
-        fixed, step = self._network.size, self._network.step
-        return fit_input_size(self._input_size, self._recommended, frame_size, fixed=fixed, step=step)
 
     def warm_up(self, batch: int = 1) -> None:
         """Segment grey frames at all scales, so that the first real one meets allocated memory and chosen kernels.

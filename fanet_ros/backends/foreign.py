@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends.base import Progress, no_progress
+from fanet_ros.frames.frame import fit_input_size
 from fanet_ros.model.foreign import ForeignNetwork, is_foreign
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import read_card, resolve_label_set
+from fanet_ros.settings import Size
 
 
 def describe_network(weights: Path, progress: Progress = no_progress) -> ForeignNetwork | None:
@@ -28,6 +31,27 @@ def describe_network(weights: Path, progress: Progress = no_progress) -> Foreign
 
     folder = obtain_exact(weights, artefacts.weights_digest(weights), progress)
     return ForeignNetwork.from_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+
+
+def input_sizes_of(weights: Path, setting: str, network: ForeignNetwork | None = None) -> Callable[[Size], Size]:
+    """Return what tells for a frame's size the one at which the network looks at it.
+
+    Args:
+        weights: the file.
+        setting: `auto`, `camera` or WIDTHxHEIGHT.
+        network: what `describe_network` said of the file; found out where it is not given.
+
+    Raises:
+        SettingError: the network takes one size only, and another is asked for.
+    """
+    network = network or describe_network(weights)
+    recommended = read_card(weights).input_size
+    if network is None:
+        return lambda frame: fit_input_size(setting, recommended, frame)
+    if network.size is not None:
+        fit_input_size(setting, recommended, network.size, fixed=network.size)
+    fixed, step = network.size, network.step
+    return lambda frame: fit_input_size(setting, recommended, frame, fixed=fixed, step=step)
 
 
 def label_set_of(weights: Path, labels: str) -> LabelSet:

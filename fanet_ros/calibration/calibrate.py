@@ -22,11 +22,12 @@ from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.artefacts.gate import AGREEMENT, MIOU, GateResult, write_gate_results
 from fanet_ros.backends import BackendInfo, backend_class
 from fanet_ros.backends.base import Backend, no_progress
+from fanet_ros.backends.foreign import describe_network, input_sizes_of
 from fanet_ros.calibration.accuracy import Accuracy, compare
 from fanet_ros.calibration.calibration_frames import FrameSet
 from fanet_ros.errors import SettingError
 from fanet_ros.files import locked_folder, replacing
-from fanet_ros.frames.frame import FrameResizer, fit_input_size
+from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.model.model_card import merging_key, read_card
 from fanet_ros.model.weights import load_weights
 from fanet_ros.resources import loaded_versions
@@ -237,14 +238,10 @@ def quantise_int8(task: Task, backend: str, counter: Counter) -> Path:
         counter("calibrating int8", done, count)
 
     if backend == "openvino":
-        from fanet_ros.backends.openvino import build as openvino_build
         from fanet_ros.backends.openvino import quantise as openvino_quantise
-        from fanet_ros.backends.openvino.backend import MODEL, model_key
+        from fanet_ros.backends.openvino.backend import MODEL, obtain_exact
 
-        arguments = {"weights": str(task.weights.resolve())}
-        exact = artefacts.obtain(
-            model_key(digest, "fp32"), builder=openvino_build.__name__, arguments=arguments, progress=no_progress
-        )
+        exact = obtain_exact(task.weights, digest, no_progress)
         device = "cpu"
         quantise = partial(openvino_quantise.quantise, exact / MODEL, images, count)
     else:
@@ -278,12 +275,12 @@ def _alone(task: Task, backend: str, counter: Counter) -> AbstractContextManager
 
 
 def _network_inputs(task: Task, count: int) -> Iterator[NDArray[np.uint8]]:
-    recommended = read_card(task.weights).input_size
-    resizer = FrameResizer()
+    fit = input_sizes_of(task.weights, task.input_size)
+    network = describe_network(task.weights)
+    resizer = FrameResizer(align_corners=network is None or network.align_corners)
     for frame in task.calibration.sample(count):
         frame_size = Size(frame.image.shape[1], frame.image.shape[0])
-        size = fit_input_size(task.input_size, recommended, frame_size)
-        yield resizer.to_network_input(frame.image, frame.encoding, size).copy()  # NNCF may keep it
+        yield resizer.to_network_input(frame.image, frame.encoding, fit(frame_size)).copy()  # NNCF may keep it
 
 
 def _measure(task: Task, segmenters: Sequence[Segmenter], counter: Counter) -> list[Measurement]:

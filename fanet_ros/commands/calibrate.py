@@ -76,12 +76,12 @@ def calibrate(
             raise SettingError("frames: received none; give images like your camera's: a folder, a video or a list")
         from fanet_ros.artefacts.gate import choose_precision
         from fanet_ros.backends import backend_class
+        from fanet_ros.backends.foreign import label_set_of
         from fanet_ros.calibration import calibrate as calibration
         from fanet_ros.calibration.calibration_frames import open_frames
-        from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
-        from fanet_ros.model.weights import load_weights
+        from fanet_ros.model.model_card import merging_key, read_card
 
-        classes = resolve_label_set(network.labels, read_card(path), load_weights(path).config.classes)
+        classes = label_set_of(path, network.labels)
         task = calibration.Task(
             weights=path,
             calibration=open_frames(frames, split="train"),

@@ -9,6 +9,7 @@ from functools import partial
 import typer
 from rich.console import Console
 
+from fanet_ros.backends.foreign import label_set_of
 from fanet_ros.commands.console import INTERRUPTED, errors, progress_bars, say
 from fanet_ros.commands.evaluate import EvaluatedOptions, ImageOptions, LookOptions, ReportOptions
 from fanet_ros.commands.options import read_option_words, weights_path
@@ -26,8 +27,7 @@ from fanet_ros.evaluation.tables import class_table, coarse_table, published_tab
 from fanet_ros.evaluation.truth import CoarseTruth, open_truth
 from fanet_ros.evaluation.video import VideoPredictor
 from fanet_ros.files import check_can_write
-from fanet_ros.model.model_card import read_card, resolve_label_set
-from fanet_ros.model.weights import load_weights
+from fanet_ros.model.foreign import require_fanet
 from fanet_ros.reports.report import make_folder
 from fanet_ros.segmenter import Segmenter
 
@@ -51,7 +51,9 @@ def run_evaluation(images: ImageOptions, network: EvaluatedOptions, looks: LookO
         **vars(looks),
     )
     settings, path = plan.settings, weights_path(network.weights)
-    classes = resolve_label_set(network.labels, read_card(path), load_weights(path).config.classes)
+    if settings.temporal_frames:
+        require_fanet(path, "temporal")
+    classes = label_set_of(path, network.labels)
     samples = open_dataset(settings.dataset, images.data, settings.split, settings.options)
     samples, coarse = open_truth(samples, classes)
     plan = plan.fitted(samples.label_set)
@@ -71,6 +73,8 @@ def run_evaluation(images: ImageOptions, network: EvaluatedOptions, looks: LookO
     with closing(segmenter):
         weights = summary.describe_weights(path)
         title = f"{weights['network']} ({path.name}) on {samples.name} {samples.split}"
+        if reports.confidence and not segmenter.has_confidence:
+            raise SettingError(f"confidence: {path.name} gives labels alone, which have none; leave it out")
         predictor, indices = _predictor(segmenter, samples, plan, reports.confidence)
         meter = ConfidenceMeter() if reports.confidence else None
         with progress_bars() as count:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fanet_ros.commands.console import one_line_errors, say
+from fanet_ros.commands.network_card import write_card
 from fanet_ros.commands.options import (
     Backend,
     Device,
@@ -21,6 +22,7 @@ from fanet_ros.commands.options import (
     weights_path,
 )
 from fanet_ros.errors import SettingError
+from fanet_ros.model.foreign import is_foreign
 from fanet_ros.settings import Size, read_size
 
 _BUILDS_FOR_VIDEOS = "tensorrt"  # an engine for each number of frames; the others attend to any with what they have
@@ -44,9 +46,21 @@ def export(
         ),
     ] = None,
     temporal_frames: Annotated[int, node_option("temporal_frames")] = 1,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NETWORK",
+            help="Write a card beside this .onnx or .xml file instead: what was found in it, and what to fill in.",
+        ),
+    ] = None,
 ) -> None:
     """Build the network for a backend ahead of time, so that a robot starts fast; or write it as ONNX."""
     with one_line_errors():
+        if card is not None:
+            if weights or onnx is not None:
+                raise SettingError("a card is written for the network given to it; leave out --weights and --onnx")
+            say(*write_card(card.expanduser()))
+            return
         given = {"backend": backend, "device": device, "precision": precision, "input_size": input_size}
         check_options(**given, temporal_frames=temporal_frames)
         try:
@@ -56,6 +70,8 @@ def export(
         path = weights_path(weights)
         if onnx is None:
             _build(path, backend, device, precision, input_size, camera, temporal_frames)
+        elif is_foreign(path):
+            raise SettingError(f"onnx: {path.name} is a network in that or a like form already; leave it out")
         elif (backend, device) != ("auto", "auto"):
             raise SettingError("an ONNX file depends on no backend and device; leave out --onnx, or the other two")
         else:
@@ -68,10 +84,11 @@ def _build(
     from fanet_ros.artefacts.cache import MANIFEST, weights_digest
     from fanet_ros.artefacts.place import cache_folder
     from fanet_ros.backends import create_backend
-    from fanet_ros.frames.frame import fit_input_size
-    from fanet_ros.model.model_card import read_card
+    from fanet_ros.backends.foreign import input_sizes_of, label_set_of
 
-    size = fit_input_size(input_size, read_card(weights).input_size, camera)
+    if is_foreign(weights):
+        label_set_of(weights, "")  # the robot would ask for it
+    size = input_sizes_of(weights, input_size)(camera)
     with Console().status(f"preparing {escape(weights.name)} for {size}") as status:
         prepared = create_backend(
             weights,

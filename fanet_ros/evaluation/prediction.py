@@ -17,6 +17,7 @@ from fanet_ros.evaluation.looks import Looks
 from fanet_ros.evaluation.windows import rows_of_windows, window_weights
 from fanet_ros.frames.frame import FrameResizer
 from fanet_ros.labelling.postprocess_torch import decide_merged
+from fanet_ros.model.foreign import LABELS, PROBABILITIES
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import MAX_SIDE, MIN_SIDE, Size
 
@@ -61,6 +62,11 @@ def make_predictor(segmenter: Segmenter, looks: Looks, *, confidence: bool = Fal
     """Return what labels images with the looks asked for; of a single one it can tell the confidence."""
     if looks.single:
         return SinglePredictor(segmenter, confidence=confidence)
+    network = segmenter.network
+    if network is not None and network.answer == LABELS:
+        raise SettingError(f"{network.name} gives labels, which cannot be averaged; leave out scales, flip and windows")
+    if network is not None and network.size is not None and set(looks.scales) != {1.0}:
+        raise SettingError(f"scales: {network.name} takes images of {network.size} only; leave them out")
     return AveragingPredictor(segmenter, looks)
 
 
@@ -82,8 +88,8 @@ class SinglePredictor(Predictor):
 class AveragingPredictor(Predictor):
     """Averages the softmax probabilities of several looks, each upsampled as published, then decides.
 
-    Upsampling is bilinear with align_corners=True, before the softmax. Where windows overlap, each counts the more the
-    further a pixel lies from its border, where the network sees least of what surrounds it.
+    Upsampling is bilinear, before the softmax, with the corners where the network has them. Where windows overlap,
+    each counts the more the further a pixel lies from its border, where the network sees least of what surrounds it.
 
     Probabilities are kept for one row of windows, not for the image: classes x window height x image width floats.
     They lie on the GPU where the network runs on one, and so do the sums.
@@ -92,13 +98,17 @@ class AveragingPredictor(Predictor):
     def __init__(self, segmenter: Segmenter, looks: Looks) -> None:
         self._segmenter = segmenter
         self._looks = looks
-        self._resizer = FrameResizer()
+        network = segmenter.network
+        self._align_corners = network is None or network.align_corners
+        self._probabilities = network is not None and network.answer == PROBABILITIES
+        self._step = _SIZE_STEP if network is None else network.step
+        self._resizer = FrameResizer(align_corners=self._align_corners)
         device = segmenter.backend_info.device
         self._device = torch.device(device if device != "cpu" and torch.cuda.is_available() else "cpu")
 
     def input_sizes(self, image_size: Size) -> tuple[Size, ...]:  # noqa: D102 (documented by Predictor)
         base = self._segmenter.input_size_for(self._window_in(image_size))
-        return tuple(sorted({_scaled(base, scale) for scale in self._looks.scales}))
+        return tuple(sorted({_scaled(base, scale, self._step) for scale in self._looks.scales}))
 
     def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102 (documented by Predictor)
         try:
@@ -160,7 +170,7 @@ class AveragingPredictor(Predictor):
     def _inputs(self, part: NDArray[np.uint8], base: Size) -> Iterator[tuple[NDArray[np.uint8], bool]]:
         """The network's inputs, each valid until the next is asked for, and whether they are mirrored."""
         for scale in self._looks.scales:
-            image = self._resizer.to_network_input(part, "rgb8", _scaled(base, scale))
+            image = self._resizer.to_network_input(part, "rgb8", _scaled(base, scale, self._step))
             yield image, False
             if self._looks.flip:
                 yield np.ascontiguousarray(image[:, ::-1]), True
@@ -172,10 +182,11 @@ class AveragingPredictor(Predictor):
                 "the network's logits are not all finite numbers: is the precision too low (use precision fp32), or do "
                 "the weights not fit?"
             )
-        if mirrored:  # the grid lies corner to corner on the image, so it can be turned back before it is enlarged
+        if mirrored:  # the grid lies evenly on the image, so it can be turned back before it is enlarged
             logits = logits.flip(-1)
-        large = functional.interpolate(logits[None], (size.height, size.width), mode="bilinear", align_corners=True)
-        return torch.softmax(large[0], dim=0)
+        shape = (size.height, size.width)
+        large = functional.interpolate(logits[None], shape, mode="bilinear", align_corners=self._align_corners)
+        return large[0] if self._probabilities else torch.softmax(large[0], dim=0)
 
     def _window_in(self, image_size: Size) -> Size:
         window = self._looks.window or image_size
@@ -191,10 +202,10 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-def _scaled(base: Size, scale: float) -> Size:
+def _scaled(base: Size, scale: float, step: int) -> Size:
     if scale == 1.0:
         return base  # exactly what one look would use
-    size = Size(*(max(MIN_SIDE, round(side * scale / _SIZE_STEP) * _SIZE_STEP) for side in base))
+    size = Size(*(max(MIN_SIDE, round(side * scale / step) * step) for side in base))
     if max(size) > MAX_SIDE:
         raise SettingError(
             f"scales: {scale:g} makes the network's input {size}, expected sides up to {MAX_SIDE} pixels; use a "

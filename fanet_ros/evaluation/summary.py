@@ -12,6 +12,7 @@ from typing import Any
 
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends import BackendInfo
+from fanet_ros.backends.foreign import describe_network
 from fanet_ros.datasets import Dataset
 from fanet_ros.evaluation.confidence import ConfidenceMeter
 from fanet_ros.evaluation.plan import Plan
@@ -28,9 +29,11 @@ def describe_weights(path: Path) -> dict[str, str]:
     """Return what tells weights apart; before a run, as a training may replace the file meanwhile.
 
     Raises:
-        WeightsError: the file is missing or holds no FANet.
+        WeightsError: the file is missing or holds no network.
     """
-    return {"file": path.name, "sha256": artefacts.weights_digest(path), "network": load_weights(path).config.name}
+    network = describe_network(path)
+    name = load_weights(path).config.name if network is None else network.name
+    return {"file": path.name, "sha256": artefacts.weights_digest(path), "network": name}
 
 
 def summarise(

@@ -17,9 +17,9 @@ _COLOURS = 3
 class TorchFrameResizer:
     """Resizes frames of one size and encoding to one network input, on one device.
 
-    The geometry is that of FrameResizer: corners aligned, or edges; the average of whole blocks of pixels where a frame
-    shrinks to half or less, then bilinear sampling. Values are exact up to the last rounding, where OpenCV rounds twice and
-    samples with weights of 5 bits: the two differ by a few grey levels at edges.
+    The geometry is that of FrameResizer: corners aligned, or edges; the average of whole blocks of pixels where a
+    frame shrinks to half or less, then bilinear sampling. Values are exact up to the last rounding,
+    where OpenCV rounds twice and samples with weights of 5 bits: the two differ by a few grey levels at edges.
     """
 
     def __init__(

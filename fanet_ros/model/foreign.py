@@ -18,6 +18,9 @@ LOGITS, PROBABILITIES, LABELS = "logits", "probabilities", "labels"
 SIZE_STEP = 32
 """Of the sides of inputs of open size: what nearly all encoders shrink by."""
 
+FORMAT = 1
+"""Raise it with every change of `ForeignNetwork` or of what is made of its file: what is older is then built anew."""
+
 _SUFFIXES = (".onnx", ".xml")
 
 
@@ -32,7 +35,9 @@ class ForeignNetwork:
         align_corners: where frame, input and answer lie on each other, as torch's interpolate has it.
         size: of the input where that is fixed; None where it is open.
         batches: whether several frames can run as one.
-        findings: what was found in the file, in words, for its card.
+        normalises_itself: whether it takes uint8 pixels as they are.
+        outputs: names of all its outputs where there are several and none was chosen; for its card.
+        findings: what was found in the file, in words; for its card, too.
     """
 
     name: str
@@ -41,6 +46,8 @@ class ForeignNetwork:
     align_corners: bool
     size: Size | None
     batches: bool
+    normalises_itself: bool = False
+    outputs: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
 
     @property
@@ -74,8 +81,8 @@ class ForeignNetwork:
     def from_json(text: str) -> ForeignNetwork:
         """Read what `as_json` wrote."""
         content = json.loads(text)
-        size = content.pop("size")
-        return ForeignNetwork(**{**content, "findings": tuple(content["findings"])}, size=size and Size(*size))
+        size, outputs, findings = (content.pop(name) for name in ("size", "outputs", "findings"))
+        return ForeignNetwork(**content, size=size and Size(*size), outputs=tuple(outputs), findings=tuple(findings))
 
 
 def is_foreign(weights: Path) -> bool:
@@ -105,7 +112,7 @@ def digest_of_network(weights: Path, digest_of_file: Callable[[Path], str]) -> s
         LabelSetError: the card cannot be used.
     """
     digests = [digest_of_file(file) for file in network_files(weights)]
-    return hashlib.sha256(repr((digests, read_card(weights).network)).encode()).hexdigest()
+    return hashlib.sha256(repr((FORMAT, digests, read_card(weights).network)).encode()).hexdigest()
 
 
 def network_files(weights: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
 from fanet_ros.files import check_has_end, looked_for, plain_name, replacing
+from fanet_ros.model.foreign import is_foreign
 from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 
 _WRAPPERS = ("model_state", "state_dict", "model")
@@ -148,6 +149,11 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor]) -> None:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     """The tensors of a file of either format, unwrapped."""
+    if is_foreign(path):
+        raise WeightsError(
+            f"{path}: a network of its own, but this needs the weights of a FANet (.safetensors, .pth): other networks "
+            "are run, measured and calibrated, but not trained or changed (docs/networks.md)"
+        )
     head = _read_head(path)
     if head[8:9] == b"{":  # after the eight bytes of the header's length
         return _read_safetensors(path)
@@ -155,7 +161,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         return _read_torch(path)
     raise WeightsError(
         f"{path}: neither a safetensors file nor a torch checkpoint (it starts with {head[:16]!r}): "
-        "give a .safetensors, .pth, .pt or .pkl file of FANet weights"
+        "give a .safetensors, .pth, .pt or .pkl file of FANet weights, or any network as .onnx or OpenVINO's .xml"
     )
 
 

@@ -91,6 +91,8 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
         align_corners=card.network.align_corners,
         size=image.size,
         batches=image.batches and 0 not in answer.added,
+        normalises_itself=image.type == "u8",
+        outputs=tuple(_name(output) for output in outputs) if len(outputs) > 1 and not card.network.output else (),
         findings=_findings(image, answer, found, outputs),
     )
     import_openvino().save_model(model, folder / MODEL, compress_to_fp16=False)

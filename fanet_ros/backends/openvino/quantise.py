@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -13,7 +14,7 @@ import numpy as np
 import rich
 from numpy.typing import NDArray
 
-from fanet_ros.backends.openvino.loading import MODEL, import_openvino, openvino_core
+from fanet_ros.backends.openvino.loading import DESCRIPTION, MODEL, import_openvino, openvino_core
 from fanet_ros.errors import BackendError, SourceError
 
 
@@ -53,6 +54,8 @@ def quantise(
     with _quiet_rich():  # NNCF's progress bar; ours counts the same images
         quantised = nncf.quantize(network, dataset, subset_size=count, preset=nncf.QuantizationPreset.PERFORMANCE)
     openvino.save_model(quantised, folder / MODEL, compress_to_fp16=False)
+    if (model.parent / DESCRIPTION).is_file():  # of a network that is not FANet
+        shutil.copyfile(model.parent / DESCRIPTION, folder / DESCRIPTION)
 
 
 class _Batches:
