@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fanet_ros.errors import LabelSetError, SettingError, WeightsError
 from fanet_ros.model.labels import LabelSet, load_label_set
@@ -25,6 +26,44 @@ _SUFFIXES = (".onnx", ".xml")
 
 
 @dataclass(frozen=True)
+class Entrance:
+    """What turns a frame, uint8 (N, h, w, 3) RGB, into a network's input: (pixel - offset) / divisor.
+
+    Attributes:
+        name: of the input.
+        type: of its numbers, as OpenVINO names it: `f32`, `u8` and so on.
+        layout: `nchw` or `nhwc`.
+        blue_first: whether it takes BGR.
+        offset: of each channel, in the network's order.
+        divisor: likewise.
+    """
+
+    name: str
+    type: str
+    layout: str
+    blue_first: bool = False
+    offset: tuple[float, ...] = (0.0, 0.0, 0.0)
+    divisor: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Exit:
+    """What turns a network's output into float32 (N, channels, h, w); labels in one channel.
+
+    Attributes:
+        number: of the output, among those of the file.
+        added: axes of size 1 that it lacks, where they are then.
+        order: of the axes, in which it then has to be brought.
+        single: whether it has one channel, which tells a second class from a first; it becomes two.
+    """
+
+    number: int
+    added: tuple[int, ...]
+    order: tuple[int, ...]
+    single: bool
+
+
+@dataclass(frozen=True)
 class ForeignNetwork:
     """What a network takes and gives, as its file shows, its card tells and a probe has confirmed.
 
@@ -35,7 +74,8 @@ class ForeignNetwork:
         align_corners: where frame, input and answer lie on each other, as torch's interpolate has it.
         size: of the input where that is fixed; None where it is open.
         batches: whether several frames can run as one.
-        normalises_itself: whether it takes uint8 pixels as they are.
+        entrance: what goes before it.
+        exit: what comes after it.
         outputs: names of all its outputs where there are several and none was chosen; for its card.
         findings: what was found in the file, in words; for its card, too.
     """
@@ -46,9 +86,15 @@ class ForeignNetwork:
     align_corners: bool
     size: Size | None
     batches: bool
-    normalises_itself: bool = False
+    entrance: Entrance
+    exit: Exit
     outputs: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+
+    @property
+    def normalises_itself(self) -> bool:
+        """Whether it takes uint8 pixels as they are."""
+        return self.entrance.type == "u8"
 
     @property
     def step(self) -> int:
@@ -75,14 +121,18 @@ class ForeignNetwork:
 
     def as_json(self) -> str:
         """Return what `from_json` reads."""
-        return json.dumps({**asdict(self), "size": self.size}, indent=1)
+        return json.dumps(asdict(self), indent=1)
 
     @staticmethod
     def from_json(text: str) -> ForeignNetwork:
         """Read what `as_json` wrote."""
-        content = json.loads(text)
-        size, outputs, findings = (content.pop(name) for name in ("size", "outputs", "findings"))
-        return ForeignNetwork(**content, size=size and Size(*size), outputs=tuple(outputs), findings=tuple(findings))
+        content = json.loads(text, object_hook=_with_tuples)
+        size, entrance, end = (content.pop(name) for name in ("size", "entrance", "exit"))
+        return ForeignNetwork(**content, size=size and Size(*size), entrance=Entrance(**entrance), exit=Exit(**end))
+
+
+def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
 
 def is_foreign(weights: Path) -> bool:

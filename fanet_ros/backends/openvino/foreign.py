@@ -6,7 +6,7 @@ whether the two fit. It runs in a process of its own (fanet_ros.artefacts.build_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,16 @@ from fanet_ros.backends.openvino.loading import DESCRIPTION, MODEL, import_openv
 from fanet_ros.errors import LabelSetError, SettingError, WeightsError
 from fanet_ros.frames.frame import fit_input_size
 from fanet_ros.labelling.postprocess import MAX_CLASSES
-from fanet_ros.model.foreign import LABELS, LOGITS, PROBABILITIES, SIZE_STEP, ForeignNetwork, network_files
+from fanet_ros.model.foreign import (
+    LABELS,
+    LOGITS,
+    PROBABILITIES,
+    SIZE_STEP,
+    Entrance,
+    Exit,
+    ForeignNetwork,
+    network_files,
+)
 from fanet_ros.model.model_card import ModelCard, read_card
 from fanet_ros.model.network_card import NetworkCard
 from fanet_ros.settings import MAX_PIXELS, MAX_SIDE, MIN_SIDE, Size
@@ -26,31 +35,9 @@ from fanet_ros.untrusted.text import printable
 
 _FLOATS, _INTEGERS = ("f32", "f16", "bf16", "f64"), ("i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64")
 _PROBED = Size(320, 192)  # where neither file nor card says a size; unlike sides tell height from width
+_UNKNOWN = "No conversion rule found for operations: "  # in OpenVINO's messages
 _MOST_SHRUNK = 64  # of an answer's sides against the input's
 _ROUNDING = 1e-3  # of sums of probabilities, in half precision, too
-
-
-@dataclass(frozen=True)
-class _Input:
-    """The image as the file has it."""
-
-    name: str
-    type: str
-    layout: str
-    size: Size | None
-    batches: bool
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """The output as a probe has shown it."""
-
-    kind: str
-    classes: int
-    added: tuple[int, ...]  # axes of size 1 that it lacks, where they are then
-    order: tuple[int, ...]  # of its axes, with which it becomes (N, channels, h, w)
-    single: bool  # one channel, which tells two classes apart
-    shrunk: float
 
 
 def build(folder: Path, *, weights: str, draft: bool = False) -> None:
@@ -72,28 +59,33 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
         model = openvino_core().read_model(path)
     except RuntimeError as error:
         raise WeightsError(f"{path}: OpenVINO cannot read it: {_reason(error)}") from None
-    image = _image_of(path, model, card)
-    chosen, outputs = _output_of(path, model, card.network.output, draft)
-    found = _name(chosen)
-    size = image.size or _probe_size(card)
+    entrance, size, batches = _image_of(path, model, card)
+    entrance = _with_normalisation(path, entrance, card.network, draft)
+    outputs = model.outputs
+    number = _output_of(path, outputs, card.network.output, draft)
+    probed = size or _probe_size(card)
     try:
-        model = import_openvino().Model([chosen], model.get_parameters())
-        model = _with_preprocessing(path, model, image, card, draft)
-        numbers = _probe(path, model, size)
-        answer = _answer_of(path, numbers, model.output(0).get_element_type().get_type_name(), size, image.layout)
-        model = _with_answer(model, answer)
+        model = import_openvino().Model([outputs[number]], model.get_parameters())
+        model = _with_entrance(model, entrance, size, batches)
+        numbers = _probe(path, model, probed)
+        network = _described(path, entrance, number, numbers, model.output(0), probed)
+        model = _with_exit(model, network)
     except RuntimeError as error:
-        raise WeightsError(f"{path}: OpenVINO cannot run it on an image of {size}: {_reason(error)}") from None
-    network = ForeignNetwork(
-        name=path.stem,
-        classes=answer.classes,
-        answer=answer.kind,
+        raise WeightsError(f"{path}: OpenVINO cannot run it on an image of {probed}: {_reason(error)}") from None
+    several = len(outputs) > 1
+    network = replace(
+        network,
         align_corners=card.network.align_corners,
-        size=image.size,
-        batches=image.batches and 0 not in answer.added,
-        normalises_itself=image.type == "u8",
-        outputs=tuple(_name(output) for output in outputs) if len(outputs) > 1 and not card.network.output else (),
-        findings=_findings(image, answer, found, outputs),
+        size=size,
+        batches=batches and 0 not in network.exit.added,
+        outputs=tuple(map(_name, outputs)) if several and not card.network.output else (),
+        findings=(
+            f"input '{entrance.name}': {entrance.type}, {entrance.layout.upper()}, "
+            + ("an open size, " if size is None else f"{size} only, ")
+            + ("batches of any length" if batches else "one image at a time"),
+            f"output '{_name(outputs[number])}': {_in_words(network)}, at {_shape(numbers)} for an image of {probed}",
+            *([f"all outputs: {_names(outputs)}"] if several else []),
+        ),
     )
     import_openvino().save_model(model, folder / MODEL, compress_to_fp16=False)
     (folder / DESCRIPTION).write_text(network.as_json(), encoding="utf-8")
@@ -102,7 +94,8 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
 # what the file shows -------------------------------------------------------------------------------------------------
 
 
-def _image_of(weights: Path, model: Any, card: ModelCard) -> _Input:
+def _image_of(weights: Path, model: Any, card: ModelCard) -> tuple[Entrance, Size | None, bool]:
+    """Return how the image goes in, its size if that is fixed, and whether there may be several."""
     inputs = model.inputs
     if len(inputs) != 1:
         raise WeightsError(f"{weights}: has {len(inputs)} inputs ({_names(inputs)}), expected one, the image")
@@ -130,7 +123,8 @@ def _image_of(weights: Path, model: Any, card: ModelCard) -> _Input:
     size = None if height is None or width is None else Size(width, height)
     if size is not None:
         _check_fixed(weights, size, card)
-    return _Input(_name(inputs[0]), kind, layout, size, sides[0] is None)
+    entrance = Entrance(_name(inputs[0]), kind, layout, blue_first=card.network.channel_order == "bgr")
+    return entrance, size, sides[0] is None
 
 
 def _check_fixed(weights: Path, size: Size, card: ModelCard) -> None:
@@ -142,11 +136,10 @@ def _check_fixed(weights: Path, size: Size, card: ModelCard) -> None:
         )
 
 
-def _output_of(weights: Path, model: Any, name: str, draft: bool) -> tuple[Any, list[Any]]:
-    """Return the output that is the answer, and all of them."""
-    outputs = model.outputs
-    found = [output for output in outputs if name in output.get_names()] if name else outputs
-    if name and not found:
+def _output_of(weights: Path, outputs: list[Any], name: str, draft: bool) -> int:
+    """Return the number of the output that is the answer."""
+    found = [number for number, output in enumerate(outputs) if not name or name in output.get_names()]
+    if not found:
         raise LabelSetError(
             f"the card of {weights} says output '{printable(name)}', but the network has {_names(outputs)}"
         )
@@ -155,7 +148,7 @@ def _output_of(weights: Path, model: Any, name: str, draft: bool) -> tuple[Any, 
             f"{weights} has {len(outputs)} outputs ({_names(outputs)}): say in its card which one is the answer, "
             f"for example 'output: {_name(outputs[0])}'"
         )
-    return found[0], outputs
+    return found[0]
 
 
 def _probe_size(card: ModelCard) -> Size:
@@ -165,53 +158,49 @@ def _probe_size(card: ModelCard) -> Size:
 # what goes before and after ------------------------------------------------------------------------------------------
 
 
-def _with_preprocessing(weights: Path, model: Any, image: _Input, card: ModelCard, draft: bool) -> Any:
-    """Return the model behind what turns a uint8 NHWC RGB frame into its input."""
-    ov = import_openvino()
-    sides = {"n": -1 if image.batches else 1, "c": 3, "h": -1, "w": -1}
-    if image.size is not None:
-        sides |= {"h": image.size.height, "w": image.size.width}
-    model.reshape([sides[axis] for axis in image.layout])
-    prepare = ov.preprocess.PrePostProcessor(model)
-    prepare.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    prepare.input().model().set_layout(ov.Layout(image.layout.upper()))
-    steps = prepare.input().preprocess()
-    if card.network.channel_order == "bgr":
-        steps.reverse_channels()
-    offset, divisor = _normalisation(weights, card.network, image, draft)
-    if image.type != "u8":
-        steps.convert_element_type(ov.Type.f32)
-        if any(offset):
-            steps.mean(list(offset))
-        if any(each != 1 for each in divisor):
-            steps.scale(list(divisor))
-        steps.convert_element_type(getattr(ov.Type, image.type))
-    return prepare.build()
-
-
-def _normalisation(
-    weights: Path, card: NetworkCard, image: _Input, draft: bool
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    unchanged = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if card.says_nothing_of_pixels and image.type == "u8":
-        return unchanged
+def _with_normalisation(weights: Path, entrance: Entrance, card: NetworkCard, draft: bool) -> Entrance:
+    if card.says_nothing_of_pixels and entrance.type == "u8":
+        return entrance
     if card.says_nothing_of_pixels and draft:
         card = NetworkCard(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))  # about what most take
     if card.says_nothing_of_pixels:
         raise LabelSetError(
-            f"{weights} takes {image.type} numbers, and no card says which pixels they are: put mean, std and scale "
+            f"{weights} takes {entrance.type} numbers, and no card says which pixels they are: put mean, std and scale "
             f"into {weights.with_suffix('.md').name} (fanet export --card {weights} writes one to be completed)"
         )
     try:
-        found = card.normalisation()
+        offset, divisor = card.normalisation()
     except SettingError as error:
         raise LabelSetError(f"the card of {weights}: {error}") from None
-    if image.type == "u8" and found != unchanged:
+    if entrance.type == "u8" and (any(offset) or set(divisor) != {1.0}):
         raise LabelSetError(
             f"the card of {weights} has mean, std or scale, but the network takes uint8 pixels and normalises them "
             "itself; leave the three out"
         )
-    return found
+    return replace(entrance, offset=offset, divisor=divisor)
+
+
+def _with_entrance(model: Any, entrance: Entrance, size: Size | None, batches: bool) -> Any:
+    """Return the model behind its entrance."""
+    ov = import_openvino()
+    sides = {"n": -1 if batches else 1, "c": 3, "h": -1, "w": -1}
+    if size is not None:
+        sides |= {"h": size.height, "w": size.width}
+    model.reshape([sides[axis] for axis in entrance.layout])
+    prepare = ov.preprocess.PrePostProcessor(model)
+    prepare.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    prepare.input().model().set_layout(ov.Layout(entrance.layout.upper()))
+    steps = prepare.input().preprocess()
+    if entrance.blue_first:
+        steps.reverse_channels()
+    if entrance.type != "u8":
+        steps.convert_element_type(ov.Type.f32)
+        if any(entrance.offset):
+            steps.mean(list(entrance.offset))
+        if set(entrance.divisor) != {1.0}:
+            steps.scale(list(entrance.divisor))
+        steps.convert_element_type(getattr(ov.Type, entrance.type))
+    return prepare.build()
 
 
 def _probe(weights: Path, model: Any, size: Size) -> NDArray[Any]:
@@ -230,35 +219,40 @@ def _probe(weights: Path, model: Any, size: Size) -> NDArray[Any]:
     return numbers
 
 
-def _answer_of(weights: Path, numbers: NDArray[Any], kind: str, size: Size, layout: str) -> _Answer:
-    described = f"{weights}: its output is {kind} of shape {numbers.shape} for an image of {size}"
+def _described(
+    weights: Path, entrance: Entrance, number: int, numbers: NDArray[Any], output: Any, size: Size
+) -> ForeignNetwork:
+    """Return what the probe's answer shows of the network."""
+    kind = output.get_element_type().get_type_name()
+    described = f"{weights}: its output is {kind} of shape {_shape(numbers)} for an image of {size}"
     expected = "expected a number for each class and place, or labels"
     if kind not in (*_FLOATS, *_INTEGERS) or not 2 <= numbers.ndim <= 4:
         raise WeightsError(f"{described}, {expected}")
     added: tuple[int, ...] = {4: (), 3: (1,) if len(numbers) == 1 else (0,), 2: (0, 1)}[numbers.ndim]
     numbers = np.expand_dims(numbers, added)
-    places = [axis for axis in ((1, 3) if layout == "nchw" else (3, 1)) if _lies_on(numbers.shape, axis, size)]
+    likely = (1, 3) if entrance.layout == "nchw" else (3, 1)
+    places = [axis for axis in likely if _lies_on(numbers.shape, axis, size)]
     if len(numbers) != 1 or not places:
         raise WeightsError(f"{described}, {expected}, on a grid that lies evenly on the image")
     order = (0, 1, 2, 3) if places[0] == 1 else (0, 3, 1, 2)
     numbers = numbers.transpose(order)
-    channels, height = numbers.shape[1:3]
-    shrunk = size.height / height
-    whole = kind in _INTEGERS or (channels == 1 and bool((numbers == np.round(numbers)).all()))
-    if whole:
-        if channels != 1:
-            raise WeightsError(f"{described}: whole numbers for {channels} channels, expected labels in one")
+    channels = numbers.shape[1]
+    single = channels == 1
+    if kind in _INTEGERS or (single and bool((numbers == np.round(numbers)).all())):
+        if not single:
+            raise WeightsError(f"{described}: whole numbers in {channels} channels, expected labels in one")
         lowest, highest = int(numbers.min()), int(numbers.max())
         if lowest < 0 or highest >= MAX_CLASSES:
             raise WeightsError(f"{described}: labels from {lowest} to {highest}, expected 0 to {MAX_CLASSES - 1}")
-        return _Answer(LABELS, highest + 1, added, order, False, shrunk)
-    if channels > MAX_CLASSES:
-        raise WeightsError(f"{described}: {channels} classes, expected at most {MAX_CLASSES}")
-    total = numbers.astype(np.float64).sum(1)
-    inside = numbers.min() >= -_ROUNDING and numbers.max() <= 1 + _ROUNDING
-    sums_to_one = channels == 1 or bool(np.abs(total - 1).max() < _ROUNDING)
-    answer = PROBABILITIES if inside and sums_to_one else LOGITS
-    return _Answer(answer, max(2, channels), added, order, channels == 1, shrunk)
+        answer, classes, single = LABELS, highest + 1, False
+    else:
+        if channels > MAX_CLASSES:
+            raise WeightsError(f"{described}: {channels} classes, expected at most {MAX_CLASSES}")
+        inside = numbers.min() >= -_ROUNDING and numbers.max() <= 1 + _ROUNDING
+        sums_to_one = single or bool(np.abs(numbers.sum(1, np.float64) - 1).max() < _ROUNDING)
+        answer, classes = PROBABILITIES if inside and sums_to_one else LOGITS, max(2, channels)
+    end = Exit(number, added, order, single)
+    return ForeignNetwork(weights.stem, classes, answer, False, None, False, entrance, end)
 
 
 def _lies_on(shape: tuple[int, ...], channels: int, size: Size) -> bool:
@@ -270,21 +264,19 @@ def _lies_on(shape: tuple[int, ...], channels: int, size: Size) -> bool:
     return min(height, width) > 0 and alike and 0.5 <= down <= _MOST_SHRUNK
 
 
-def _with_answer(model: Any, answer: _Answer) -> Any:
-    """Return the model with float32 (N, channels, h, w) as its only output."""
-    ov = import_openvino()
+def _with_exit(model: Any, network: ForeignNetwork) -> Any:
+    """Return the model with its exit."""
+    ov, end = import_openvino(), network.exit
     ops, numbers = ov.opset13, model.output(0).get_node().input_value(0)
     numbers = ops.convert(numbers, "f32").output(0)
-    if answer.added:
-        numbers = ops.unsqueeze(numbers, ops.constant(np.array(answer.added))).output(0)
-    if answer.order != (0, 1, 2, 3):
-        numbers = ops.transpose(numbers, ops.constant(np.array(answer.order))).output(0)
-    if answer.single:  # "no" beside "yes"
-        no = (
-            ops.subtract(np.float32(1), numbers)
-            if answer.kind == PROBABILITIES
-            else ops.multiply(numbers, np.float32(0))
-        )
+    if end.added:
+        numbers = ops.unsqueeze(numbers, ops.constant(np.array(end.added))).output(0)
+    if end.order != (0, 1, 2, 3):
+        numbers = ops.transpose(numbers, ops.constant(np.array(end.order))).output(0)
+    if end.single:
+        # a logit of "yes" against one of 0, a probability against what it lacks to 1
+        is_logit = network.answer == LOGITS
+        no = ops.multiply(numbers, np.float32(0)) if is_logit else ops.subtract(np.float32(1), numbers)
         numbers = ops.concat([no, numbers], axis=1).output(0)
     numbers.set_names({"logits"})
     return ov.Model([ops.result(numbers)], model.get_parameters(), "network")
@@ -293,21 +285,15 @@ def _with_answer(model: Any, answer: _Answer) -> Any:
 # words ---------------------------------------------------------------------------------------------------------------
 
 
-def _findings(image: _Input, answer: _Answer, chosen: str, outputs: list[Any]) -> tuple[str, ...]:
-    size = "an open size" if image.size is None else f"{image.size} only"
-    what = {
-        LABELS: f"labels, {answer.classes} or more classes, no confidence",
-        LOGITS: f"logits of {answer.classes} classes",
-        PROBABILITIES: f"probabilities of {answer.classes} classes",
-    }
-    others = [f"all outputs: {_names(outputs)}"] if len(outputs) > 1 else []
-    single = ", from one channel: no and yes" if answer.single else ""
-    return (
-        f"input '{image.name}': {image.type}, {image.layout.upper()}, {size}, "
-        + ("batches of any length" if image.batches else "one image at a time"),
-        f"output '{chosen}': {what[answer.kind]}{single}, at 1/{answer.shrunk:.3g} of the size",
-        *others,
-    )
+def _in_words(network: ForeignNetwork) -> str:
+    if network.answer == LABELS:
+        return f"labels of {network.classes} or more classes, without confidence"
+    single = ", told by one channel: first the rest, then what it finds" if network.exit.single else ""
+    return f"{network.answer} of {network.classes} classes{single}"
+
+
+def _shape(numbers: NDArray[Any]) -> str:
+    return "x".join(map(str, numbers.shape))
 
 
 def _name(port: Any) -> str:
@@ -321,5 +307,8 @@ def _names(ports: list[Any]) -> str:
 def _reason(error: RuntimeError) -> str:
     """What OpenVINO says, without the places in its sources."""
     lines = [line.strip() for line in str(error).splitlines()]
+    unknown = [line.partition(_UNKNOWN)[2] for line in lines if _UNKNOWN in line]
+    if unknown:
+        return f"it does not know these operations: {printable(unknown[0], 400)}"
     telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
     return printable("; ".join((telling or lines)[:3]), 400)

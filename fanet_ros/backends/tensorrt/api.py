@@ -89,7 +89,7 @@ class Library:
                 "install tensorrt), or use backend torch"
             )
 
-    def build(self, onnx: Path, size: Size, precision: str, timing_cache: bytes = b"") -> Plan:
+    def build(self, onnx: Path, size: Size, precision: str, timing_cache: bytes = b"", *, typed: bool = True) -> Plan:
         """Build an engine for the current GPU, or without one where the library can (tensorrt_rtx).
 
         Args:
@@ -98,6 +98,7 @@ class Library:
             size: of the frames.
             precision: fp32 (never TF32), fp16 or int8.
             timing_cache: of an earlier build; ignored where it does not fit.
+            typed: whether the file says what each layer computes in; False for float32 that the library is to lower.
 
         Raises:
             BackendError: the library refuses the network or this machine; says what it said.
@@ -105,8 +106,14 @@ class Library:
         trt = self._trt
         self._logger.errors.clear()
         creation = trt.NetworkDefinitionCreationFlag
+        if precision == "fp16" and not typed and not self.mixes_precisions:
+            raise BackendError(
+                f"{self.name} {self.version} computes in what an ONNX file says, and lowers none to fp16: use "
+                "precision fp32, or the module tensorrt"
+            )
         # strongly typed: every layer computes in the type the ONNX file says
-        typed = hasattr(creation, "STRONGLY_TYPED") and not (precision == "int8" and self.mixes_precisions)
+        lowered = precision == "int8" or (precision == "fp16" and not typed)
+        typed = hasattr(creation, "STRONGLY_TYPED") and not (lowered and self.mixes_precisions)
         flags = 1 << int(creation.STRONGLY_TYPED) if typed else 0
         if not typed and hasattr(creation, "EXPLICIT_BATCH"):  # the only way there is, but TensorRT 8 wants it said
             flags |= 1 << int(creation.EXPLICIT_BATCH)

@@ -24,6 +24,7 @@ from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError, SettingError
 from fanet_ros.files import remove_abandoned, write_whole
 from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.labelling.postprocess_torch import enlarge_labels, labels_from_logits
 from fanet_ros.model.graph import INPUT_NAME, OUTPUT_NAME, STATE_INPUT_NAME, STATE_OUTPUT_NAME
 from fanet_ros.model.network import state_size
 from fanet_ros.model.weights import load_weights
@@ -61,12 +62,34 @@ class TensorrtBackend(Backend):
         self._device = torch.device(request.device)
         if request.precision == "int8":
             require_quantised(request.weights, request.temporal_frames)
-        config = load_weights(request.weights).config
-        self.classes = config.classes
+        states = decide = None
+        if self.network is not None:
+            self.classes = self.network.classes
+            decide = self._decide
+        else:
+            config = load_weights(request.weights).config
+            self.classes = config.classes
+            states = self._states_of(state_size(config))
         self._networks: KeptLast[Size, _EngineOnDevice] = KeptLast(max(_KEPT_SIZES, request.kept_sizes))
-        states = self._states_of(state_size(config))
-        self.path = CudaPath(self._network_for, self._device, request.kept_sizes, states)
+        self.path = CudaPath(
+            self._network_for,
+            self._device,
+            request.kept_sizes,
+            states,
+            decide or labels_from_logits,
+            align_corners=self._align_corners,
+        )
         self._memories = states and self.path
+
+    def _decide(self, logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Do what labels_from_logits does, with what a foreign network gives."""
+        aligned = self._align_corners
+        if self.gives_labels:
+            return enlarge_labels(logits, size, self.classes, align_corners=aligned), None
+        probabilities = self.gives_probabilities
+        return labels_from_logits(
+            logits, size, confidence=confidence, align_corners=aligned, probabilities=probabilities
+        )
 
     @classmethod
     def find_device(cls, device: str) -> str:  # noqa: D102 (documented by Backend)

@@ -12,7 +12,9 @@ from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.artefacts.place import distrusted
 from fanet_ros.backends.base import BackendRequest
 from fanet_ros.backends.cuda.nvidia import gpu_name
+from fanet_ros.backends.foreign import describe_network
 from fanet_ros.backends.tensorrt.api import library
+from fanet_ros.backends.tensorrt.foreign import write_wrapped
 from fanet_ros.backends.tensorrt.quantise import find_quantised
 from fanet_ros.errors import BackendError
 from fanet_ros.model.graph import FrameToLogits, export_onnx, prepare_for_inference
@@ -39,15 +41,16 @@ def build(
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(device)
-    if precision == "int8":
-        onnx = require_quantised(path, temporal_frames)
-    else:
-        onnx = folder / "model.onnx"
+    onnx = require_quantised(path, temporal_frames) if precision == "int8" else folder / "model.onnx"
+    network = None if precision == "int8" else describe_network(path)
+    if network is not None:
+        write_wrapped(path, network, onnx)
+    elif precision != "int8":
         graph = prepare_for_inference(FrameToLogits(load_network(path)))
         if precision == "fp16":
             graph = graph.half().to(device if on_gpu else "cpu")  # to export is to run, and CPUs are slow in fp16
         export_onnx(graph, onnx, size, temporal_frames=temporal_frames)
-    plan = library().build(onnx, size, precision, _earlier_timing_cache(folder.parent))
+    plan = library().build(onnx, size, precision, _earlier_timing_cache(folder.parent), typed=network is None)
     (folder / ENGINE).write_bytes(plan.engine)
     if plan.timing_cache:
         (folder / _TIMING_CACHE).write_bytes(plan.timing_cache)

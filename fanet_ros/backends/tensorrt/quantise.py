@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.artefacts.cache import ArtefactKey
+from fanet_ros.backends.foreign import describe_network
+from fanet_ros.backends.tensorrt.foreign import write_wrapped
 from fanet_ros.errors import BackendError, SourceError
 from fanet_ros.model.graph import INPUT_NAME, FrameToLogits, export_onnx, prepare_for_inference
 from fanet_ros.model.weights import load_network
@@ -61,7 +63,11 @@ def quantise(
     tools = _import_tools()
     reader = _Reader(images, progress)
     exact = folder / "exact.onnx"
-    export_onnx(prepare_for_inference(FrameToLogits(load_network(weights))), exact, None)
+    network = describe_network(weights)
+    if network is not None:
+        write_wrapped(weights, network, exact)
+    else:
+        export_onnx(prepare_for_inference(FrameToLogits(load_network(weights))), exact, None)
     with _without_advice():
         try:
             tools.quantize_static(
