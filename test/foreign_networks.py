@@ -83,9 +83,9 @@ class TinyNetwork(nn.Module):
         return answer if len(kind.outputs) == 1 else (answer, *(answer[:, :1] for _ in kind.outputs[1:]))
 
 
-def write_network(folder: Path, kind: Kind, card: str | None = None, name: str = "model") -> tuple[Path, TinyNetwork]:
+def write_network(folder: Path, kind: Kind, card: str | None = None, opset: int = 17) -> tuple[Path, TinyNetwork]:
     """Export a network with its card, and return its file and itself; an empty card is none."""
-    network, path = TinyNetwork(kind).eval(), folder / f"{name}.onnx"
+    network, path = TinyNetwork(kind).eval(), folder / "model.onnx"
     image = torch.zeros(1, 128, 192, 3) if kind.nhwc else torch.zeros(1, 3, 128, 192)
     open_axes = {0: "batch", 1: "height", 2: "width"} if kind.nhwc else {0: "batch", 2: "height", 3: "width"}
     with catch_warnings():
@@ -94,7 +94,7 @@ def write_network(folder: Path, kind: Kind, card: str | None = None, name: str =
             network,
             (image.to(torch.uint8) if kind.takes_uint8 else image,),
             path,
-            opset_version=17,
+            opset_version=opset,
             input_names=["image"],
             output_names=list(kind.outputs),
             dynamic_axes=None if kind.fixed else {"image": open_axes},

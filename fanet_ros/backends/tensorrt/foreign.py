@@ -28,13 +28,13 @@ def write_wrapped(weights: Path, network: ForeignNetwork, path: Path) -> None:
         raise BackendError(f"backend tensorrt reads ONNX, but {weights.name} is OpenVINO's form; give the .onnx file")
     try:
         import onnx
-        from onnx import helper
+        from onnx import compose, helper
     except ImportError as error:
         raise BackendError(
             f"backend tensorrt needs onnx for other networks than FANet ({error}): pip install onnx"
         ) from None
     network_files(weights)  # none of them lies elsewhere
-    model = onnx.load(str(weights))
+    model = compose.add_prefix(onnx.load(str(weights)), "network/", inplace=True)  # its names may be ours
     graph, entrance, end = model.graph, network.entrance, network.exit
     opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=1)
     before: list[Any] = []
