@@ -28,6 +28,7 @@ class Kind:
         bgr: whether it takes blue first.
         fixed: whether it takes 192x128 only.
         outputs: names of its outputs; the first is the answer.
+        classes: 19 as in cityscapes19, or 11 as in camvid11.
     """
 
     head: str = "logits"
@@ -37,6 +38,7 @@ class Kind:
     bgr: bool = False
     fixed: bool = False
     outputs: tuple[str, ...] = ("logits",)
+    classes: int = 19
 
     @property
     def card(self) -> str:
@@ -44,18 +46,19 @@ class Kind:
         lines = "label_set: cityscapes19\n" if self.takes_uint8 else CARD
         lines += "" if self.fixed else SIZE_LINE
         lines += "channel_order: bgr\n" if self.bgr else ""
+        lines = lines.replace("cityscapes19", "camvid11") if self.classes == 11 else lines
         return lines + (f"output: {self.outputs[0]}\n" if len(self.outputs) > 1 else "")
 
 
 class TinyNetwork(nn.Module):
     """Two convolutions with random weights, and the head that is asked for."""
 
-    def __init__(self, kind: Kind, classes: int = 19) -> None:
+    def __init__(self, kind: Kind) -> None:
         super().__init__()
         torch.manual_seed(3)
         self.kind = kind
         self.stem = nn.Conv2d(3, 12, 3, 2, 1)
-        self.classifier = nn.Conv2d(12, 1 if kind.head == "sigmoid" else classes, 3, 2, 1)
+        self.classifier = nn.Conv2d(12, 1 if kind.head == "sigmoid" else kind.classes, 3, 2, 1)
         with torch.no_grad():
             self.classifier.weight *= 8
 

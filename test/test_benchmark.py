@@ -272,7 +272,7 @@ def test_a_node_that_cannot_start_is_a_row_with_its_reason(tmp_path: Path) -> No
     plan = small_plan(levels=("node",), node_contender=FAILS)
     results = Results({}, None)
     with Watcher({}) as watcher:
-        run_node_level(Bench(plan, results, FrameStore(tmp_path), watcher), DEFAULT_WEIGHTS)
+        run_node_level(Bench(plan, results, FrameStore(tmp_path), watcher), DEFAULT_WEIGHTS, plan.node_cases)
     (row,) = results.data["node"]
     assert row["backend"] == "tensorrt" and "tensorrt" in row["error"].lower()
     assert row["load"] is row["rate_hz"] is row["p99_ms"] is row["missed"] is row["rss_mb"] is None
@@ -283,7 +283,7 @@ def test_without_ros_the_node_level_says_so(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     results = Results({}, None)
     with Watcher({}) as watcher:
-        run_node_level(Bench(small_plan(), results, FrameStore(tmp_path), watcher), DEFAULT_WEIGHTS)
+        run_node_level(Bench(small_plan(), results, FrameStore(tmp_path), watcher), DEFAULT_WEIGHTS, ())
     (entry,) = results.data["not_run"]
     assert entry["level"] == "node" and "rclpy" in entry["reason"]
     assert results.data["node"] == []

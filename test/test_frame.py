@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -126,3 +127,24 @@ def test_shrinking_averages_instead_of_skipping_pixels() -> None:
     checkerboard = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     result = FrameResizer().to_network_input(checkerboard, "mono8", Size(16, 16))
     assert result.min() >= 120 and result.max() <= 135
+
+
+@pytest.mark.parametrize("size", [Size(64, 32), Size(50, 31), Size(160, 120), Size(23, 17)])
+def test_without_aligned_corners_a_frame_is_resized_as_most_networks_expect(size: Size) -> None:
+    frame = cv2.resize(RNG.integers(0, 256, (6, 8, 3), np.uint8), (80, 60), interpolation=cv2.INTER_CUBIC)
+    found = FrameResizer(align_corners=False).to_network_input(frame, "rgb8", size)
+    area = min(80 / size.width, 60 / size.height) >= 2
+    expected = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR)
+    assert np.abs(found.astype(int) - expected).max() <= (12 if area else 0)
+    aligned = FrameResizer().to_network_input(frame, "rgb8", size)
+    assert area or np.abs(aligned.astype(int) - expected).max() > 5
+
+
+def test_a_network_of_one_size_takes_no_other() -> None:
+    fixed = Size(512, 256)
+    assert fit_input_size("auto", None, Size(640, 360), fixed=fixed) == fixed
+    assert fit_input_size("512x256", None, Size(640, 360), fixed=fixed) == fixed
+    for setting in ("camera", "640x360"):
+        with pytest.raises(SettingError, match="takes images of 512x256 only"):
+            fit_input_size(setting, None, Size(640, 360), fixed=fixed)
+    assert fit_input_size("auto", Size(500, 300), Size(640, 360), step=32) == Size(512, 288)

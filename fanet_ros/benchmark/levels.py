@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.benchmark.contest import Bench, Contest, Entrant
-from fanet_ros.benchmark.plan import REFERENCE, Contender
+from fanet_ros.benchmark.plan import ONLY_FANET, REFERENCE, Contender
 from fanet_ros.benchmark.results import Row
 from fanet_ros.benchmark.runners import EXACT, Candidate
+from fanet_ros.model.foreign import is_foreign
 from fanet_ros.reports.statistics import Spread, Turns, ratio
 from fanet_ros.settings import Size
 
@@ -99,6 +100,8 @@ def _reference(bench: Bench) -> Contender:
 def _enter(contest: Contest, contenders: Sequence[Contender], weights: Path, size: Size, **arguments: object) -> None:
     plan, folder = contest.bench.plan, contest.bench.store.folder
     for contender in contenders:
+        if contender.backend in ONLY_FANET and is_foreign(weights):
+            continue
         candidate = Candidate(
             weights=str(weights),
             **asdict(contender),

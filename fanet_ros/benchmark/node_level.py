@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,15 +35,15 @@ _FIGURES = (
 )  # of a row; null where a case failed
 
 
-def run_node_level(bench: Bench, weights: Path) -> None:
+def run_node_level(bench: Bench, weights: Path, cases: Sequence[NodeCase]) -> None:
     """Measure every case and add its rows to the results as it ends."""
     plan, results = bench.plan, bench.results
     if importlib.util.find_spec("rclpy") is None:
         results.not_run("node", "rclpy is not installed here: source a ROS 2 workspace that holds fanet_ros")
         return
     contender = fastest(results, weights) or plan.node_contender
-    bench.progress.begin(len(plan.node_cases))
-    for index, case in enumerate(plan.node_cases):
+    bench.progress.begin(len(cases))
+    for index, case in enumerate(cases):
         level = _NodeLevel(bench, weights, contender, case)
         try:
             level.run(starts=plan.starts if index == 0 else 1)

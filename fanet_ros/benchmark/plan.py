@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
 from fanet_ros.errors import SettingError
+from fanet_ros.model.foreign import ForeignNetwork
 from fanet_ros.settings import BACKENDS, PRECISIONS, Size, check_device, read_size
 
 _MAX_REPEATS = 100
@@ -19,6 +20,9 @@ REFERENCE = "reference"
 
 COMPILED = "torch.compile"
 """The name of backend torch with kernels that torch.compile generates, which is no backend of the node."""
+
+ONLY_FANET = ("torch", COMPILED)
+"""What does not run other networks."""
 
 PEAK = 0.0
 """The camera rate that means: the next image as soon as the mask of the last one came."""
@@ -107,6 +111,12 @@ class Plan:
     parity: bool = False
     start_timeout_s: float = 900.0
     run_timeout_s: float = 120.0
+
+    def cases_of(self, network: ForeignNetwork | None) -> tuple[NodeCase, ...]:
+        """Return the node cases, at the size of a network that takes one only."""
+        if network is None or network.size is None:
+            return self.node_cases
+        return tuple(replace(case, input_size=network.size) for case in self.node_cases)
 
     def repeats(self, turn_ms: float, least: int = 2) -> int:
         """Return how often something is repeated in one turn, `least` to 100 times, if once takes `turn_ms`."""

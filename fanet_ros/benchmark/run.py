@@ -12,6 +12,7 @@ from time import monotonic
 from rich.console import Console
 
 from fanet_ros.backends import backend_class
+from fanet_ros.backends.foreign import describe_network
 from fanet_ros.benchmark.contest import Bench
 from fanet_ros.benchmark.frames import FrameStore
 from fanet_ros.benchmark.levels import run_batch, run_ground, run_stills, run_video
@@ -75,16 +76,18 @@ def _steps(bench: Bench, folder: Path) -> list[Callable[[], None]]:
         steps += [partial(run_stills, bench, weights, size) for size in plan.sizes]
     sizes = plan.sizes[:1] if plan.random else plan.sizes
     for weights in plan.weights:
+        network = describe_network(weights)
+        its_sizes = sizes if network is None or network.size is None else (network.size,)
         if levels & {"network", "frame"}:
-            steps += [partial(run_stills, bench, weights, size) for size in sizes]
-        if "temporal" in levels:
+            steps += [partial(run_stills, bench, weights, size) for size in its_sizes]
+        if "temporal" in levels and network is None:
             steps += [partial(run_video, bench, weights, size) for size in sizes]
         if "node" in levels:
-            steps.append(partial(run_node_level, bench, weights))
+            steps.append(partial(run_node_level, bench, weights, plan.cases_of(network)))
         if "soak" in levels:
             steps.append(partial(run_soak_level, bench, weights))
         if "batch" in levels:
-            steps += [partial(run_batch, bench, weights, size) for size in sizes]
+            steps += [partial(run_batch, bench, weights, size) for size in its_sizes]
     if "ground" in levels:
         steps.append(partial(run_ground, bench))
     return steps

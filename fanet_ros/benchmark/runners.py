@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from fanet_ros.backends.request import FrameRequest
 from fanet_ros.benchmark.plan import COMPILED, REFERENCE
 from fanet_ros.benchmark.work import Run, wall
 from fanet_ros.labelling.postprocess import LabelBuffers
+from fanet_ros.model.foreign import is_foreign
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
 
@@ -96,6 +97,8 @@ class Candidate:
         """
         if self.backend != REFERENCE:
             return BackendRunner(self.backend_for(temporal_frames), self.size)
+        if is_foreign(Path(self.weights)):
+            return ExactRunner(replace(self, backend="openvino", device="cpu").backend_for(), self.size)
         from fanet_ros.benchmark.reference import EagerReference  # imports torch
 
         return EagerReference(self, temporal_frames)
@@ -178,3 +181,16 @@ class BackendRunner(Runner):
         from fanet_ros.benchmark.gpu_work import GpuRun
 
         return GpuRun(path.network_for(self._size), image, self.device, capture=True)
+
+
+class ExactRunner(BackendRunner):
+    """Openvino in fp32 as the reference of networks that are not FANet: no file holds what they were made with."""
+
+    def facts(self, image: NDArray[np.uint8]) -> dict[str, Any]:  # noqa: D102 (documented by Runner)
+        network = self._backend.network
+        assert network is not None
+        return {"model": network.name, "device": self.device}
+
+    def answers(self, make: Callable[[], Answers]) -> Answers:  # noqa: D102 (documented by Runner)
+        answers = make()
+        return {**answers, **{EXACT + name: answer for name, answer in answers.items()}}

@@ -100,7 +100,7 @@ class AveragingPredictor(Predictor):
         self._looks = looks
         network = segmenter.network
         self._align_corners = network is None or network.align_corners
-        self._probabilities = network is not None and network.answer == PROBABILITIES
+        self._gives_probabilities = network is not None and network.answer == PROBABILITIES
         self._step = _SIZE_STEP if network is None else network.step
         self._resizer = FrameResizer(align_corners=self._align_corners)
         device = segmenter.backend_info.device
@@ -186,7 +186,7 @@ class AveragingPredictor(Predictor):
             logits = logits.flip(-1)
         shape = (size.height, size.width)
         large = functional.interpolate(logits[None], shape, mode="bilinear", align_corners=self._align_corners)
-        return large[0] if self._probabilities else torch.softmax(large[0], dim=0)
+        return large[0] if self._gives_probabilities else torch.softmax(large[0], dim=0)
 
     def _window_in(self, image_size: Size) -> Size:
         window = self._looks.window or image_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -74,7 +74,7 @@ def parse_network_card(content: Mapping[str, Any]) -> NetworkCard:
         SettingError: a field is malformed; says what was received and what is expected.
     """
     found = {name: content[name] for name in NetworkCard.FIELDS if content.get(name) is not None}
-    readers = {
+    readers: dict[str, Callable[[str, Any], Any]] = {
         "mean": _three,
         "std": lambda name, value: _three(name, value, positive=True),
         "scale": _scale,

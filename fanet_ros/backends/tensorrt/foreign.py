@@ -82,10 +82,10 @@ def write_wrapped(weights: Path, network: ForeignNetwork, path: Path) -> None:
     size = ("height", "width") if network.size is None else (network.size.height, network.size.width)
     frame = helper.make_tensor_value_info(INPUT_NAME, onnx.TensorProto.UINT8, (1, *size, 3))
     logits = helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, (1, None, None, None))
-    nodes = [*before, *graph.node, *after]
-    for field, values in ((graph.node, nodes), (graph.input, [frame]), (graph.output, [logits])):
-        del field[:]
-        field.extend(values)
+    fields: dict[str, list[Any]] = {"node": [*before, *graph.node, *after], "input": [frame], "output": [logits]}
+    for field, values in fields.items():
+        graph.ClearField(field)
+        getattr(graph, field).extend(values)
     model.ir_version = max(model.ir_version, 4)  # before, weights had to be inputs, too
-    del graph.value_info[:]  # shapes that another batch may have had
+    graph.ClearField("value_info")  # shapes that another batch may have had
     onnx.save(model, str(path))
