@@ -21,7 +21,7 @@ from fanet_ros.files import lack_of_room
 from fanet_ros.frames.frame import FrameResizer, check_frame
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.labelling.soft import probabilities_from_logits
-from fanet_ros.model.foreign import ForeignNetwork
+from fanet_ros.model.foreign import LABELS, ForeignNetwork
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
@@ -145,17 +145,17 @@ class Segmenter:
             network=self._network,
         )
         try:
-            self.label_set: LabelSet = (
-                resolve_label_set(labels, card, self._backend.classes)
-                if self._network is None
-                else self._network.label_set(labels, card)
-            )
-            self._backend.classes = len(self.label_set.of_network)
-            self._backend.label_of = self.label_set.label_of
+            if self._network is None:
+                self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
+            else:
+                self.label_set = self._network.label_set(labels, card)
+                self._backend.classes = len(self.label_set.of_network)  # which one that gives labels does not tell
+            if self.label_set:
+                self._backend.label_of = self.label_set.label_of
         except BaseException:
             self._backend.close()
             raise
-        if self._backend.gives_labels:
+        if not self.has_confidence:
             _log.warning(
                 "%s gives labels without logits: there is no confidence, and a confidence threshold changes nothing",
                 path.name,
@@ -183,7 +183,7 @@ class Segmenter:
     @property
     def has_confidence(self) -> bool:
         """Whether confidences can be had; a network that gives labels has none."""
-        return not self._backend.gives_labels
+        return self._network is None or self._network.answer != LABELS
 
     def new_memory(self) -> VideoMemory:
         """Return an empty memory for one camera or video; with `temporal_frames` 1 it stays empty."""
@@ -332,10 +332,10 @@ class Segmenter:
         Raises:
             SettingError: the network gives labels alone.
         """
-        if self._backend.gives_labels:
+        if not self.has_confidence:
             raise SettingError(
-                "the network gives labels alone, and no probabilities that another could learn; to teach with it, export "
-                "it with its logits: without the argmax at its end"
+                "the network gives labels alone, and no probabilities that another could learn; to teach with it, "
+                "export it with its logits, without the argmax at its end"
             )
 
     @property

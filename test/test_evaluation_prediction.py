@@ -151,6 +151,7 @@ def test_sums_on_a_gpu_are_the_same(
 def test_logits_that_are_no_numbers(image: NDArray[np.uint8]) -> None:
     broken = SimpleNamespace(
         backend_info=SimpleNamespace(device="cpu"),
+        network=None,
         label_set=("a", "b"),
         input_size_for=lambda size: size,
         logits=lambda pixels: np.full((2, 11, 17), np.nan, np.float32),

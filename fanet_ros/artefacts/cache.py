@@ -36,7 +36,7 @@ from fanet_ros.artefacts.place import (
 )
 from fanet_ros.errors import BackendError, FanetError, NoRoomError, WeightsError
 from fanet_ros.files import lack_of_room, locked_folder, looked_for, remove_abandoned, scratch_folder
-from fanet_ros.model.foreign import digest_of_network, is_foreign
+from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.settings import Size
 
 GRAPH_VERSION = 1
@@ -100,7 +100,11 @@ def weights_digest(path: Path) -> str:
         LabelSetError: a foreign network's card cannot be used.
     """
     try:
-        return digest_of_network(path, _sha256) if is_foreign(path) else _sha256(path)
+        if is_foreign(path):
+            from fanet_ros.model.foreign import digest_of_network  # imports numpy, which choosing a precision needs not
+
+            return digest_of_network(path, _sha256)
+        return _sha256(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file{looked_for(path)}; check the path") from None
     except OSError as error:

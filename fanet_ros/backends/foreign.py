@@ -8,7 +8,8 @@ from pathlib import Path
 from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.backends.base import Progress, no_progress
 from fanet_ros.frames.frame import fit_input_size
-from fanet_ros.model.foreign import ForeignNetwork, is_foreign
+from fanet_ros.model.foreign import ForeignNetwork
+from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import read_card, resolve_label_set
 from fanet_ros.settings import Size

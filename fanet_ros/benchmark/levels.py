@@ -14,7 +14,7 @@ from fanet_ros.benchmark.contest import Bench, Contest, Entrant
 from fanet_ros.benchmark.plan import ONLY_FANET, REFERENCE, Contender
 from fanet_ros.benchmark.results import Row
 from fanet_ros.benchmark.runners import EXACT, Candidate
-from fanet_ros.model.foreign import is_foreign
+from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.reports.statistics import Spread, Turns, ratio
 from fanet_ros.settings import Size
 

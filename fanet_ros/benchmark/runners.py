@@ -18,7 +18,7 @@ from fanet_ros.backends.request import FrameRequest
 from fanet_ros.benchmark.plan import COMPILED, REFERENCE
 from fanet_ros.benchmark.work import Run, wall
 from fanet_ros.labelling.postprocess import LabelBuffers
-from fanet_ros.model.foreign import is_foreign
+from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.settings import Size
 from fanet_ros.sources import open_source
 

@@ -22,7 +22,7 @@ from fanet_ros.commands.options import (
     weights_path,
 )
 from fanet_ros.errors import SettingError
-from fanet_ros.model.foreign import is_foreign
+from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.settings import Size, read_size
 
 _BUILDS_FOR_VIDEOS = "tensorrt"  # an engine for each number of frames; the others attend to any with what they have

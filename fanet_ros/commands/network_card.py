@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fanet_ros.errors import SettingError
 from fanet_ros.files import write_whole
-from fanet_ros.model.foreign import LABELS, ForeignNetwork, is_foreign, network_files
+from fanet_ros.model.foreign import LABELS, ForeignNetwork
+from fanet_ros.model.foreign_files import is_foreign, network_files
 from fanet_ros.model.labels import load_label_set, shipped_label_sets
 
 

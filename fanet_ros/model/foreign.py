@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fanet_ros.errors import LabelSetError, SettingError, WeightsError
+from fanet_ros.errors import LabelSetError, SettingError
+from fanet_ros.model.foreign_files import is_foreign, network_files
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.model.model_card import ModelCard, read_card, resolve_label_set
-from fanet_ros.model.onnx_file import external_files
 from fanet_ros.settings import Size
 
 LOGITS, PROBABILITIES, LABELS = "logits", "probabilities", "labels"
@@ -21,8 +21,6 @@ SIZE_STEP = 32
 
 FORMAT = 1
 """Raise it with every change of `ForeignNetwork` or of what is made of its file: what is older is then built anew."""
-
-_SUFFIXES = (".onnx", ".xml")
 
 
 @dataclass(frozen=True)
@@ -135,11 +133,6 @@ def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
 
-def is_foreign(weights: Path) -> bool:
-    """Whether a weights file is to be read as a network that is not FANet."""
-    return weights.suffix.lower() in _SUFFIXES
-
-
 def require_fanet(weights: Path, what: str) -> None:
     """Refuse networks that are not FANet for what only FANet can do.
 
@@ -163,19 +156,3 @@ def digest_of_network(weights: Path, digest_of_file: Callable[[Path], str]) -> s
     """
     digests = [digest_of_file(file) for file in network_files(weights)]
     return hashlib.sha256(repr((FORMAT, digests, read_card(weights).network)).encode()).hexdigest()
-
-
-def network_files(weights: Path) -> list[Path]:
-    """Return all files of a foreign network, the weights file first.
-
-    Raises:
-        WeightsError: one is missing or cannot be used; says why.
-    """
-    if not weights.is_file():
-        raise WeightsError(f"{weights}: no such weights file; check the path")
-    if weights.suffix.lower() == ".onnx":
-        return [weights, *external_files(weights)]
-    tensors = weights.with_suffix(".bin")
-    if not tensors.is_file():
-        raise WeightsError(f"{weights}: its weights, {tensors.name}, are missing; copy them beside the file")
-    return [weights, tensors]

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
 from fanet_ros.files import check_has_end, looked_for, plain_name, replacing
-from fanet_ros.model.foreign import is_foreign
+from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
 
 _WRAPPERS = ("model_state", "state_dict", "model")

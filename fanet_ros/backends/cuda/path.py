@@ -148,9 +148,8 @@ class CudaPath:
                 continue
             tensors = [tensor[index] for tensor in (labels, *sureness)]
             out = request.out or LabelBuffers(*(np.empty(tensor.shape, np.uint8) for tensor in tensors))
-            out = LabelBuffers(
-                out.labels, out.confidence if len(tensors) > 1 else None
-            )  # a network that gives labels has no confidence
+            if len(tensors) == 1 and out.confidence is not None:  # a network that gives labels has none
+                out = LabelBuffers(out.labels)
             for array, tensor in zip(out, tensors, strict=False):  # without confidence that is None
                 torch.from_numpy(array).copy_(tensor)  # torch copies with several threads
             results.append(out)

@@ -19,7 +19,7 @@ from fanet_ros.backends.openvino.loading import MODEL, import_openvino, openvino
 from fanet_ros.backends.openvino.video import STATE_OUTPUT, add_state, state_size
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
-from fanet_ros.model.foreign import is_foreign
+from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.settings import Size
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}

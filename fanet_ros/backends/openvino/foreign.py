@@ -18,16 +18,8 @@ from fanet_ros.backends.openvino.loading import DESCRIPTION, MODEL, import_openv
 from fanet_ros.errors import LabelSetError, SettingError, WeightsError
 from fanet_ros.frames.frame import fit_input_size
 from fanet_ros.labelling.postprocess import MAX_CLASSES
-from fanet_ros.model.foreign import (
-    LABELS,
-    LOGITS,
-    PROBABILITIES,
-    SIZE_STEP,
-    Entrance,
-    Exit,
-    ForeignNetwork,
-    network_files,
-)
+from fanet_ros.model.foreign import LABELS, LOGITS, PROBABILITIES, SIZE_STEP, Entrance, Exit, ForeignNetwork
+from fanet_ros.model.foreign_files import network_files
 from fanet_ros.model.model_card import ModelCard, read_card
 from fanet_ros.model.network_card import NetworkCard
 from fanet_ros.settings import MAX_PIXELS, MAX_SIDE, MIN_SIDE, Size

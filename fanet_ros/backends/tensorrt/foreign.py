@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fanet_ros.errors import BackendError
-from fanet_ros.model.foreign import LOGITS, ForeignNetwork, network_files
+from fanet_ros.model.foreign import LOGITS, ForeignNetwork
+from fanet_ros.model.foreign_files import network_files
 from fanet_ros.model.graph import INPUT_NAME, OUTPUT_NAME
 
 _WITH_AXES_AS_INPUT = 13  # the opset from which on Unsqueeze is told its axes by a tensor

@@ -1,6 +1,7 @@
-"""What must be known of an ONNX file before any library opens it: whether it is whole, and which other files it needs.
+"""The files of networks that are not FANet: which they are, and whether they are whole, before a library opens them.
 
-Reads protobuf's wire format as far as that takes, without loading the weights; a robot needs no package for it.
+Of ONNX it reads protobuf's wire format as far as that takes, without loading the weights; a robot needs no package for
+it, and importing this module costs nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from fanet_ros.errors import WeightsError
 from fanet_ros.untrusted.text import printable
+
+_SUFFIXES = (".onnx", ".xml")
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _DEEPEST = 64  # graphs within attributes within nodes within graphs ...
@@ -28,7 +31,28 @@ _INSIDE = {
 _KEY, _VALUE, _LOCATION = 1, 2, b"location"
 
 
-def external_files(path: Path) -> list[Path]:
+def is_foreign(weights: Path) -> bool:
+    """Whether a weights file is to be read as a network that is not FANet."""
+    return weights.suffix.lower() in _SUFFIXES
+
+
+def network_files(weights: Path) -> list[Path]:
+    """Return all files of a foreign network, the weights file first.
+
+    Raises:
+        WeightsError: one is missing or cannot be used; says why.
+    """
+    if not weights.is_file():
+        raise WeightsError(f"{weights}: no such weights file; check the path")
+    if weights.suffix.lower() == ".onnx":
+        return [weights, *_external_files(weights)]
+    tensors = weights.with_suffix(".bin")
+    if not tensors.is_file():
+        raise WeightsError(f"{weights}: its weights, {tensors.name}, are missing; copy them beside the file")
+    return [weights, tensors]
+
+
+def _external_files(path: Path) -> list[Path]:
     """Return the files beside an ONNX file that hold its large tensors, sorted; empty where it holds all itself.
 
     Raises:
