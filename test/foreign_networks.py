@@ -21,7 +21,8 @@ class Kind:
     """What there is in the wild.
 
     Attributes:
-        head: logits, softmax, sigmoid, argmax, argmax_keep, argmax_int32, argmax_uint8 or argmax_float.
+        head: logits, softmax, sigmoid, argmax, argmax_keep, argmax_int32, argmax_uint8 or argmax_float; logits_last or
+            argmax_last with the channels at the end, argmax_plane without batch.
         stride: of the answer.
         nhwc: whether images and answers are channels last, as TensorFlow's.
         takes_uint8: whether it normalises by itself.
@@ -76,6 +77,9 @@ class TinyNetwork(nn.Module):
             "sigmoid": lambda: answer.sigmoid(),
             "argmax": lambda: answer.argmax(1),
             "argmax_keep": lambda: answer.argmax(1, keepdim=True),
+            "argmax_last": lambda: answer.argmax(1)[..., None],
+            "argmax_plane": lambda: answer.argmax(1)[0],
+            "logits_last": lambda: answer.permute(0, 2, 3, 1),
             "argmax_int32": lambda: answer.argmax(1).int(),
             "argmax_uint8": lambda: answer.argmax(1).to(torch.uint8),
             "argmax_float": lambda: answer.argmax(1, keepdim=True).float(),
@@ -126,7 +130,9 @@ def own_answer(network: TinyNetwork, image: NDArray[np.uint8]) -> Tensor:
     answer = answer[0] if isinstance(answer, tuple) else answer
     if answer.dim() == 3:
         return answer.float()
-    return (answer.permute(0, 3, 1, 2) if kind.nhwc else answer)[0].float()
+    if answer.dim() == 2:
+        return answer[None].float()
+    return (answer.permute(0, 3, 1, 2) if kind.nhwc or kind.head.endswith("_last") else answer)[0].float()
 
 
 def own_labels(network: TinyNetwork, image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.int64]:

@@ -28,6 +28,9 @@ KINDS = {
     "argmax int32 at 1/4": Kind("argmax_int32"),
     "argmax uint8": Kind("argmax_uint8", stride=1),
     "argmax as floats": Kind("argmax_float", stride=1),
+    "logits channels last": Kind("logits_last"),
+    "argmax channels last": Kind("argmax_last", stride=1),
+    "argmax without batch": Kind("argmax_plane", stride=1, fixed=True),
     "tensorflow": Kind(nhwc=True),
     "tensorflow argmax": Kind("argmax", stride=1, nhwc=True),
     "uint8": Kind(takes_uint8=True, nhwc=True),
@@ -96,6 +99,17 @@ def test_aligned_corners_are_believed(tmp_path: Path) -> None:
     answer = own_answer(network, frame)[None]
     expected = torch.nn.functional.interpolate(answer, (128, 192), mode="bilinear", align_corners=True)[0].argmax(0)
     assert (found == expected.numpy()).mean() >= 0.999
+
+
+def test_mean_and_std_of_whole_pixels_need_no_scale(tmp_path: Path) -> None:
+    """As mmsegmentation's configurations have them."""
+    card = CARD.replace("scale: 1/255\n", "") + SIZE_LINE
+    for numbers in ("0.485, 0.456, 0.406", "0.229, 0.224, 0.225"):
+        card = card.replace(numbers, ", ".join(f"{255 * float(number):.6g}" for number in numbers.split(", ")))
+    weights, network = write_network(tmp_path, Kind(), card)
+    frame = picture(192, 128)
+    found = Segmenter(weights, backend="openvino").segment(frame).labels
+    assert (found == own_labels(network, frame, (128, 192))).mean() >= 0.999
 
 
 def test_openvinos_form_does_the_same(tmp_path: Path) -> None:

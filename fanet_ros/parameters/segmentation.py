@@ -34,7 +34,8 @@ class SegmentationParameters(Parameters):
 
     weights: str = parameter(
         "",
-        "Checkpoint (.safetensors, .pth) to run; empty or `shipped`: the shipped FANet-18 for CamVid's 11 classes.",
+        "Checkpoint (.safetensors, .pth) of FANet, or any network (.onnx, OpenVINO's .xml) with a card "
+        "(docs/networks.md); empty or `shipped`: the shipped FANet-18 for CamVid's 11 classes.",
         Applies.AT_CONFIGURE,
     )
     labels: str = parameter(

@@ -250,10 +250,14 @@ def _described(
 def _lies_on(shape: tuple[int, ...], channels: int, size: Size) -> bool:
     """Whether the axes besides this one are the image's height and width, shrunk by the same number."""
     height, width = shape[2:] if channels == 1 else shape[1:3]
-    across, down = size.width / width, size.height / height
-    # up to the rounding of both sides
-    alike = abs(across - down) <= max(across / width, down / height) * 2
-    return min(height, width) > 0 and alike and 0.5 <= down <= _MOST_SHRUNK
+    if not min(height, width):
+        return False
+    down = size.height / height
+
+    def fits(shrunk: float) -> bool:  # up to the rounding of both sides
+        return abs(size.width / shrunk - width) <= 1 and abs(size.height / shrunk - height) <= 1
+
+    return (fits(down) or fits(size.width / width)) and 0.5 <= down <= _MOST_SHRUNK
 
 
 def _with_exit(model: Any, network: ForeignNetwork) -> Any:
