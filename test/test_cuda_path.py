@@ -15,7 +15,7 @@ from fanet_ros.errors import InferenceError
 from fanet_ros.frames.frame import CHANNELS
 from fanet_ros.frames.frame_torch import TorchFrameResizer
 from fanet_ros.labelling.postprocess import LabelBuffers
-from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits
+from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits, enlarge_labels
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoStates
 
@@ -296,3 +296,25 @@ def test_closing_frees_the_memory() -> None:
     assert torch.cuda.memory_allocated() > before
     path.close()
     assert torch.cuda.memory_allocated() == before
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_network_may_decide_itself_and_lie_otherwise_on_the_image(device: str) -> None:
+    def decide(numbers: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, None]:
+        return enlarge_labels(numbers, size, 4, align_corners=False), None
+
+    path = CudaPath(
+        lambda size: lambda image: network(image).argmax(1, keepdim=True).float(),
+        torch.device(device),
+        decide=decide,
+        align_corners=False,
+    )
+    frame = RNG.integers(0, 256, (80, 128, 3), np.uint8)
+    resize = TorchFrameResizer(Size(128, 80), "rgb8", INPUT, torch.device("cpu"), align_corners=False)
+    numbers = network(resize(torch.from_numpy(frame))[None])[0].argmax(0, keepdim=True).float()
+    out = LabelBuffers(np.zeros((60, 90), np.uint8), np.full((60, 90), 7, np.uint8))
+    found = path.segment(FrameRequest(frame, "rgb8", OUTPUT, confidence=True, out=out), INPUT)
+    assert found.confidence is None and found.labels is out.labels
+    assert (found.labels == decide(numbers, OUTPUT)[0].numpy()).mean() > 0.999
+    assert len(np.unique(found.labels)) > 1
+    path.close()

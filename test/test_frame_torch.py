@@ -56,3 +56,13 @@ def test_matches_the_resizer_for_cpus(encoding: str, size: Size) -> None:
     # noise is the worst case for OpenCV's weights of 5 bits: 1/64 of 255 grey levels in each direction, and rounding
     assert difference.max() <= 9
     assert difference.mean() < 1.5
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_without_aligned_corners_it_matches_the_resizer_for_cpus_as_well(size: Size) -> None:
+    frame = np.ascontiguousarray(FRAME[..., :3])
+    expected = FrameResizer(align_corners=False).to_network_input(frame, "bgr8", size)
+    resizer = TorchFrameResizer(Size(70, 50), "bgr8", size, torch.device("cpu"), align_corners=False)
+    difference = np.abs(resizer(torch.from_numpy(frame)).numpy().astype(int) - expected)
+    assert difference.max() <= 9
+    assert difference.mean() < 1.5

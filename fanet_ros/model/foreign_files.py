@@ -79,8 +79,8 @@ class _BrokenError(Exception):
 
 def _beside(path: Path, name: bytes) -> Path:
     text = name.decode("utf-8", errors="replace")
-    folder = path.resolve().parent
     try:
+        folder = path.parent.resolve()  # where libraries look, also if the file itself is a link
         file = (folder / text).resolve()
         inside = file.is_relative_to(folder) and not Path(text).is_absolute()
         found = inside and file.is_file()
