@@ -30,6 +30,7 @@ class Kind:
         fixed: whether it takes 192x128 only.
         outputs: names of its outputs; the first is the answer.
         classes: 19 as in cityscapes19, or 11 as in camvid11.
+        mixes: whether it has a piece of a transformer: a linear layer on all places, then a depthwise convolution.
     """
 
     head: str = "logits"
@@ -40,6 +41,7 @@ class Kind:
     fixed: bool = False
     outputs: tuple[str, ...] = ("logits",)
     classes: int = 19
+    mixes: bool = False
 
     @property
     def card(self) -> str:
@@ -60,6 +62,8 @@ class TinyNetwork(nn.Module):
         self.kind = kind
         self.stem = nn.Conv2d(3, 12, 3, 2, 1)
         self.classifier = nn.Conv2d(12, 1 if kind.head == "sigmoid" else kind.classes, 3, 2, 1)
+        self.linear = nn.Linear(12, 12)
+        self.depthwise = nn.Conv2d(12, 12, 3, 1, 1, groups=12)
         with torch.no_grad():
             self.classifier.weight *= 8
 
@@ -69,7 +73,11 @@ class TinyNetwork(nn.Module):
             image = image.permute(0, 3, 1, 2)
         if kind.takes_uint8:
             image = (image.float() / 255 - 0.45) / 0.22
-        answer = self.classifier(F.relu(self.stem(image)))
+        features = F.relu(self.stem(image))
+        if kind.mixes:
+            places = self.linear(features.flatten(2).transpose(1, 2))
+            features = features + self.depthwise(places.transpose(1, 2).reshape(features.shape))
+        answer = self.classifier(features)
         if kind.stride == 1:
             answer = F.interpolate(answer, image.shape[2:], mode="bilinear", align_corners=False)
         heads = {

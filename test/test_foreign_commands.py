@@ -106,6 +106,18 @@ def test_int8_is_calibrated_measured_and_taken(tmp_path: Path) -> None:
     assert Segmenter(weights, backend="openvino").backend_info.precision == "fp32", "it was measured with another card"
 
 
+def test_int8_of_a_transformer_serves_every_size(tmp_path: Path) -> None:
+    weights, network = write_network(tmp_path, Kind(mixes=True))
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed, (width, height) in enumerate(((256, 128), (128, 256), (192, 128))):
+        cv2.imwrite(str(images / f"{seed}.png"), picture(width, height, seed)[..., ::-1])
+    run("calibrate", images, "--weights", weights, "--backend", "openvino", "--precision", "int8")
+    frame = picture(320, 192)
+    segmenter = Segmenter(weights, backend="openvino", precision="int8", input_size="320x192")
+    assert (segmenter.segment(frame).labels == own_labels(network, frame, (192, 320))).mean() > 0.9
+
+
 def test_evaluation_scores_other_networks(tmp_path: Path) -> None:
     weights, _ = write_network(tmp_path, CAMVID)
     street = ("evaluate", "--dataset", "street", "--split", "val", "--limit", "2", "--backend", "openvino")

@@ -278,9 +278,12 @@ def _network_inputs(task: Task, count: int) -> Iterator[NDArray[np.uint8]]:
     fit = input_sizes_of(task.weights, task.input_size)
     network = describe_network(task.weights)
     resizer = FrameResizer(align_corners=network is None or network.align_corners)
+    only: Size | None = None  # NNCF cannot compare what attention over all places gives at one size with another's
     for frame in task.calibration.sample(count):
         frame_size = Size(frame.image.shape[1], frame.image.shape[0])
-        yield resizer.to_network_input(frame.image, frame.encoding, fit(frame_size)).copy()  # NNCF may keep it
+        size = only or fit(frame_size)
+        only = None if network is None else size
+        yield resizer.to_network_input(frame.image, frame.encoding, size).copy()  # NNCF may keep it
 
 
 def _measure(task: Task, segmenters: Sequence[Segmenter], counter: Counter) -> list[Measurement]:

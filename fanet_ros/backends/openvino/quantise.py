@@ -51,10 +51,17 @@ def quantise(
     nncf = _import_nncf()
     dataset = nncf.Dataset(_Batches(chain([first], remaining), progress))
     network = openvino_core().read_model(model)
+    is_foreign = (model.parent / DESCRIPTION).is_file()
+    options: dict[str, Any] = {"subset_size": count, "preset": nncf.QuantizationPreset.PERFORMANCE}
+    if is_foreign:
+        # Before depthwise convolutions NNCF scales axis 1 of what comes in, also where that is the places of a
+        # transformer: their number would then be fixed to that of the images here.
+        whole = nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False)
+        options["advanced_parameters"] = nncf.AdvancedQuantizationParameters(activations_quantization_params=whole)
     with _quiet_rich():  # NNCF's progress bar; ours counts the same images
-        quantised = nncf.quantize(network, dataset, subset_size=count, preset=nncf.QuantizationPreset.PERFORMANCE)
+        quantised = nncf.quantize(network, dataset, **options)
     openvino.save_model(quantised, folder / MODEL, compress_to_fp16=False)
-    if (model.parent / DESCRIPTION).is_file():  # of a network that is not FANet
+    if is_foreign:
         shutil.copyfile(model.parent / DESCRIPTION, folder / DESCRIPTION)
 
 
