@@ -1,10 +1,12 @@
 """The way from frame to labels on a GPU: its logic with CPU tensors here, graphs and streams where there is a GPU."""
 
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fanet_ros.backends.cuda.device_function import as_tensor
@@ -299,9 +301,12 @@ def test_closing_frees_the_memory() -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_a_network_may_decide_itself_and_lie_otherwise_on_the_image(device: str) -> None:
-    def decide(numbers: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, None]:
-        return enlarge_labels(numbers, size, 4, align_corners=False), None
+@pytest.mark.parametrize("label_of", [None, np.array([1, 255, 1, 0], np.uint8)])
+def test_a_network_may_decide_itself_and_lie_otherwise_on_the_image(
+    device: str, label_of: NDArray[np.uint8] | None
+) -> None:
+    def decide(numbers: Tensor, size: Size, *, confidence: bool = False, **merging: Any) -> tuple[Tensor, None]:
+        return enlarge_labels(numbers, size, 4, align_corners=False, **merging), None
 
     path = CudaPath(
         lambda size: lambda image: network(image).argmax(1, keepdim=True).float(),
@@ -313,8 +318,8 @@ def test_a_network_may_decide_itself_and_lie_otherwise_on_the_image(device: str)
     resize = TorchFrameResizer(Size(128, 80), "rgb8", INPUT, torch.device("cpu"), align_corners=False)
     numbers = network(resize(torch.from_numpy(frame))[None])[0].argmax(0, keepdim=True).float()
     out = LabelBuffers(np.zeros((60, 90), np.uint8), np.full((60, 90), 7, np.uint8))
-    found = path.segment(FrameRequest(frame, "rgb8", OUTPUT, confidence=True, out=out), INPUT)
+    found = path.segment(FrameRequest(frame, "rgb8", OUTPUT, confidence=True, out=out), INPUT, label_of)
     assert found.confidence is None and found.labels is out.labels
-    assert (found.labels == decide(numbers, OUTPUT)[0].numpy()).mean() > 0.999
+    assert (found.labels == decide(numbers, OUTPUT, label_of=label_of)[0].numpy()).mean() > 0.999
     assert len(np.unique(found.labels)) > 1
     path.close()

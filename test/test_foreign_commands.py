@@ -106,6 +106,54 @@ def test_int8_is_calibrated_measured_and_taken(tmp_path: Path) -> None:
     assert Segmenter(weights, backend="openvino").backend_info.precision == "fp32", "it was measured with another card"
 
 
+def test_int8_is_measured_for_merged_classes(tmp_path: Path) -> None:
+    weights, _ = write_network(tmp_path, Kind("softmax", fixed=True))
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed in range(4):
+        cv2.imwrite(str(images / f"{seed}.png"), picture(192, 128, seed)[..., ::-1])
+    merged = ("--labels", "drivable3", "--backend", "openvino", "--precision", "int8")
+    assert "int8 passed the accuracy gate" in run("calibrate", images, "--weights", weights, *merged)
+    chosen = {
+        labels: Segmenter(weights, labels=labels, backend="openvino").backend_info.precision
+        for labels in ("", "drivable3")
+    }
+    assert chosen == {"": "fp32", "drivable3": "int8"}
+
+
+def test_they_teach_unless_they_give_labels_alone(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed in range(4):
+        cv2.imwrite(str(images / f"{seed}.png"), picture(192, 128, seed)[..., ::-1])
+    weights, network = write_network(tmp_path, Kind("softmax"))
+    teach = ("teach", images, "--teacher", weights, "--backend", "openvino", "--images", "4", "--sure", "0")
+    run(*teach, "--output", tmp_path / "own")
+    for image in images.iterdir():
+        (mask,) = (tmp_path / "own/labels").rglob(f"*{image.stem}.png")
+        labels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+        frame = np.ascontiguousarray(cv2.imread(str(image))[..., ::-1])
+        assert (labels == own_labels(network, frame, labels.shape)).mean() >= 0.999
+    run(*teach, "--output", tmp_path / "merged", "--labels", "drivable3")
+    with np.load(next((tmp_path / "merged/soft").iterdir())) as soft:
+        assert next(iter(soft.values())).shape[0] == 3
+    write_network(tmp_path, Kind("argmax_keep"))
+    assert "gives labels alone" in run(*teach, "--output", tmp_path / "none", fails=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_evaluation_adds_up_merged_classes_of_all_looks(tmp_path: Path) -> None:
+    for head in ("softmax", "logits", "argmax"):
+        weights, _ = write_network(tmp_path, Kind(head, classes=11))
+        street = ("evaluate", "--dataset", "street", "--split", "val", "--limit", "2", "--backend", "openvino")
+        summary = tmp_path / "summary.json"
+        run(*street, "--weights", weights, "--labels", "drivable3", "--json", summary)
+        assert json.loads(summary.read_text())["data"]["label_set"] == "drivable3"
+        if head != "argmax":
+            run(*street, "--weights", weights, "--labels", "drivable3", "--flip", "--json", summary)
+            assert 0 < json.loads(summary.read_text())["scores"]["pixel_accuracy"] < 1
+
+
 def test_int8_of_a_transformer_serves_every_size(tmp_path: Path) -> None:
     weights, network = write_network(tmp_path, Kind(mixes=True))
     images = tmp_path / "images"

@@ -8,12 +8,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import torch.nn.functional as F
 from foreign_networks import CARD, SIZE_LINE, Kind, own_answer, own_labels, picture, write_network
 
 from fanet_ros.artefacts.cache import weights_digest
 from fanet_ros.backends.foreign import describe_network
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, LabelSetError, SettingError, WeightsError
+from fanet_ros.frames.frame import FrameResizer
+from fanet_ros.labelling.postprocess import LabelBuffers, enlarge_labels
 from fanet_ros.model.weights import load_weights
 from fanet_ros.segmenter import Segmenter
 from fanet_ros.settings import Size
@@ -65,6 +68,62 @@ def test_labels_are_those_of_the_networks_own_framework(name: str, tmp_path: Pat
         sure = (enlarged if kind.head == "softmax" else enlarged.softmax(0)).max(0).values
         assert np.abs(found.confidence - 255 * sure.numpy()).max() < 3
     segmenter.close()
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("head", ["logits", "softmax", "argmax_keep"])
+def test_merged_classes_of_all_kinds_of_answers(head: str, align_corners: bool, tmp_path: Path) -> None:
+    kind = Kind(head)
+    weights, network = write_network(tmp_path, kind, f"{kind.card}align_corners: {str(align_corners).lower()}\n")
+    segmenter, frame = Segmenter(weights, labels="drivable3", backend="openvino", precision="fp32"), picture(192, 128)
+    label_of, shape = segmenter.label_set.label_of, (96, 144)
+    assert segmenter.label_set.names == ("drivable", "walkable", "obstacle") and label_of is not None
+    out = LabelBuffers(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+    found = segmenter.segment(frame, output_size=Size(144, 96), confidence=True, out=out)
+    answer = own_answer(network, frame)
+    if head == "argmax_keep":
+        own, _ = enlarge_labels(answer.numpy(), Size(144, 96), 19, align_corners=align_corners)
+        np.testing.assert_array_equal(found.labels, label_of[own])
+        assert found.confidence is None
+    else:
+        wide = F.interpolate(answer[None], shape, mode="bilinear", align_corners=align_corners)[0]
+        each, ids = wide if head == "softmax" else wide.softmax(0), np.unique(label_of)
+        sums = torch.stack([each[label_of == label].sum(0) for label in ids])
+        assert (found.labels == ids[sums.argmax(0).numpy()]).mean() >= 0.999
+        assert (label_of[wide.argmax(0).numpy()] != found.labels).mean() > 0.005, "the sums matter"
+        assert found.confidence is not None
+        assert np.abs(found.confidence - 255 * sums.max(0).values.numpy()).max() < 3
+    assert len(np.unique(found.labels)) > 1
+    segmenter.close()
+
+
+@pytest.mark.parametrize("labels", ["", "drivable3"])
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("head", ["logits", "softmax"])
+def test_what_another_network_can_learn_of_it(head: str, align_corners: bool, labels: str, tmp_path: Path) -> None:
+    kind = Kind(head)
+    weights, network = write_network(tmp_path, kind, f"{kind.card}align_corners: {str(align_corners).lower()}\n")
+    segmenter, frame = Segmenter(weights, labels=labels, backend="openvino", precision="fp32"), picture(192, 128)
+    found, soft = segmenter.segment_softly(frame, "rgb8", Size(64, 43))
+    np.testing.assert_array_equal(found.labels, segmenter.segment(frame).labels)
+    assert soft.shape == (len(segmenter.label_set), 43, 64)
+    frame = picture(195, 129)  # a point is the centre of three by three pixels
+    found, soft = segmenter.segment_softly(frame, "rgb8", Size(65, 43))
+    answer = own_answer(
+        network, FrameResizer(align_corners=align_corners).to_network_input(frame, "rgb8", found.input_size)
+    )
+    wide = F.interpolate(answer[None], (129, 195), mode="bilinear", align_corners=align_corners)[0]
+    each = (wide if head == "softmax" else wide.softmax(0)).numpy()
+    if segmenter.label_set.label_of is not None:
+        each = np.stack([each[segmenter.label_set.label_of == label].sum(0) for label in range(3)])
+    np.testing.assert_allclose(soft, each[:, 1::3, 1::3], atol=1e-3)
+    segmenter.close()
+
+
+def test_labels_alone_are_no_teacher(tmp_path: Path) -> None:
+    weights, _ = write_network(tmp_path, Kind("argmax_keep"))
+    with pytest.raises(SettingError, match=r"gives labels alone.*export it with its logits"):
+        Segmenter(weights, backend="openvino").segment_softly(picture(192, 128), "rgb8", Size(64, 43))
 
 
 def test_one_channel_tells_two_classes(tmp_path: Path) -> None:

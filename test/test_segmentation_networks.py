@@ -13,6 +13,8 @@ from ros_harness import LATCHED, Probe, pixels_of, running
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
+from fanet_ros.segmenter import Segmenter
+
 pytestmark = pytest.mark.ros
 
 WINDOW = 30  # frames between two changes of the latency budget at least
@@ -41,6 +43,25 @@ def test_two_cameras_get_the_networks_own_labels(probe: Probe, tmp_path: Path) -
             assert confidence.std() > 5
         assert len(probe.wait_for("/segmentation/label_info")[-1].class_map) == 19
         assert "openvino on cpu" in node.output
+
+
+def test_merged_classes_of_probabilities(probe: Probe, tmp_path: Path) -> None:
+    weights, _ = write_network(tmp_path, Kind("softmax"))
+    frame = picture(192, 128)
+    segmenter = Segmenter(weights, labels="drivable3", backend="openvino")
+    expected = segmenter.segment(frame, confidence=True)
+    segmenter.close()
+    topics = [f"/segmentation/{what}" for what in ("mask", "confidence")]
+    for topic in topics:
+        probe.listen(Image, topic)
+    probe.listen(LabelInfo, "/segmentation/label_info", LATCHED)
+    with running("segmentation_node", weights=weights, labels="drivable3"):
+        message = probe.image(frame)
+        probe.publish_until_answered(probe.publisher(Image, "/image"), message, *topics)
+        for topic, wanted in zip(topics, (expected.labels, expected.confidence), strict=True):
+            np.testing.assert_array_equal(pixels_of(probe.answer(topic, message)), wanted)
+        names = [each.class_name for each in probe.wait_for("/segmentation/label_info")[-1].class_map]
+    assert names == ["drivable", "walkable", "obstacle"] and len(np.unique(expected.labels)) > 1
 
 
 def test_labels_alone_have_no_confidence_which_is_said_once(probe: Probe, tmp_path: Path) -> None:

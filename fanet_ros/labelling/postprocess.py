@@ -5,7 +5,7 @@ Its twin for logits on a GPU is fanet_ros.labelling.postprocess_torch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,23 +137,16 @@ def enlarge_labels(
     labels = np.where((grid >= 0) & (grid < classes), grid, UNLABELLED).astype(np.uint8)
     if label_of is not None:
         _check_label_of(label_of, classes)
-        labels = label_table(label_of)[labels]
+        labels = np.pad(label_of, (0, 256 - classes), constant_values=UNLABELLED)[labels]
     result = _checked_or_new(None if out is None else LabelBuffers(out.labels), size, False)
-    rows, columns = (nearest(*sides, align_corners) for sides in zip(grid.shape, result.labels.shape, strict=True))
+    shapes = zip(grid.shape, result.labels.shape, strict=True)
+    rows, columns = (nearest(np.arange(pixels), points, pixels, align_corners) for points, pixels in shapes)
     labels.take(rows, axis=0).take(columns, axis=1, out=result.labels)
     return result
 
 
-def label_table(label_of: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the label that each number of a mask stands for, uint8 (256,); of what is no class 255."""
-    table = np.full(256, UNLABELLED, np.uint8)
-    table[: len(label_of)] = label_of
-    return table
-
-
-def nearest(points: int, pixels: int, align_corners: bool) -> NDArray[np.int64]:
-    """Return for each pixel of one side the point of the grid that lies nearest, int64 (pixels,)."""
-    pixel = np.arange(pixels)
+def nearest(pixel: Any, points: int, pixels: int, align_corners: bool) -> Any:
+    """Return for each `pixel` of a side, an array or tensor of whole numbers, the nearest of the grid's points."""
     if not align_corners:
         return (2 * pixel + 1) * points // (2 * pixels)
     last = max(1, pixels - 1)

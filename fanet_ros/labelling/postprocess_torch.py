@@ -136,10 +136,9 @@ def enlarge_labels(
         for own, label in enumerate(label_of):  # no table, as a capture may not copy to a GPU
             merged.masked_fill_(labels == own, int(label))
         labels = merged
-    shape = (size.height, size.width)
     rows, columns = (
-        torch.from_numpy(nearest(*sides, align_corners)).to(grid.device)
-        for sides in zip(grid.shape, shape, strict=True)
+        nearest(torch.arange(pixels, device=grid.device), points, pixels, align_corners)
+        for points, pixels in zip(grid.shape, (size.height, size.width), strict=True)
     )
     return labels[rows[:, None], columns]
 

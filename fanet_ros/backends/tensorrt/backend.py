@@ -77,18 +77,24 @@ class TensorrtBackend(Backend):
             request.kept_sizes,
             states,
             decide or labels_from_logits,
-            align_corners=self._align_corners,
+            align_corners=self.align_corners,
         )
         self._memories = states and self.path
 
-    def _decide(self, logits: Tensor, size: Size, *, confidence: bool = False) -> tuple[Tensor, Tensor | None]:
+    def _decide(
+        self, logits: Tensor, size: Size, *, confidence: bool = False, label_of: NDArray[np.uint8] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Do what labels_from_logits does, with what a foreign network gives."""
-        aligned = self._align_corners
+        aligned = self.align_corners
         if self.gives_labels:
-            return enlarge_labels(logits, size, self.classes, align_corners=aligned), None
-        probabilities = self.gives_probabilities
+            return enlarge_labels(logits, size, self.classes, label_of=label_of, align_corners=aligned), None
         return labels_from_logits(
-            logits, size, confidence=confidence, align_corners=aligned, probabilities=probabilities
+            logits,
+            size,
+            confidence=confidence,
+            label_of=label_of,
+            align_corners=aligned,
+            probabilities=self.gives_probabilities,
         )
 
     @classmethod
