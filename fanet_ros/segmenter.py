@@ -320,11 +320,13 @@ class Segmenter:
         resizer = FrameResizer(align_corners=aligned)
         logits = np.ascontiguousarray(self.logits(resizer.to_network_input(frame, encoding, input_size)))
         label_of = self.label_set.label_of
-        kind = {"align_corners": aligned, "probabilities": given}
-        answer = labels_from_logits(logits, size, confidence=True, label_of=label_of, **kind)
+        answer = labels_from_logits(
+            logits, size, confidence=True, label_of=label_of, align_corners=aligned, probabilities=given
+        )
         self._threshold.apply(answer, confidence_threshold)
         found = Segmentation(answer.labels, answer.confidence, input_size)
-        return found, probabilities_from_logits(logits, size, points, label_of, **kind)
+        soft = probabilities_from_logits(logits, size, points, label_of, align_corners=aligned, probabilities=given)
+        return found, soft
 
     def check_tells_probabilities(self) -> None:
         """Check that `segment_softly` can be called.
