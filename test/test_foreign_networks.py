@@ -1,6 +1,7 @@
 """Networks that are not FANet, from their file to labels: parity with their own framework, and what is refused."""
 
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -241,10 +242,36 @@ def changed(weights: Path, change) -> Path:
     return weights
 
 
+def test_what_is_no_network_at_all_is_told_as_of_all_weights(tmp_path: Path) -> None:
+    (tmp_path / "a_folder.onnx").mkdir()
+    os.mkfifo(tmp_path / "a_pipe.onnx")
+    (tmp_path / "device.onnx").symlink_to("/dev/zero")
+    contents = {
+        "lfs.onnx": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+        "page.onnx": b"<html>nothing</html>",
+        "page.xml": b"<!DOCTYPE html>",
+        "empty.onnx": b"",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for name, reason in {
+        "a_folder.onnx": "not a file; give",
+        "a_pipe.onnx": "it is a pipe, and no file",
+        "device.onnx": "it is a device, and no file",
+        "lfs.onnx": "run `git lfs pull`",
+        "page.onnx": "a web page, not weights",
+        "page.xml": "a web page, not weights",
+        "empty.onnx": "the file is empty",
+        "none.onnx": "no such weights file",
+    }.items():
+        with pytest.raises(WeightsError, match=reason):
+            Segmenter(tmp_path / name)
+
+
 def test_damaged_and_strange_files_are_refused(tmp_path: Path) -> None:
     weights, _ = write_network(tmp_path, Kind())
     whole = weights.read_bytes()
-    for content in (b"", b"\x00" * 100, whole[:-100], whole[: len(whole) // 2], b"<html>nothing</html>", whole[:3]):
+    for content in (b"\x00" * 100, whole[:-100], whole[: len(whole) // 2], whole[:3]):
         weights.write_bytes(content)
         with pytest.raises(WeightsError, match="damaged or truncated ONNX file, or not one at all"):
             Segmenter(weights)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fanet_ros.errors import WeightsError
+from fanet_ros.model.weights_file import read_head
 from fanet_ros.untrusted.text import printable
 
 _SUFFIXES = (".onnx", ".xml")
@@ -42,8 +43,7 @@ def network_files(weights: Path) -> list[Path]:
     Raises:
         WeightsError: one is missing or cannot be used; says why.
     """
-    if not weights.is_file():
-        raise WeightsError(f"{weights}: no such weights file; check the path")
+    read_head(weights)
     if weights.suffix.lower() == ".onnx":
         return [weights, *_external_files(weights)]
     tensors = weights.with_suffix(".bin")
@@ -64,11 +64,9 @@ def _external_files(path: Path) -> list[Path]:
             names = set(_locations(content, 0, len(content), _MODEL, 0))
             if not any(_INSIDE[_MODEL].get(number) == _GRAPH for number, _, _ in _fields(content, 0, len(content))):
                 raise _BrokenError
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such weights file; check the path") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (_BrokenError, ValueError):  # an empty file cannot be mapped
+    except (_BrokenError, ValueError):  # a file that is emptied meanwhile cannot be mapped
         raise WeightsError(f"{path}: a damaged or truncated ONNX file, or not one at all; get it again") from None
     return sorted(_beside(path, name) for name in names)
 

@@ -24,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fanet_ros.errors import SettingError, WeightsError
-from fanet_ros.files import check_has_end, looked_for, plain_name, replacing
+from fanet_ros.files import plain_name, replacing
 from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.model.network import BACKBONES, FANet, FANetConfig
+from fanet_ros.model.weights_file import read_head
 
 _WRAPPERS = ("model_state", "state_dict", "model")
 _PARALLEL_PREFIX = "module."
@@ -154,7 +155,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             f"{path}: a network of its own, but this needs the weights of a FANet (.safetensors, .pth): other networks "
             "are run, measured and calibrated, but not trained or changed (docs/networks.md)"
         )
-    head = _read_head(path)
+    head = read_head(path)
     if head[8:9] == b"{":  # after the eight bytes of the header's length
         return _read_safetensors(path)
     if head.startswith((b"PK\x03\x04", b"\x80")):  # zip, or the pickle that older versions of torch wrote
@@ -163,27 +164,6 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         f"{path}: neither a safetensors file nor a torch checkpoint (it starts with {head[:16]!r}): "
         "give a .safetensors, .pth, .pt or .pkl file of FANet weights, or any network as .onnx or OpenVINO's .xml"
     )
-
-
-def _read_head(path: Path) -> bytes:
-    """The first bytes of a file that may hold weights."""
-    try:
-        if not path.exists():
-            raise WeightsError(f"{path}: no such weights file{looked_for(path)}; check the path")
-        check_has_end(path)
-        if not path.is_file():
-            raise WeightsError(f"{path}: not a file; give the .safetensors, .pth, .pt or .pkl file itself")
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
-    if not head:
-        raise WeightsError(f"{path}: the file is empty; download it again")
-    if head.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path}: a git-lfs pointer, not the weights themselves; run `git lfs pull`")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise WeightsError(f"{path}: a web page, not weights: the download went wrong; open the link in a browser")
-    return head
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
