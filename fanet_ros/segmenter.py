@@ -124,7 +124,7 @@ class Segmenter:
         self._input_size = input_size
         self._network = describe_network(path, progress)
         if self._network is not None:
-            self._network.label_set(labels, card)  # a card that is not complete should not cost a build
+            self.label_set: LabelSet = self._network.label_set(labels, card)  # before a build is begun
             if self._network.size is not None and len(scales) > 1:
                 raise SettingError(
                     f"the network takes images of {self._network.size} only, so there is no smaller input for a "
@@ -146,9 +146,8 @@ class Segmenter:
         )
         try:
             if self._network is None:
-                self.label_set: LabelSet = resolve_label_set(labels, card, self._backend.classes)
+                self.label_set = resolve_label_set(labels, card, self._backend.classes)
             else:
-                self.label_set = self._network.label_set(labels, card)
                 self._backend.classes = len(self.label_set.of_network)  # which one that gives labels does not tell
             if self.label_set:
                 self._backend.label_of = self.label_set.label_of
@@ -282,8 +281,7 @@ class Segmenter:
 
         Returns:
             Logits, float32, (classes, ceil(H / 8), ceil(W / 8)), or what a foreign network gives in their place
-            (Backend.infer), not checked for being finite; valid until the next
-            call of any method.
+            (Backend.infer), not checked for being finite; valid until the next call of any method.
 
         Raises:
             BackendError: the network cannot be built for that size.

@@ -340,6 +340,29 @@ def test_weights_beside_the_file_are_read_and_those_elsewhere_are_not(tmp_path: 
             Segmenter(inner / "model.onnx")
 
 
+@pytest.mark.parametrize(
+    ("stride", "message"),
+    [(1, "of shape 128x192 for an image of 320x192"), (4, "on an image of 320x192: .*was it exported for one only")],
+)
+def test_a_file_that_says_any_size_and_means_one_is_told_of(stride: int, message: str, tmp_path: Path) -> None:
+    weights, _ = write_network(tmp_path, Kind("argmax_plane", stride=stride, fixed=True), CARD)
+
+    def open_up(model: onnx.ModelProto) -> None:
+        graph = model.graph
+        shape = [1, 19, 128 // stride, 192 // stride]  # as exporters write it down that have seen one image
+        graph.initializer.append(onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [4], shape))
+        place, argmax = next((i, node) for i, node in enumerate(graph.node) if node.op_type == "ArgMax")
+        graph.node.insert(place, onnx.helper.make_node("Reshape", [argmax.input[0], "shape"], ["reshaped"]))
+        argmax.input[0] = "reshaped"
+        for axis in (2, 3):
+            graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"side_{axis}"
+        for side in graph.output[0].type.tensor_type.shape.dim:
+            side.ClearField("dim_value")
+
+    with pytest.raises(WeightsError, match=message):
+        Segmenter(changed(weights, open_up))
+
+
 # what only FANet does -------------------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
     card = read_card(path)
     try:
         model = openvino_core().read_model(path)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise WeightsError(f"{path}: OpenVINO cannot read it: {_reason(error)}") from None
     entrance, size, batches = _image_of(path, model, card)
     entrance = _with_normalisation(path, entrance, card.network, draft)
@@ -62,8 +62,11 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
         numbers = _probe(path, model, probed)
         network = _described(path, entrance, number, numbers, model.output(0), probed)
         model = _with_exit(model, network)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: OpenVINO cannot run it on an image of {probed}: {_reason(error)}") from None
+    except (RuntimeError, MemoryError) as error:
+        open_size = "; its file says any size, but was it exported for one only?" if size is None else ""
+        raise WeightsError(
+            f"{path}: OpenVINO cannot run it on an image of {probed}: {_reason(error)}{open_size}"
+        ) from None
     several = len(outputs) > 1
     network = replace(
         network,
@@ -300,7 +303,7 @@ def _names(ports: list[Any]) -> str:
     return ", ".join(_name(port) for port in ports[:8]) + (", ..." if len(ports) > 8 else "")
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     """What OpenVINO says, without the places in its sources."""
     lines = [line.strip() for line in str(error).splitlines()]
     unknown = [line.partition(_UNKNOWN)[2] for line in lines if _UNKNOWN in line]
