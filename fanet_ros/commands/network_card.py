@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from fanet_ros.errors import SettingError
+from fanet_ros.errors import LabelSetError, SettingError
 from fanet_ros.files import write_whole
 from fanet_ros.model.foreign import LABELS, ForeignNetwork
 from fanet_ros.model.foreign_files import is_foreign, network_files
@@ -48,7 +48,7 @@ def write_card(weights: Path) -> list[str]:
 
 def _card(network: ForeignNetwork) -> tuple[str, list[str]]:
     """Return the card's text, and the names of the fields that are to be filled in."""
-    fitting = [name for name in shipped_label_sets() if len(load_label_set(name)) == network.classes]
+    fitting = [name for name in shipped_label_sets() if _classes_of(name) == network.classes]
     classes = f"{network.classes}{' or more' if network.answer == LABELS else ''} classes"
     like = f"; of the shipped ones these have as many: {', '.join(fitting)}" if fitting else ""
     lines = ["---", *(f"# {finding}" for finding in network.findings)]
@@ -81,3 +81,11 @@ def _card(network: ForeignNetwork) -> tuple[str, list[str]]:
         "What it was trained on, by whom, and under which licence.",
     ]
     return "\n".join(lines) + "\n", missing
+
+
+def _classes_of(label_set: str) -> int:
+    """Return how many classes a shipped label set has; 0 where it says nothing by itself: it is only a suggestion."""
+    try:
+        return len(load_label_set(label_set))
+    except LabelSetError:
+        return 0
