@@ -64,6 +64,13 @@ def test_only_what_is_missing_is_asked_for(kind: Kind, missing: str, tmp_path: P
     assert f"to be filled in there: {missing} (docs" in run("export", "--card", weights)
 
 
+def test_label_sets_that_merge_others_classes_are_not_proposed_for_a_card(tmp_path: Path) -> None:
+    weights, _ = write_network(tmp_path, Kind(classes=3), card="")
+    run("export", "--card", weights)
+    text = weights.with_suffix(".md").read_text()
+    assert "3 classes" in text and "drivable3" not in text
+
+
 def test_no_card_for_what_is_no_network(tmp_path: Path) -> None:
     other = tmp_path / "weights.pth"
     other.write_bytes(b"something")

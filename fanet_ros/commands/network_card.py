@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from fanet_ros.errors import LabelSetError, SettingError
+from fanet_ros.errors import SettingError
 from fanet_ros.files import write_whole
 from fanet_ros.model.foreign import LABELS, ForeignNetwork
 from fanet_ros.model.foreign_files import is_foreign, network_files
-from fanet_ros.model.labels import load_label_set, shipped_label_sets
+from fanet_ros.model.labels import is_merged, load_label_set, shipped_label_sets
 
 
 def write_card(weights: Path) -> list[str]:
@@ -83,9 +83,6 @@ def _card(network: ForeignNetwork) -> tuple[str, list[str]]:
     return "\n".join(lines) + "\n", missing
 
 
-def _classes_of(label_set: str) -> int:
-    """Return how many classes a shipped label set has; 0 where it says nothing by itself: it is only a suggestion."""
-    try:
-        return len(load_label_set(label_set))
-    except LabelSetError:
-        return 0
+def _classes_of(name: str) -> int | None:
+    """Return how many classes networks with that shipped label set have; None where it merges those of others."""
+    return None if is_merged(name) else len(load_label_set(name))
