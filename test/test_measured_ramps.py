@@ -12,7 +12,7 @@ from street_truth import GroundGrid
 
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.measured.kernels import Source
-from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, sight_of
+from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, cloud_points, projected_sight, sight_of
 from fanet_ros.measured.view import MeasuredView
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Intrinsics
@@ -146,3 +146,12 @@ def test_nothing_is_free_without_depth() -> None:
         assert np.isnan(view.scan().ranges).all()
         assert len(view.obstacle_points()) == 0 and len(view.obstacle_cloud()[0]) == 0
         assert view.shares() == {}
+
+
+def test_an_empty_cloud_tells_nothing() -> None:
+    told = CameraPose.from_parameters(x=0, y=0, height=1.2, roll=0, pitch=0.15, yaw=0)
+    sensor = cloud_points(np.empty((0, 3), np.float32), told, REACH)
+    sight = projected_sight(sensor.points.reshape(-1, 3), model_of(_EYE), told, Size(320, 180))
+    mask = np.full((180, 320), ROAD, np.uint8)
+    view = MeasuredProjector(GROUND, MEASURED).view(sensor, sight, mask, kinds())
+    assert (view.occupancy() == -1).all() and len(view.obstacle_points()) == 0

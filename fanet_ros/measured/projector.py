@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -154,7 +155,9 @@ class MeasuredProjector:
         rows, columns = sensor.points.shape[:2]
         count = rows * columns
         points, labels = sensor.points.reshape(-1, 3), sight.labels(mask)
-        kind_of_point = kinds[labels]
+        kind_of_point: NDArray[np.uint8] = (
+            cv2.LUT(labels, kinds).reshape(-1) if count else labels
+        )  # none in an empty cloud
         finder = self._find_with(sensor.position[:2])
         surface = finder.find(points, kind_of_point)
         if self._above.size != count:

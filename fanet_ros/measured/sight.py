@@ -28,9 +28,13 @@ class Sight:
 
     def __init__(self, pixel_of_point: NDArray[np.int32], point_of_pixel: NDArray[np.int32]) -> None:
         self.pixel_of_point, self.point_of_pixel = pixel_of_point, point_of_pixel
+        is_as_long = pixel_of_point.size == point_of_pixel.size
+        self._is_same = is_as_long and bool((pixel_of_point == np.arange(pixel_of_point.size)).all())
 
     def labels(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the class id of every point, uint8 (N,); 255 for those that no pixel sees."""
+        """Return the class id of every point, uint8 (N,); 255 for those that no pixel sees. May be the mask itself."""
+        if self._is_same:
+            return np.ascontiguousarray(mask).reshape(-1)
         ids = np.append(mask.reshape(-1), np.uint8(255))
         return ids[self.pixel_of_point]  # NONE is the last one
 

@@ -15,7 +15,7 @@ _GATE, _GATE_PER_METRE = 0.08, 0.004  # metres that a point of the ground may li
 _LEAST_POINTS = 3  # of a bin
 _MANY_POINTS = 150_000  # with more, only every second, third and so on is looked at
 
-_TRIALS, _SAMPLE = 64, 1500
+_TRIALS, _SAMPLE = 48, 1000
 _NEAR = 8.0  # metres from the sensor's foot: the plane is that of the ground before the robot
 _STEEPEST = 0.15  # of the plane against the one before it and against the base frame: a robot that nods
 _MOST_OFF = (
