@@ -312,8 +312,10 @@ def test_digest(tmp_path: Path) -> None:
     assert weights_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with pytest.raises(WeightsError, match="no such weights file"):
         weights_digest(tmp_path / "nothing")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="not a file"):
         weights_digest(tmp_path)
+    with pytest.raises(WeightsError, match="it is a device, and no file"):
+        weights_digest(Path("/dev/zero"))
 
 
 def test_manifest_can_be_read_by_people() -> None:

@@ -507,3 +507,9 @@ def test_merged_classes_that_do_not_fit_the_network_are_told(tmp_path: Path) -> 
     (tmp_path / "mine.yaml").write_text("classes: {way: [raod]}\n")
     with pytest.raises(LabelSetError, match="'raod' is no class of the network's"):
         Segmenter(labels=str(tmp_path / "mine.yaml"), device="cpu", input_size="160x96")
+
+
+@pytest.mark.parametrize("weights", ["/dev/zero", "/", "/proc/self/mem", "/dev/stdin"])
+def test_weights_that_are_no_file_are_refused_at_once(weights: str) -> None:
+    with pytest.raises(WeightsError, match=f"^{weights}: .*(no file|not a file|no ordinary file)"):
+        Segmenter(weights)

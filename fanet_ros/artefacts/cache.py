@@ -37,6 +37,7 @@ from fanet_ros.artefacts.place import (
 from fanet_ros.errors import BackendError, FanetError, NoRoomError, WeightsError
 from fanet_ros.files import lack_of_room, locked_folder, looked_for, remove_abandoned, scratch_folder
 from fanet_ros.model.foreign_files import is_foreign
+from fanet_ros.model.weights_file import read_head
 from fanet_ros.settings import Size
 
 GRAPH_VERSION = 1
@@ -96,9 +97,10 @@ def weights_digest(path: Path) -> str:
     """Return the SHA-256 of a weights file in hexadecimal digits; of a foreign network also that of its card.
 
     Raises:
-        WeightsError: the file cannot be read.
+        WeightsError: the file cannot be read, or is none: a device would be read for ever.
         LabelSetError: a foreign network's card cannot be used.
     """
+    read_head(path)
     try:
         if is_foreign(path):
             from fanet_ros.model.foreign import digest_of_network  # imports numpy, which choosing a precision needs not

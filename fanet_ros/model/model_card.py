@@ -61,6 +61,8 @@ def read_card(weights: Path) -> ModelCard:
     Raises:
         LabelSetError: the card exists but its front matter cannot be used; the message says why.
     """
+    if not weights.name:  # of the root folder, which is no weights file: whoever opens it says so
+        return ModelCard()
     path = weights.with_suffix(".md")
     if not path.is_file():
         return ModelCard()
