@@ -13,8 +13,9 @@ from fanet_ros.ground.camera_model import Calibration, CameraModel
 from fanet_ros.ground.classes import Kind
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.ground.settings import GroundSettings
-from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, cloud_points, projected_sight, sight_of
+from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, cloud_points
 from fanet_ros.measured.settings import MeasuredSettings
+from fanet_ros.measured.sight import projected_sight, registered_sight
 from fanet_ros.measured.view import MeasuredView
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Intrinsics
@@ -106,8 +107,7 @@ def registered_view(at: Moment, mask: NDArray[np.uint8], told_up: float = 0.0) -
     pose = replace(at.pose, translation=(x, y, z + told_up))
     depth_camera = DepthCamera(model, at.size)
     sensor = depth_camera.points(measure(at.depth, at.camera.intrinsics.fx, at.index), pose, REACH)
-    sight = sight_of(depth_camera, pose, model, pose, at.size)
-    assert sight is not None
+    sight = registered_sight(model, at.size, model, at.size)
     return MeasuredProjector(GROUND, MEASURED).view(sensor, sight, mask, kinds())
 
 

@@ -12,7 +12,8 @@ from street_truth import GroundGrid
 
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.measured.kernels import Source
-from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, cloud_points, projected_sight, sight_of
+from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, cloud_points
+from fanet_ros.measured.sight import projected_sight, registered_sight
 from fanet_ros.measured.view import MeasuredView
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Intrinsics
@@ -40,8 +41,7 @@ def _look(
     model, size = model_of(_EYE), Size(320, 180)
     camera = DepthCamera(model, size)
     sensor = camera.points(measure(depth, _EYE.fx, 0), told, REACH)
-    sight = sight_of(camera, told, model, told, size)
-    assert sight is not None
+    sight = registered_sight(model, size, model, size)
     view = MeasuredProjector(GROUND, MEASURED).view(sensor, sight, labels, kinds())
     grid = GroundGrid(GROUND.grid_x_min, GROUND.grid_y_min, GROUND.grid_width, GROUND.grid_height, 0.1)
     return view, scene.free(grid, true)
@@ -103,8 +103,7 @@ def test_class_and_height_must_agree() -> None:
     told = CameraPose.from_parameters(x=0, y=0, height=1.2, roll=0, pitch=0.15, yaw=0)
     depth, labels = scene.render(_EYE, geometry.CameraPose(x=0.0, y=0.0, z=1.2, yaw=0.0, pitch=0.15))
     camera, model = DepthCamera(model_of(_EYE), Size(320, 180)), model_of(_EYE)
-    sight = sight_of(camera, told, model, told, Size(320, 180))
-    assert sight is not None
+    sight = registered_sight(model, Size(320, 180), model, Size(320, 180))
     view = projector.view(camera.points(depth, told, REACH), sight, labels, flat)
     assert not (view.occupancy() == 0).any(), "ground that is not drivable is free"
     assert (view.occupancy() == 100).sum() > 1000
@@ -133,8 +132,7 @@ def test_nothing_is_free_without_depth() -> None:
     told = CameraPose.from_parameters(x=0, y=0, height=1.2, roll=0, pitch=0.15, yaw=0)
     model, size = model_of(_EYE), Size(320, 180)
     camera = DepthCamera(model, size)
-    sight = sight_of(camera, told, model, told, size)
-    assert sight is not None
+    sight = registered_sight(model, size, model, size)
     mask = np.full((180, 320), ROAD, np.uint8)
     for depth in (
         np.zeros((180, 320), np.uint16),

@@ -20,8 +20,9 @@ from fanet_ros.ground.projector import GroundProjector
 from fanet_ros.ground.semantic_cloud import SemanticCloud
 from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.measured.cloud import POINT_STEP, colours_of, fill_cloud
-from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, sight_of
+from fanet_ros.measured.projector import DepthCamera, MeasuredProjector
 from fanet_ros.measured.settings import MeasuredSettings
+from fanet_ros.measured.sight import registered_sight
 from fanet_ros.model.labels import load_label_set
 from fanet_ros.settings import Size
 from fanet_ros.sources.depth_sensor import DepthSensor
@@ -108,8 +109,7 @@ def _measured_results(
     assert true is not None
     depth = DepthSensor(focal=street.intrinsics.fx).measure_mm(true, 0)
     camera, projector = DepthCamera(model, size), MeasuredProjector(settings, measured)
-    sight = sight_of(camera, pose, model, pose, size)
-    assert sight is not None
+    sight = registered_sight(model, size, model, size)
     colours, cloud = colours_of(palette), np.empty(height * width * POINT_STEP, np.uint8)
 
     def ours(mask: Mask) -> None:

@@ -15,15 +15,13 @@ from fanet_ros.ground.settings import GroundSettings
 from fanet_ros.measured.kernels import Floats, depth_points, judge_points
 from fanet_ros.measured.raster import RasterTable
 from fanet_ros.measured.settings import MeasuredSettings, reach_of
-from fanet_ros.measured.sight import Sight, projected_sight, registered_sight
+from fanet_ros.measured.sight import Sight
 from fanet_ros.measured.surface import SurfaceFinder
 from fanet_ros.measured.view import MeasuredView
 from fanet_ros.settings import Size
 
 _GAP = 0.05
 """Metres a metre of range over which ground between two neighbouring points counts as seen."""
-
-_SAME_CENTRE = 0.0005  # metres and radians between optical frames that are one: TF's own rounding
 
 
 @dataclass(frozen=True)
@@ -184,15 +182,3 @@ class MeasuredProjector:
             reach = reach_of(self.ground, self.measured) + float(np.hypot(*foot))
             self._finder = SurfaceFinder(foot, self.ground.ground_z, reach, self.measured.max_slope)
         return self._finder
-
-
-def sight_of(
-    depth: DepthCamera, depth_pose: CameraPose, mask: CameraModel, mask_pose: CameraPose, mask_size: Size
-) -> Sight | None:
-    """Return how mask and depth image meet if they share their optical frame, else None: then points are projected."""
-    if depth_pose.is_close(mask_pose, _SAME_CENTRE, _SAME_CENTRE):
-        return registered_sight(depth.model, depth.size, mask, mask_size)
-    return None
-
-
-__all__ = ["DepthCamera", "MeasuredProjector", "Sensor", "cloud_points", "projected_sight", "sight_of"]

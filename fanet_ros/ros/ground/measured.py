@@ -19,14 +19,14 @@ from fanet_ros.ground.camera_model import Calibration, CameraModel
 from fanet_ros.ground.pose import CameraPose
 from fanet_ros.measured.pairing import Match, Recent
 from fanet_ros.measured.plausible import FrozenWatch, check_units
-from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, Sensor, cloud_points, sight_of
-from fanet_ros.measured.sight import Sight, projected_sight
+from fanet_ros.measured.projector import DepthCamera, MeasuredProjector, Sensor, cloud_points
+from fanet_ros.measured.sight import Sight, projected_sight, registered_sight
 from fanet_ros.measured.view import MeasuredView
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.ros.ground.errors import NotReadyError
 from fanet_ros.ros.ground.measured_messages import depth_from_image, points_from_cloud
 from fanet_ros.ros.ground.messages import calibration_from
-from fanet_ros.ros.ground.transforms import TransformError, Transforms
+from fanet_ros.ros.ground.transforms import TransformError, Transforms, pose_of
 from fanet_ros.ros.topics import LatchedInput, sensor_data, subscribe
 from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
@@ -217,8 +217,8 @@ class MeasuredGround:
             return sensor, projected_sight(sensor.points.reshape(-1, 3), seen.camera, seen.pose, seen.size)
         key = (camera, seen.camera, seen.size)
         if self._sight is None or self._sight_of != key:
-            self._sight, self._sight_of = sight_of(camera, pose, seen.camera, seen.pose, seen.size), key
-        assert self._sight is not None
+            self._sight = registered_sight(model, camera.size, seen.camera, seen.size)
+            self._sight_of = key
         return sensor, self._sight
 
     def _from_cloud(
@@ -248,8 +248,8 @@ class MeasuredGround:
             return seen.pose
         if settings.camera_height > 0:  # then TF need not know the base frame
             found = self._transforms.lookup(seen.frame, frame, header.stamp, hint=_HINT)
-            return seen.pose.after(_pose(found))
-        return _pose(self._transforms.lookup(settings.base_frame, frame, header.stamp, hint=_HINT))
+            return seen.pose.after(pose_of(found))
+        return pose_of(self._transforms.lookup(settings.base_frame, frame, header.stamp, hint=_HINT))
 
     def _on_message(self, message: Measurement) -> None:
         self.received += 1
@@ -258,11 +258,6 @@ class MeasuredGround:
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._calibration, self._info_frame = calibration_from(message), message.header.frame_id
-
-
-def _pose(found: Any) -> CameraPose:
-    t, q = found.translation, found.rotation
-    return CameraPose.from_transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
 def _seconds(stamp: Time) -> float:

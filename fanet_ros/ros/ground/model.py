@@ -23,7 +23,7 @@ from fanet_ros.ros.ground.classes import Meaning
 from fanet_ros.ros.ground.errors import NotReadyError
 from fanet_ros.ros.ground.measured import MaskOnCamera
 from fanet_ros.ros.ground.messages import SemanticCloudMessage, calibration_from
-from fanet_ros.ros.ground.transforms import TransformError, Transforms
+from fanet_ros.ros.ground.transforms import TransformError, Transforms, pose_of
 from fanet_ros.settings import Size
 from fanet_ros.untrusted.text import printable
 
@@ -199,6 +199,4 @@ class GroundModel:
                 "masks and camera_info carry no frame_id, so TF cannot be asked where the camera is; set the camera "
                 "driver's frame_id, or give the pose by parameters (camera_height, ...)"
             )
-        found = self._transforms.lookup(settings.base_frame, frame, header.stamp, hint=_POSE_HINT)
-        t, q = found.translation, found.rotation
-        return CameraPose.from_transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+        return pose_of(self._transforms.lookup(settings.base_frame, frame, header.stamp, hint=_POSE_HINT))

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from fanet_ros.errors import FanetError
+from fanet_ros.ground.pose import CameraPose
 from fanet_ros.untrusted.text import printable
 
 _TOLERANCE_S = 0.1
@@ -108,6 +109,16 @@ class Transforms:
             f"TF of '{printable(source)}' in '{target}' and the image are of different times: {words}",
             is_early=is_early,
         )
+
+
+def pose_of(transform: Transform) -> CameraPose:
+    """Return the pose that a transform base <- sensor states.
+
+    Raises:
+        PoseError: its numbers are none of a pose.
+    """
+    t, q = transform.translation, transform.rotation
+    return CameraPose.from_transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
 def _apart_s(found: TimeMessage, wanted: TimeMessage) -> float:
