@@ -41,7 +41,8 @@ def test_every_frame_of_a_720p_camera_reaches_another_process(domain_id: int) ->
         assert publisher.returncode == 0, errors
         received, errors = subscriber.communicate(timeout=CHILD_LIMIT_S)
         assert subscriber.returncode == 0, errors
-    assert json.loads(received) == list(range(FRAMES))
+    # The last line: the publisher's end may be told before it, as one more change of what is matched.
+    assert json.loads(received.splitlines()[-1]) == list(range(FRAMES))
 
 
 @contextmanager
