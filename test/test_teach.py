@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from bag_writing import drive, write_bag
+from bag_writing import image, picture, write_bag
 from evaluation_data import write_weights
 from narrow_network import narrow_networks
 from numpy.typing import NDArray
@@ -171,7 +171,9 @@ def run(*arguments: object) -> Any:
 
 def test_from_a_recording_to_trained_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanet_ros.memory.keep_all_blocks", lambda: True)
-    bag, output = write_bag(tmp_path / "run", drive(images=20)), tmp_path / "mine"
+    pictures = [cv2.normalize(picture(n), None, 0, 255, cv2.NORM_MINMAX) for n in range(20)]
+    records = [image("/front/image_raw", n, data=pixels.tobytes()) for n, pixels in enumerate(pictures)]
+    bag, output = write_bag(tmp_path / "run", records), tmp_path / "mine"
     teacher = write_weights(tmp_path / "teacher.safetensors")
     done = run("teach", bag, "--teacher", teacher, "-o", output, "--images", 8, "--input-size", "64x48", "--sure", 0)
     assert done.exit_code == 0, done.output

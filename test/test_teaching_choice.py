@@ -1,5 +1,6 @@
 """Which frames are taken: fanet_ros/teaching/choice.py."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -39,6 +40,14 @@ def test_a_robot_that_stands_still_is_seen_once_and_a_blink_is_not_missed() -> N
         for n in range(9)
     ]
     assert taken(Choice({"drive": 9}, 9), "drive", [frame.astype(np.uint8) for frame in noisy]) == [0]
+
+
+def test_exposure_makes_no_new_picture_and_who_walks_past_does() -> None:
+    street = cv2.resize(picture(0), (320, 180), interpolation=cv2.INTER_CUBIC) // 2 + 40
+    frames = [np.clip(street * gain, 0, 255).astype(np.uint8) for gain in (1, 1.1, 0.9, 1.2)]
+    person = street.copy()
+    person[60:160, 100:140] = (250, 250, 0)  # 7 % of the picture
+    assert taken(Choice({"drive": 5}, 5), "drive", [*frames, person]) == [0, 4]
 
 
 def test_what_another_stream_has_shown_is_not_taken_again_and_shares_follow_lengths() -> None:

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 TRIES = 3  # frames that are looked at in each part of a stream, until one is new
 _THUMBNAIL = (32, 18)
-_LEAST_CHANGE = 4.0  # mean difference of two thumbnails' grey values that makes them two pictures
+_BRIGHTNESS = 128.0  # all thumbnails are brought to, as cameras change their exposure while a robot waits
+_DARKEST = 32.0  # mean brightness that is still brought there; the noise of darker ones would be, too
+_SHARE = 0.1  # of a thumbnail that is compared, where it differs most: who walks past covers a small part of it
+_LEAST_CHANGE = (
+    12.0  # mean difference of grey values there that makes two pictures; noise: 1, shaken by 2 of 960 px: 10
+)
 
 
 class Choice:
@@ -32,7 +37,7 @@ class Choice:
             name: min(length, max(1, round(images * length / total))) for name, length in streams.items() if length
         }
         self._filled: set[tuple[str, int]] = set()
-        self._thumbnails = np.empty((self.parts, _THUMBNAIL[1] * _THUMBNAIL[0]), np.uint8)
+        self._thumbnails = np.empty((self.parts, _THUMBNAIL[1] * _THUMBNAIL[0]), np.float32)
         self.similar = 0
 
     @property
@@ -58,9 +63,12 @@ class Choice:
     def take(self, stream: str, part: int, frame: NDArray[np.uint8]) -> bool:
         """Fill a part with a frame, uint8 (H, W, C) or (H, W), if no frame so far looks like it."""
         small = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA)
-        grey = (small if small.ndim == 2 else small[..., :3].mean(2)).astype(np.int16).reshape(-1)
+        grey = (small if small.ndim == 2 else small[..., :3].mean(2)).astype(np.float32).reshape(-1)
+        grey *= _BRIGHTNESS / max(_DARKEST, float(grey.mean()))
         taken = len(self._filled)
-        if (np.abs(self._thumbnails[:taken] - grey).mean(1) < _LEAST_CHANGE).any():
+        changes = np.abs(self._thumbnails[:taken] - grey)
+        most = np.partition(changes, -round(_SHARE * grey.size), 1)[:, -round(_SHARE * grey.size) :]
+        if (most.mean(1) < _LEAST_CHANGE).any():
             self.similar += 1
             return False
         self._thumbnails[taken] = grey
