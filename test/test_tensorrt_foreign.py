@@ -83,6 +83,24 @@ def test_weights_that_are_inputs_as_well_are_no_image(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, own_answer(network, image).numpy(), atol=2e-3)
 
 
+def test_an_image_that_is_read_within_a_branch(tmp_path: Path) -> None:
+    weights, network = write_network(tmp_path, Kind())
+    model, value = onnx.load(weights), helper.make_tensor_value_info("chosen", onnx.TensorProto.FLOAT, None)
+    for node in model.graph.node:
+        node.input[:] = ["seen" if name == "image" else name for name in node.input]
+    branches = [
+        helper.make_graph([helper.make_node(kind, ["image"], ["chosen"])], kind, [], [value])
+        for kind in ("Identity", "Neg")
+    ]
+    choice = helper.make_node("If", ["yes"], ["seen"], then_branch=branches[0], else_branch=branches[1])
+    model.graph.node.insert(0, choice)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    onnx.save(model, weights)
+    image = picture(192, 128)
+    found = run(wrap(tmp_path, weights), image)[0]
+    np.testing.assert_allclose(found, own_answer(network, image).numpy(), atol=2e-3)
+
+
 def test_openvinos_form_is_refused(tmp_path: Path) -> None:
     weights, _ = write_network(tmp_path, Kind())
     network = describe_network(weights)

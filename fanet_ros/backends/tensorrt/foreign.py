@@ -52,7 +52,6 @@ def write_wrapped(weights: Path, network: ForeignNetwork, path: Path) -> None:
 
     weighted = {tensor.name for tensor in graph.initializer}
     image = next(each for each in graph.input if each.name not in weighted)
-    old = image.name
     now = add(before, "Cast", [INPUT_NAME], to=onnx.TensorProto.FLOAT)  # TensorRT can do nothing else with uint8
     if entrance.blue_first:
         now = add(before, "Gather", [now, constant("order", [2, 1, 0], onnx.TensorProto.INT64)], axis=3)
@@ -64,8 +63,7 @@ def write_wrapped(weights: Path, network: ForeignNetwork, path: Path) -> None:
         now = add(before, "Transpose", [now], perm=[0, 3, 1, 2])
     if entrance.type not in ("f32", "u8"):  # what takes uint8 begins with a cast, which is content with floats
         now = add(before, "Cast", [now], to=image.type.tensor_type.elem_type)
-    for node in graph.node:
-        node.input[:] = [now if name == old else name for name in node.input]
+    before.append(helper.make_node("Identity", [now], [image.name]))  # whoever reads it, also within a branch or loop
 
     now = add(after, "Cast", [graph.output[end.number].name], to=onnx.TensorProto.FLOAT)
     if end.added and opset >= _WITH_AXES_AS_INPUT:
