@@ -21,7 +21,7 @@ class Kind:
     """What there is in the wild.
 
     Attributes:
-        head: logits, softmax, sigmoid, argmax, argmax_keep, argmax_int32, argmax_uint8 or argmax_float; logits_last or
+        head: logits, softmax, sigmoids of each class, sigmoid and boolean of one channel, argmax, argmax_keep, argmax_int32, argmax_uint8 or argmax_float; logits_last or
             argmax_last with the channels at the end, argmax_plane without batch.
         stride: of the answer.
         nhwc: whether images and answers are channels last, as TensorFlow's.
@@ -61,7 +61,7 @@ class TinyNetwork(nn.Module):
         torch.manual_seed(3)
         self.kind = kind
         self.stem = nn.Conv2d(3, 12, 3, 2, 1)
-        self.classifier = nn.Conv2d(12, 1 if kind.head == "sigmoid" else kind.classes, 3, 2, 1)
+        self.classifier = nn.Conv2d(12, 1 if kind.head in ("sigmoid", "boolean") else kind.classes, 3, 2, 1)
         self.linear = nn.Linear(12, 12)
         self.depthwise = nn.Conv2d(12, 12, 3, 1, 1, groups=12)
         with torch.no_grad():
@@ -83,6 +83,8 @@ class TinyNetwork(nn.Module):
         heads = {
             "softmax": lambda: answer.softmax(1),
             "sigmoid": lambda: answer.sigmoid(),
+            "sigmoids": lambda: answer.sigmoid(),
+            "boolean": lambda: answer > 0,
             "argmax": lambda: answer.argmax(1),
             "argmax_keep": lambda: answer.argmax(1, keepdim=True),
             "argmax_last": lambda: answer.argmax(1)[..., None],

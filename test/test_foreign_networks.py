@@ -27,6 +27,7 @@ KINDS = {
     "full size": Kind(stride=1),
     "fixed": Kind(fixed=True),
     "probabilities": Kind("softmax"),
+    "probabilities of each class": Kind("sigmoids"),
     "mmseg": Kind("argmax_keep", stride=1),
     "argmax without channels": Kind("argmax", stride=1, fixed=True),
     "argmax int32 at 1/4": Kind("argmax_int32"),
@@ -66,7 +67,7 @@ def test_labels_are_those_of_the_networks_own_framework(name: str, tmp_path: Pat
     if not decides:
         answer = own_answer(network, image)
         enlarged = torch.nn.functional.interpolate(answer[None], frame.shape[:2], mode="bilinear")[0]
-        sure = (enlarged if kind.head == "softmax" else enlarged.softmax(0)).max(0).values
+        sure = (enlarged if kind.head in ("softmax", "sigmoids") else enlarged.softmax(0)).max(0).values
         assert np.abs(found.confidence - 255 * sure.numpy()).max() < 3
     segmenter.close()
 
@@ -100,7 +101,7 @@ def test_merged_classes_of_all_kinds_of_answers(head: str, align_corners: bool, 
 
 @pytest.mark.parametrize("labels", ["", "drivable3"])
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("head", ["logits", "softmax"])
+@pytest.mark.parametrize("head", ["logits", "softmax", "sigmoids"])
 def test_what_another_network_can_learn_of_it(head: str, align_corners: bool, labels: str, tmp_path: Path) -> None:
     kind = Kind(head)
     weights, network = write_network(tmp_path, kind, f"{kind.card}align_corners: {str(align_corners).lower()}\n")
@@ -114,7 +115,7 @@ def test_what_another_network_can_learn_of_it(head: str, align_corners: bool, la
         network, FrameResizer(align_corners=align_corners).to_network_input(frame, "rgb8", found.input_size)
     )
     wide = F.interpolate(answer[None], (129, 195), mode="bilinear", align_corners=align_corners)[0]
-    each = (wide if head == "softmax" else wide.softmax(0)).numpy()
+    each = (wide.softmax(0) if head == "logits" else wide / wide.sum(0).clamp(min=1)).numpy()
     if segmenter.label_set.label_of is not None:
         each = np.stack([each[segmenter.label_set.label_of == label].sum(0) for label in range(3)])
     np.testing.assert_allclose(soft, each[:, 1::3, 1::3], atol=1e-3)
@@ -127,10 +128,11 @@ def test_labels_alone_are_no_teacher(tmp_path: Path) -> None:
         Segmenter(weights, backend="openvino").segment_softly(picture(192, 128), "rgb8", Size(64, 43))
 
 
-def test_one_channel_tells_two_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", ["sigmoid", "boolean"])
+def test_one_channel_tells_two_classes(head: str, tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text("classes: [{name: rest, color: [0, 0, 0]}, {name: road, color: [9, 9, 9]}]\n")
     card = CARD.replace("cityscapes19", "two.yaml") + SIZE_LINE
-    weights, network = write_network(tmp_path, Kind("sigmoid"), card)
+    weights, network = write_network(tmp_path, Kind(head), card)
     segmenter = Segmenter(weights, backend="openvino")
     frame = picture(192, 128)
     found = segmenter.segment(frame).labels
@@ -182,6 +184,9 @@ def test_openvinos_form_does_the_same(tmp_path: Path) -> None:
     frame = picture(192, 128)
     found = Segmenter(converted, backend="openvino").segment(frame).labels
     assert (found == own_labels(network, frame, (128, 192))).mean() >= 0.999
+    (tmp_path / "renamed.xml").write_bytes(weights.read_bytes())
+    with pytest.raises(WeightsError, match="no XML, so it is not OpenVINO's form"):
+        Segmenter(tmp_path / "renamed.xml")
     converted.with_suffix(".bin").unlink()
     with pytest.raises(WeightsError, match="converted.bin, are missing"):
         Segmenter(converted)
@@ -197,6 +202,7 @@ def test_openvinos_form_does_the_same(tmp_path: Path) -> None:
         (Kind(), "label_set: cityscapes19\n", "no card says which pixels they are"),
         (Kind(), CARD.replace("label_set: cityscapes19\n", ""), "has 19 classes, and no card names their label set"),
         (Kind(), CARD.replace("cityscapes19", "camvid11"), "'camvid11' has 11 classes but the weights have 19"),
+        (Kind("sigmoid"), CARD, "the weights have 2; .*; its one channel tells two classes: first the rest"),
         (Kind("argmax"), CARD.replace("cityscapes19", "idd7"), "'idd7' has 7 classes but the weights have 1"),
         (Kind(), CARD.replace("1/255", "255"), "scale: received 255, expected"),
         (Kind(), CARD.replace("1/255", "1"), "do not fit each other: black and white would become -2.1"),
@@ -286,12 +292,22 @@ def test_damaged_and_strange_files_are_refused(tmp_path: Path) -> None:
         values[0] = np.nan
         tensor.raw_data = values.tobytes()
 
+    def bomb(model: onnx.ModelProto) -> None:  # a few bytes that ask for ten terabytes
+        graph, node = model.graph, onnx.helper.make_node
+        graph.initializer.append(onnx.helper.make_tensor("sides", onnx.TensorProto.INT64, [2], [10**6, 25 * 10**5]))
+        graph.node.insert(0, node("ConstantOfShape", ["sides"], ["large"]))
+        graph.node.insert(1, node("ReduceMean", ["large"], ["small"], keepdims=0))
+        graph.node.append(node("Add", [graph.output[0].name, "small"], ["sum"]))
+        graph.output[0].name = "sum"
+
     def huge(model: onnx.ModelProto) -> None:
         for axis, side in ((2, 100_000), (3, 100_000)):
             model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = side
 
     def grey(model: onnx.ModelProto) -> None:
+        model.graph.node[0].input[0], model.graph.input[0].name = "three", "grey"
         model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+        model.graph.node.insert(0, onnx.helper.make_node("Concat", ["grey"] * 3, ["three"], axis=1))
 
     def batch(model: onnx.ModelProto) -> None:
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
@@ -299,8 +315,9 @@ def test_damaged_and_strange_files_are_refused(tmp_path: Path) -> None:
     for change, message in (
         (custom, "OpenVINO cannot read it: it does not know these operations: com.example.Magic"),
         (not_finite, "not all finite numbers"),
+        (bomb, "it asks for more memory than there is$"),
         (huge, "takes images of 100000x100000, expected sides from 32 to 8192"),
-        (grey, "its input 'image' is f32 of shape|OpenVINO cannot read it"),
+        (grey, r"its input 'grey' is f32 of shape \[\?,1,\?,\?\], expected float or uint8, \(N, 3"),
         (batch, "it takes 4 images at once|OpenVINO cannot read it"),
     ):
         weights.write_bytes(whole)

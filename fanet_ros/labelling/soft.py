@@ -35,7 +35,8 @@ def probabilities_from_logits(
     columns = _weights(width, image.width, points.width, align_corners)
     values = np.asarray(rows @ logits @ columns.T, np.float32)
     if probabilities:
-        np.clip(values, 0, 1, out=values)  # networks' sums of floats may exceed 1
+        np.clip(values, 0, 1, out=values)
+        values /= np.maximum(1, values.sum(0))  # of a sigmoid they may add up to more
     else:
         np.exp(values - values.max(0), out=values)
         values /= values.sum(0)

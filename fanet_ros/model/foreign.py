@@ -19,7 +19,7 @@ LOGITS, PROBABILITIES, LABELS = "logits", "probabilities", "labels"
 SIZE_STEP = 32
 """Of the sides of inputs of open size: what nearly all encoders shrink by."""
 
-FORMAT = 1
+FORMAT = 2
 """Raise it with every change of `ForeignNetwork` or of what is made of its file: what is older is then built anew."""
 
 
@@ -68,7 +68,7 @@ class ForeignNetwork:
     Attributes:
         name: of the file, for titles.
         classes: number of classes; 0 where it gives labels, which do not tell.
-        answer: `logits`, `probabilities` (of each pixel they sum up to 1), or `labels` (decided by the network itself).
+        answer: `logits`, `probabilities` (each in [0, 1]), or `labels` (decided by the network itself).
         align_corners: where frame, input and answer lie on each other, as torch's interpolate has it.
         size: of the input where that is fixed; None where it is open.
         batches: whether several frames can run as one.
@@ -115,7 +115,11 @@ class ForeignNetwork:
         classes = self.classes
         if self.answer == LABELS:  # not all need occur in the probe
             classes = max(classes, len(load_label_set(chosen, card.network_labels).of_network))
-        return resolve_label_set(name, card, classes)
+        try:
+            return resolve_label_set(name, card, classes)
+        except LabelSetError as error:
+            one = "; its one channel tells two classes: first the rest, then what it finds" if self.exit.single else ""
+            raise LabelSetError(f"{error}{one}") from None
 
     def as_json(self) -> str:
         """Return what `from_json` reads."""

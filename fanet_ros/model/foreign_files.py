@@ -43,9 +43,11 @@ def network_files(weights: Path) -> list[Path]:
     Raises:
         WeightsError: one is missing or cannot be used; says why.
     """
-    read_head(weights)
+    head = read_head(weights)
     if weights.suffix.lower() == ".onnx":
         return [weights, *_external_files(weights)]
+    if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):  # OpenVINO goes by the content, not the name
+        raise WeightsError(f"{weights}: no XML, so it is not OpenVINO's form; an ONNX file must be called .onnx")
     tensors = weights.with_suffix(".bin")
     if not tensors.is_file():
         raise WeightsError(f"{weights}: its weights, {tensors.name}, are missing; copy them beside the file")

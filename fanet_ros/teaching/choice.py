@@ -13,9 +13,7 @@ _THUMBNAIL = (32, 18)
 _BRIGHTNESS = 128.0  # all thumbnails are brought to, as cameras change their exposure while a robot waits
 _DARKEST = 32.0  # mean brightness that is still brought there; the noise of darker ones would be, too
 _SHARE = 0.1  # of a thumbnail that is compared, where it differs most: who walks past covers a small part of it
-_LEAST_CHANGE = (
-    12.0  # mean difference of grey values there that makes two pictures; noise: 1, shaken by 2 of 960 px: 10
-)
+_LEAST_CHANGE = 12.0  # mean difference of grey values there that makes two pictures; noise: 1, shaken by 2 of 960: 10
 
 
 class Choice:

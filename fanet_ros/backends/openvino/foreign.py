@@ -6,6 +6,8 @@ whether the two fit. It runs in a process of its own (fanet_ros.artefacts.build_
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,14 @@ from fanet_ros.model.network_card import NetworkCard
 from fanet_ros.settings import MAX_PIXELS, MAX_SIDE, MIN_SIDE, Size
 from fanet_ros.untrusted.text import printable
 
-_FLOATS, _INTEGERS = ("f32", "f16", "bf16", "f64"), ("i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64")
+_FLOATS = ("f32", "f16", "bf16", "f64")
+_WHOLE = ("i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64", "boolean")
 _PROBED = Size(320, 192)  # where neither file nor card says a size; unlike sides tell height from width
+_NO_MEMORY = "it asks for more memory than there is"
 _UNKNOWN = "No conversion rule found for operations: "  # in OpenVINO's messages
 _MOST_SHRUNK = 64  # of an answer's sides against the input's
-_ROUNDING = 1e-3  # of sums of probabilities, in half precision, too
+_ROUNDING = 1e-3  # of probabilities, in half precision, too
+_MEMORY = 0.75  # of what is free, for reading and trying a file: a few bytes can ask for any amount
 
 
 def build(folder: Path, *, weights: str, draft: bool = False) -> None:
@@ -47,6 +52,7 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
     path = Path(weights)
     network_files(path)  # refuses what reaches out of its folder
     card = read_card(path)
+    _leave_memory_to_others()
     try:
         model = openvino_core().read_model(path)
     except (RuntimeError, MemoryError) as error:
@@ -63,10 +69,10 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
         network = _described(path, entrance, number, numbers, model.output(0), probed)
         model = _with_exit(model, network)
     except (RuntimeError, MemoryError) as error:
-        open_size = "; its file says any size, but was it exported for one only?" if size is None else ""
-        raise WeightsError(
-            f"{path}: OpenVINO cannot run it on an image of {probed}: {_reason(error)}{open_size}"
-        ) from None
+        reason = _reason(error)
+        if size is None and reason != _NO_MEMORY:
+            reason += "; its file says any size, but was it exported for one only?"
+        raise WeightsError(f"{path}: OpenVINO cannot run it on an image of {probed}: {reason}") from None
     several = len(outputs) > 1
     network = replace(
         network,
@@ -86,6 +92,15 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
     (folder / DESCRIPTION).write_text(network.as_json(), encoding="utf-8")
 
 
+def _leave_memory_to_others() -> None:
+    """Have this process fail, and no other be ended, if the file asks for more memory than there is."""
+    with suppress(OSError, ValueError):  # not Linux, or less is allowed already
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        free = next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("MemAvailable:"))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (round(_MEMORY * free), most))
+
+
 # what the file shows -------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +115,11 @@ def _image_of(weights: Path, model: Any, card: ModelCard) -> tuple[Entrance, Siz
     if kind not in (*_FLOATS, "u8") or shape.rank.is_dynamic or len(shape) != 4:
         raise WeightsError(f"{weights}: {described}, {expected}")
     sides = [None if side.is_dynamic else side.get_length() for side in shape]
-    fitting = [layout for layout, axis in (("nchw", 1), ("nhwc", 3)) if sides[axis] in (3, None)]
+    fitting = [
+        layout
+        for layout, channels, rows in (("nchw", 1, 2), ("nhwc", 3, 1))
+        if sides[channels] in (3, None) and (sides[rows] is None or sides[rows] >= MIN_SIDE)
+    ]
     certain = [layout for layout in fitting if sides[layout.index("c")] == 3]
     fitting = certain or fitting
     said = card.network.layout
@@ -221,7 +240,7 @@ def _described(
     kind = output.get_element_type().get_type_name()
     described = f"{weights}: its output is {kind} of shape {_shape(numbers)} for an image of {size}"
     expected = "expected a number for each class and place, or labels"
-    if kind not in (*_FLOATS, *_INTEGERS) or not 2 <= numbers.ndim <= 4:
+    if kind not in (*_FLOATS, *_WHOLE) or not 2 <= numbers.ndim <= 4:
         raise WeightsError(f"{described}, {expected}")
     added: tuple[int, ...] = {4: (), 3: (1,) if len(numbers) == 1 else (0,), 2: (0, 1)}[numbers.ndim]
     numbers = np.expand_dims(numbers, added)
@@ -233,7 +252,7 @@ def _described(
     numbers = numbers.transpose(order)
     channels = numbers.shape[1]
     single = channels == 1
-    if kind in _INTEGERS or (single and bool((numbers == np.round(numbers)).all())):
+    if kind in _WHOLE or (single and bool((numbers == np.round(numbers)).all())):
         if not single:
             raise WeightsError(f"{described}: whole numbers in {channels} channels, expected labels in one")
         lowest, highest = int(numbers.min()), int(numbers.max())
@@ -243,9 +262,9 @@ def _described(
     else:
         if channels > MAX_CLASSES:
             raise WeightsError(f"{described}: {channels} classes, expected at most {MAX_CLASSES}")
+        # Those of a sigmoid need not add up to 1; logits hardly ever lie there all, and then have the same labels.
         inside = numbers.min() >= -_ROUNDING and numbers.max() <= 1 + _ROUNDING
-        sums_to_one = single or bool(np.abs(numbers.sum(1, np.float64) - 1).max() < _ROUNDING)
-        answer, classes = PROBABILITIES if inside and sums_to_one else LOGITS, max(2, channels)
+        answer, classes = PROBABILITIES if inside else LOGITS, max(2, channels)
     end = Exit(number, added, order, single)
     return ForeignNetwork(weights.stem, classes, answer, False, None, False, entrance, end)
 
@@ -305,6 +324,8 @@ def _names(ports: list[Any]) -> str:
 
 def _reason(error: Exception) -> str:
     """What OpenVINO says, without the places in its sources."""
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+        return _NO_MEMORY
     lines = [line.strip() for line in str(error).splitlines()]
     unknown = [line.partition(_UNKNOWN)[2] for line in lines if _UNKNOWN in line]
     if unknown:
