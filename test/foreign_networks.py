@@ -21,8 +21,9 @@ class Kind:
     """What there is in the wild.
 
     Attributes:
-        head: logits, softmax, sigmoids of each class, sigmoid and boolean of one channel, argmax, argmax_keep, argmax_int32, argmax_uint8 or argmax_float; logits_last or
-            argmax_last with the channels at the end, argmax_plane without batch.
+        head: logits, softmax, sigmoids of each class, sigmoid and boolean of one channel, argmax, argmax_keep,
+            argmax_int32, argmax_uint8 or argmax_float; logits_last or argmax_last with the channels at the end,
+            argmax_plane without batch.
         stride: of the answer.
         nhwc: whether images and answers are channels last, as TensorFlow's.
         takes_uint8: whether it normalises by itself.
