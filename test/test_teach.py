@@ -135,6 +135,28 @@ def test_interrupted_it_goes_on_and_ends_as_if_nothing_had_been(
     failing.close()
 
 
+def test_killed_at_any_moment_it_goes_on(segmenter: Segmenter, footage: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"  # so few that images have to be moved to be held out
+    few.mkdir()
+    for number in range(0, FRAMES, 6):
+        (few / f"{number}.png").write_bytes((footage / f"{number:03d}.png").read_bytes())
+    output = tmp_path / "mine"
+    for name in (".unpacked-a1", ".teach.json.a2"):  # before it had begun
+        (output / name).mkdir(parents=True)
+        (output / name / "part").touch()
+    task = Task((few,), output, images=4)
+    teach(task, segmenter)
+    whole = contents(output)
+    assert not any(name.startswith(".") for name in whole)
+    for name in ("images/train/.a.jpg.b1", "labels/val/.a.png.b2", "soft/.a.npz.b3"):  # while it wrote a file
+        (output / name).mkdir()
+        (output / name / "part").write_bytes(b"half")
+    label = next((output / "labels/val").iterdir())
+    label.rename(output / "labels/train" / label.name)  # while it held out an image
+    assert teach(task, segmenter).val == 1
+    assert contents(output) == whole
+
+
 def test_work_of_another_kind_is_not_mixed(segmenter: Segmenter, footage: Path, tmp_path: Path) -> None:
     task = Task((footage,), tmp_path / "mine", images=4)
     teach(task, segmenter)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from fanet_ros.datasets.decoding import read_grey
 from fanet_ros.datasets.folder import IMAGES, LABEL_SET_FILE, LABELS
 from fanet_ros.datasets.soft_labels import save_soft_labels
 from fanet_ros.errors import FanetError, FrameError, SettingError, SourceError
-from fanet_ros.files import replacing, write_whole
+from fanet_ros.files import remove_abandoned, replacing, write_whole
 from fanet_ros.frames.frame import check_frame, to_rgb
 from fanet_ros.model.labels import UNLABELLED, LabelSet, save_label_set
 from fanet_ros.reports.render import Painter, contact_sheet
@@ -37,6 +37,7 @@ _SOFT_DIVISOR = 4  # pixels of an image for one of its soft labels, along each s
 _LONGEST_SOFT = 480  # points; 11 classes of 480x270 are 0.2 MB on disk
 _JPEG_QUALITY = 95
 _SHEET_ROWS = 12
+_UNPACKED = ".unpacked-"  # with which folders begin that fanet_ros.recorded.opening needs for a while
 
 _log = logging.getLogger(__name__)
 
@@ -119,10 +120,12 @@ def _teach(
 ) -> Taught:
     output = task.output
     save_label_set(segmenter.label_set, output / LABEL_SET_FILE)
+    remove_abandoned(output)
     for folder in (SOFT, *(f"{kind}/{split}" for kind in (IMAGES, LABELS) for split in (TRAIN, VAL))):
         make_folder(output / folder)
+        remove_abandoned(output / folder)
     names: list[str] = []
-    earlier = 0
+    earlier, is_held_out = 0, False
     try:
         for name, split, image in _chosen(footage, choice, progress):
             if (output / SOFT / f"{name}.npz").is_file():
@@ -130,12 +133,14 @@ def _teach(
             else:
                 _label(task, segmenter, name, split, image)
             names.append(name)
+            is_held_out |= split == VAL
     except FanetError as error:
         kept = f"; {len(names)} images are labelled and kept; the same command goes on from there" if names else ""
         raise type(error)(f"{error}{kept}") from None
     if len(names) < 2:
         raise SourceError(f"{len(names)} image(s) are all that differ in this footage; give more of it")
-    _hold_some_out(output)
+    if not is_held_out:
+        _hold_out(output, sorted(names)[-max(1, len(names) // 10) :])
     shares = _summarise(output, segmenter.label_set, progress)
     train, val = (len(list((output / LABELS / split).iterdir())) for split in (TRAIN, VAL))
     return Taught(train, val, earlier, choice.similar, shares)
@@ -190,14 +195,12 @@ def _label(task: Task, segmenter: Segmenter, name: str, split: str, image: NDArr
         raise SettingError(f"cannot write {soft}: {error.strerror}") from None
 
 
-def _hold_some_out(output: Path) -> None:
+def _hold_out(output: Path, names: Sequence[str]) -> None:
     """Have something to validate on also where no stream is long enough to spare a tenth."""
-    if any((output / LABELS / VAL).iterdir()):
-        return
-    names = sorted(path.stem for path in (output / LABELS / TRAIN).iterdir())
-    for name in names[-max(1, len(names) // 10) :]:
-        for kind, ending in ((IMAGES, "jpg"), (LABELS, "png")):  # the label last: it is what tells that there is one
-            (output / kind / TRAIN / f"{name}.{ending}").replace(output / kind / VAL / f"{name}.{ending}")
+    for name in names:
+        for kind, ending in ((IMAGES, "jpg"), (LABELS, "png")):
+            with suppress(FileNotFoundError):  # an earlier run moved it
+                (output / kind / TRAIN / f"{name}.{ending}").replace(output / kind / VAL / f"{name}.{ending}")
 
 
 def _summarise(output: Path, label_set: LabelSet, progress: Callable[[str, int, int], None]) -> dict[str, float]:
@@ -257,7 +260,8 @@ def _alone(output: Path, identity: str) -> Iterator[None]:
     make_folder(output)
     file = output / IDENTITY
     if not file.exists():
-        if any(output.iterdir()):
+        leavings = (f".{IDENTITY}.", _UNPACKED)  # of runs that were killed before they had begun
+        if not all(entry.name.startswith(leavings) for entry in output.iterdir()):
             raise SettingError(f"output {output} is not empty, and no work of fanet teach; give another folder")
         write_whole(file, identity)
     try:
