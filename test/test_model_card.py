@@ -26,6 +26,7 @@ def test_card_without_front_matter_is_for_people_only(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("---\ninput_size: 7x5\n---\n", "between 32 and 8192"),
+        ("\ufeff---\ninput_size: 7x5\n---\n", "between 32 and 8192"),  # as Windows' editors begin files
         ("---\ninput_size: large\n---\n", "expected WIDTHxHEIGHT"),
         ("---\nlabel_set: 3\n---\n", "expected a name"),
         ("---\nlabel_set: camvid11\n", "never closed"),

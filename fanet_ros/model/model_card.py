@@ -27,6 +27,8 @@ _PUBLISHED = ("camvid11", "cityscapes19")
 
 _FIELDS = ("label_set", "input_size", *NetworkCard.FIELDS)
 _ALIKE = 0.8  # of two names, for one to be a slip of the other: cards may have other entries, for model hubs
+_TELLING = {"mean": "mean", "std": "std", "scale": "scale", "order": "channel_order", "channels": "channel_order"}
+"""Words in names of others for our fields: image_mean, color_order."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def read_card(weights: Path) -> ModelCard:
     if not path.is_file():
         return ModelCard()
     try:
-        return _parse(read_bounded(path, MOST_BYTES).decode("utf-8"), path)
+        return _parse(read_bounded(path, MOST_BYTES).decode("utf-8-sig"), path)
     except (YamlError, UnicodeDecodeError, OSError) as error:
         raise LabelSetError(f"model card {path} cannot be read: {error}") from None
 
@@ -140,10 +142,19 @@ def _parse(text: str, path: Path) -> ModelCard:
     except SettingError as error:
         raise LabelSetError(f"model card {path}: input_size: {error}") from None
     for name in content:
-        meant = difflib.get_close_matches(str(name), _FIELDS, 1, _ALIKE)
-        if meant and meant[0] != name:
-            raise LabelSetError(f"model card {path}: received {shown(name)}, did you mean {meant[0]}?")
+        meant = _meant_by(str(name))
+        if meant not in (None, name):
+            raise LabelSetError(f"model card {path}: received {shown(name)}, did you mean {meant}?")
     try:
         return ModelCard(label_set, size, parse_network_card(content))
     except SettingError as error:
         raise LabelSetError(f"model card {path}: {error}") from None
+
+
+def _meant_by(name: str) -> str | None:
+    """Return the field that is or may be meant by a name; None where it is something else."""
+    name = name.lower()
+    if name in _FIELDS:
+        return name
+    telling = (_TELLING[word] for word in name.replace("-", "_").split("_") if word in _TELLING)
+    return next(iter([*difflib.get_close_matches(name, _FIELDS, 1, _ALIKE), *telling]), None)

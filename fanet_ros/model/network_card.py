@@ -57,7 +57,8 @@ class NetworkCard:
         mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
         scale = self.scale or (1.0 if max(*mean, *std) > 1 else 1 / _WHITE)
         spans = [_WHITE * scale / each for each in std]
-        plausible = all(0 <= each <= 1.001 * _WHITE * scale for each in mean)
+        # in grey values; below one is a mean of pixels of 0 to 1
+        plausible = all(each == 0 or 1 <= each / scale <= 1.001 * _WHITE for each in mean)
         if not plausible or not all(_NARROWEST <= span <= _WIDEST for span in spans):
             raise SettingError(
                 f"mean {_listed(mean)}, std {_listed(std)} and scale {scale:.6g} do not fit each other: black and "
