@@ -361,11 +361,17 @@ def test_weights_beside_the_file_are_read_and_those_elsewhere_are_not(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("stride", "message"),
-    [(1, "of shape 128x192 for an image of 320x192"), (4, "on an image of 320x192: .*was it exported for one only")],
+    ("stride", "card", "message"),
+    [
+        (1, CARD, "of shape 128x192 for an image of 320x192"),
+        (4, CARD, "on an image of 320x192: .*was it exported for one only"),
+        (4, CARD + SIZE_LINE, "on an image of 224x192: .*was it exported for one only"),
+    ],
 )
-def test_a_file_that_says_any_size_and_means_one_is_told_of(stride: int, message: str, tmp_path: Path) -> None:
-    weights, _ = write_network(tmp_path, Kind("argmax_plane", stride=stride, fixed=True), CARD)
+def test_a_file_that_says_any_size_and_means_one_is_told_of(
+    stride: int, card: str, message: str, tmp_path: Path
+) -> None:
+    weights, _ = write_network(tmp_path, Kind("argmax_plane", stride=stride, fixed=True), card)
 
     def open_up(model: onnx.ModelProto) -> None:
         graph = model.graph

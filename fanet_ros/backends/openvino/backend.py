@@ -15,7 +15,7 @@ from fanet_ros.artefacts import cache as artefacts
 from fanet_ros.artefacts.cache import ArtefactKey
 from fanet_ros.backends.base import MAX_BATCH, BackendRequest, HostBackend, Progress
 from fanet_ros.backends.kept import KeptLast
-from fanet_ros.backends.openvino.loading import MODEL, import_openvino, openvino_core
+from fanet_ros.backends.openvino.loading import MODEL, import_openvino, openvino_core, reason_of
 from fanet_ros.backends.openvino.video import STATE_OUTPUT, add_state, state_size
 from fanet_ros.backends.processor import has_native_bf16
 from fanet_ros.errors import BackendError
@@ -139,7 +139,7 @@ class OpenvinoBackend(HostBackend):
             return self._core.compile_model(model, "CPU", hints).create_infer_request()
         except RuntimeError as error:
             frames = f"{batch} frames of {input_size}" if batch > 1 else str(input_size)
-            raise BackendError(f"OpenVINO cannot compile the network for {frames}: {error}") from None
+            raise BackendError(f"OpenVINO cannot compile the network for {frames}: {reason_of(error)}") from None
 
     def _find_model(self) -> Path:
         weights, precision = self._request.weights, self._request.precision
@@ -158,7 +158,7 @@ class OpenvinoBackend(HostBackend):
         try:
             return self._core.read_model(self._folder / MODEL)
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot read {self._folder / MODEL}: {error}") from None
+            raise BackendError(f"OpenVINO cannot read {self._folder / MODEL}: {reason_of(error)}") from None
 
 
 def obtain_exact(weights: Path, digest: str, progress: Progress) -> Path:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.backends.openvino.loading import DESCRIPTION, MODEL, import_openvino, openvino_core
+from fanet_ros.backends.openvino.loading import DESCRIPTION, MODEL, NO_MEMORY, import_openvino, openvino_core, reason_of
 from fanet_ros.errors import LabelSetError, SettingError, WeightsError
 from fanet_ros.frames.frame import fit_input_size
 from fanet_ros.labelling.postprocess import MAX_CLASSES
@@ -30,8 +30,6 @@ from fanet_ros.untrusted.text import printable
 _FLOATS = ("f32", "f16", "bf16", "f64")
 _WHOLE = ("i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64", "boolean")
 _PROBED = Size(320, 192)  # where neither file nor card says a size; unlike sides tell height from width
-_NO_MEMORY = "it asks for more memory than there is"
-_UNKNOWN = "No conversion rule found for operations: "  # in OpenVINO's messages
 _MOST_SHRUNK = 64  # of an answer's sides against the input's
 _ROUNDING = 1e-3  # of probabilities, in half precision, too
 _MEMORY = 0.75  # of what is free, for reading and trying a file: a few bytes can ask for any amount
@@ -56,23 +54,26 @@ def build(folder: Path, *, weights: str, draft: bool = False) -> None:
     try:
         model = openvino_core().read_model(path)
     except (RuntimeError, MemoryError) as error:
-        raise WeightsError(f"{path}: OpenVINO cannot read it: {_reason(error)}") from None
+        raise WeightsError(f"{path}: OpenVINO cannot read it: {reason_of(error)}") from None
     entrance, size, batches = _image_of(path, model, card)
     entrance = _with_normalisation(path, entrance, card.network, draft)
     outputs = model.outputs
     number = _output_of(path, outputs, card.network.output, draft)
-    probed = size or _probe_size(card)
+    probed = tried = size or _probe_size(card)
     try:
         model = import_openvino().Model([outputs[number]], model.get_parameters())
         model = _with_entrance(model, entrance, size, batches)
         numbers = _probe(path, model, probed)
         network = _described(path, entrance, number, numbers, model.output(0), probed)
+        if size is None:  # exporters note an open size beside shapes that they have seen once
+            tried = Size(probed.width + SIZE_STEP, probed.height + 2 * SIZE_STEP)
+            _described(path, entrance, number, _probe(path, model, tried), model.output(0), tried)
         model = _with_exit(model, network)
     except (RuntimeError, MemoryError) as error:
-        reason = _reason(error)
-        if size is None and reason != _NO_MEMORY:
+        reason = reason_of(error)
+        if size is None and reason != NO_MEMORY:
             reason += "; its file says any size, but was it exported for one only?"
-        raise WeightsError(f"{path}: OpenVINO cannot run it on an image of {probed}: {reason}") from None
+        raise WeightsError(f"{path}: OpenVINO cannot run it on an image of {tried}: {reason}") from None
     several = len(outputs) > 1
     network = replace(
         network,
@@ -320,15 +321,3 @@ def _name(port: Any) -> str:
 
 def _names(ports: list[Any]) -> str:
     return ", ".join(_name(port) for port in ports[:8]) + (", ..." if len(ports) > 8 else "")
-
-
-def _reason(error: Exception) -> str:
-    """What OpenVINO says, without the places in its sources."""
-    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
-        return _NO_MEMORY
-    lines = [line.strip() for line in str(error).splitlines()]
-    unknown = [line.partition(_UNKNOWN)[2] for line in lines if _UNKNOWN in line]
-    if unknown:
-        return f"it does not know these operations: {printable(unknown[0], 400)}"
-    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
-    return printable("; ".join((telling or lines)[:3]), 400)

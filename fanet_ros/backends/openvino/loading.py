@@ -7,11 +7,14 @@ from functools import cache
 from typing import Any
 
 from fanet_ros.errors import BackendError
+from fanet_ros.untrusted.text import printable
 
 MODEL = "model.xml"
 """The file of a network in OpenVINO's form; its weights lie beside it in model.bin."""
 DESCRIPTION = "network.json"
 """The file beside it that says what a foreign network takes and gives (fanet_ros.model.foreign)."""
+NO_MEMORY = "it asks for more memory than there is"
+_UNKNOWN = "No conversion rule found for operations: "  # in OpenVINO's messages
 
 
 def import_openvino() -> Any:
@@ -46,3 +49,15 @@ def openvino_core() -> Any:
         BackendError: OpenVINO is not installed; says how to install it.
     """
     return import_openvino().Core()
+
+
+def reason_of(error: Exception) -> str:
+    """Return what OpenVINO says, in one line and without the places in its sources."""
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+        return NO_MEMORY
+    lines = [line.strip() for line in str(error).splitlines()]
+    unknown = [line.partition(_UNKNOWN)[2] for line in lines if _UNKNOWN in line]
+    if unknown:
+        return f"it does not know these operations: {printable(unknown[0], 400)}"
+    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return printable("; ".join((telling or lines)[:3]), 400)
