@@ -97,6 +97,8 @@ def test_a_class_that_falls_out_of_all_groups_is_told(tmp_path: Path, caplog: py
         ("classes: {a: [road, road]}\n", "'road' is named twice"),
         ("classes: {a: [road]}\nrest: a\n", "rest is 'a', which is one of the classes"),
         ("classes: {a: [road]}\nrest: [b]\n", "received the name"),
+        ("classes: {a: [road]}\nrests: b\n", "received 'rests', expected name, classes, rest, of, colors"),
+        ('classes: {a: [road]}\nname: "a\\e[0m"\n', "received the name .*, expected one without control characters"),
         ("classes: {a: [road]}\nof: 3\n", "of is 3"),
         ("classes: {a: [road]}\nof: nowhere\n", "no label set 'nowhere'"),
         ("classes: {a: [road]}\nof: mine.yaml\n", "expected a list of the network's own classes"),

@@ -215,7 +215,7 @@ def _merged(content: dict[str, Any], path: Path, merging: Merging, network: Labe
         colors[names.index(name)] = _parse_color(color, f"{merging.where}, class '{name}'")
     groups = _parse_groups(content["groups"], list(names), path) if content.get("groups") else merging.groups(network)
     mappings = _parse_mappings(content.get("mappings") or {}, list(names), path)
-    label_set = LabelSet(str(content.get("name", path.stem)), names, tuple(colors), groups, mappings)
+    label_set = LabelSet(_name_of(content, path), names, tuple(colors), groups, mappings)
     return replace(label_set, network=network, merging=merging.label_of(network))
 
 
@@ -238,7 +238,16 @@ def _parse(content: Any, path: Path) -> LabelSet:
         colors.append(color)
     groups = _parse_groups(content.get("groups") or {}, names, path)
     mappings = _parse_mappings(content.get("mappings") or {}, names, path)
-    return LabelSet(str(content.get("name", path.stem)), tuple(names), tuple(colors), groups, mappings)
+    return LabelSet(_name_of(content, path), tuple(names), tuple(colors), groups, mappings)
+
+
+def _name_of(content: dict[str, Any], path: Path) -> str:
+    name = str(content.get("name") or path.stem)
+    if not name.isprintable():
+        raise LabelSetError(
+            f"label set {path}: received the name {shown(name)}, expected one without control characters"
+        )
+    return name
 
 
 def _parse_class(entry: Any, where: str) -> tuple[str, tuple[int, int, int]]:

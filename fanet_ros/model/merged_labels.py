@@ -18,6 +18,8 @@ UNLABELLED = 255
 
 Color = tuple[int, int, int]
 
+_FIELDS = ("name", "classes", "rest", "of", "colors", "groups", "mappings")
+
 _log = logging.getLogger(__name__)
 
 
@@ -112,6 +114,9 @@ def parse_merging(content: Mapping[str, Any], where: str) -> Merging:
     Raises:
         LabelSetError: it is malformed.
     """
+    unknown = [name for name in content if name not in _FIELDS]
+    if unknown:
+        raise LabelSetError(f"{where}: received {shown(unknown[0])}, expected {', '.join(_FIELDS)}")
     classes, rest, of = content["classes"], content.get("rest"), content.get("of") or ()
     sources: dict[str, tuple[str, ...]] = {}
     for name, named in classes.items():

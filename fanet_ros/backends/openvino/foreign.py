@@ -119,7 +119,7 @@ def _image_of(weights: Path, model: Any, card: ModelCard) -> tuple[Entrance, Siz
     fitting = [
         layout
         for layout, channels, rows in (("nchw", 1, 2), ("nhwc", 3, 1))
-        if sides[channels] in (3, None) and (sides[rows] is None or sides[rows] >= MIN_SIDE)
+        if sides[channels] in (3, None) and (sides[rows] or MIN_SIDE) >= MIN_SIDE
     ]
     certain = [layout for layout in fitting if sides[layout.index("c")] == 3]
     fitting = certain or fitting
