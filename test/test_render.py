@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.model.labels import load_label_set
-from fanet_ros.reports.render import Painter, contact_sheet, legend
+from fanet_ros.reports.render import BACKGROUND, Painter, contact_sheet, legend
 
 LABELS = load_label_set("camvid11")
 RNG = np.random.default_rng(0)
@@ -74,3 +74,9 @@ def test_legend_and_contact_sheet_show_every_class_and_sample() -> None:
     assert sheet.shape[1] == 300
     np.testing.assert_array_equal(sheet[-25, [50, 150, 250]], [[0, 0, 255], [255, 0, 0], [0, 255, 0]])
     np.testing.assert_array_equal(sheet[-75, [50, 150, 250]], [[255, 0, 0], [0, 255, 0], [0, 0, 255]])
+
+
+def test_a_narrow_strip_does_not_make_a_tower_of_the_sheet() -> None:
+    strip = np.full((8000, 2, 3), 255, np.uint8)
+    sheet = contact_sheet([(strip,)], LABELS, ("camera",), picture_width=400)
+    assert len(sheet) < 1000 and (sheet[-1, 0] == 255).all() and (sheet[-1, 1:] == BACKGROUND).all()

@@ -13,6 +13,7 @@ from fanet_ros.model.labels import UNLABELLED, LabelSet
 Image = NDArray[np.uint8]
 
 BACKGROUND = 32
+_TALLEST = 2  # times as high as wide, of pictures in a sheet: a narrow strip would fill the memory
 """Grey behind text and drawings."""
 
 _TO_THREE_CHANNELS = {
@@ -110,7 +111,7 @@ def contact_sheet(
         samples: pictures of one frame each (as many as there are titles), uint8 rgb8 of any size.
         label_set: for the legend.
         titles: of the columns.
-        picture_width: of one picture in the sheet, pixels.
+        picture_width: of one picture in the sheet, pixels; of tall ones with the empty place beside it.
 
     Returns:
         uint8 rgb8.
@@ -118,8 +119,12 @@ def contact_sheet(
     rows = []
     for sample in samples:
         height, width = sample[0].shape[:2]
-        size = (picture_width, max(1, round(height * picture_width / width)))
-        rows.append([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in sample])
+        scale = min(picture_width / width, _TALLEST * picture_width / height)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        row = np.full((len(sample), size[1], picture_width, 3), BACKGROUND, np.uint8)
+        for place, picture in zip(row, sample, strict=True):
+            place[:, : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        rows.append(tuple(row))
     return np.vstack([legend(label_set, picture_width * len(titles)), titled_rows(titles, rows)])
 
 
