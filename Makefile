@@ -30,8 +30,9 @@ lint: ## ruff check, ruff format --check, import-linter, mypy
 	@scripts/in_env ruff check .
 	@scripts/in_env ruff format --check .
 	@scripts/in_env lint-imports --no-logo
-	@scripts/in_env mypy
-	@scripts/in_env mypy scripts/prepare.py
+	@[ -z "$$ROS_DISTRO" ] || echo "mypy is left out: the types of ROS 2 $$ROS_DISTRO are not those of the pinned packages"
+	@[ -n "$$ROS_DISTRO" ] || scripts/in_env mypy
+	@[ -n "$$ROS_DISTRO" ] || scripts/in_env mypy scripts/prepare.py
 
 format: ## reformat the code and fix what ruff can fix
 	@scripts/in_env ruff check --fix .

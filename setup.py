@@ -55,7 +55,7 @@ setup(
         )
     ],
     install_requires=[
-        "numpy>=1.23",
+        "numpy>=1.21",
         "opencv-python-headless>=4.5,<5",
         "openvino>=2025.0",
         "pyyaml>=5.4",

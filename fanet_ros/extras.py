@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+COMMAND_LINE = {"rich": (12, 0), "typer": (0, 9)}  # what `fanet` needs at least; setup.py has the same
+
 _EXTRAS = {  # of setup.py, by the name under which each package is imported
     "apsw": "bags",
     "backports": "bags",

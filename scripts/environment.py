@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from machine import SetupError, pip_failure
@@ -27,8 +28,8 @@ Command = list[str | Path]
 _FACTS = """
 import importlib.metadata, importlib.util, json
 numpy = __import__("numpy").__version__ if importlib.util.find_spec("numpy") else ""
-names = [d.metadata["Name"] or "" for d in importlib.metadata.distributions()]
-print(json.dumps({"numpy": numpy, "packages": names, "opencv": importlib.util.find_spec("cv2") is not None}))
+packages = {d.metadata["Name"] or "": d.version for d in importlib.metadata.distributions()}
+print(json.dumps({"numpy": numpy, "packages": packages, "opencv": importlib.util.find_spec("cv2") is not None}))
 """
 
 
@@ -117,8 +118,8 @@ def _leave_system_packages(names: list[str], pins: list[str]) -> tuple[list[str]
         raise SetupError(f"the Python of ROS 2 {ROS_DISTRO} fails: {answer.stderr.strip().splitlines()[-1]}")
     facts = json.loads(answer.stdout)
     names = [name for name in names if not (facts["opencv"] and name.startswith("opencv"))]
-    present = {_canonical(package) for package in facts["packages"]} - {"setuptools"}
-    missing = {_canonical(name) for name in names} - present
+    present = {_canonical(package): version for package, version in facts["packages"].items()}
+    missing = {_canonical(name) for name in names if not _is_met(name, present)}
     pins = [pin for pin in pins if _canonical(pin.split("==")[0]) in missing]
     if sys.version_info < (3, 11):  # the pins are for newer versions of Python
         pins = []
@@ -127,9 +128,22 @@ def _leave_system_packages(names: list[str], pins: list[str]) -> tuple[list[str]
     return names, pins
 
 
-def _canonical(name: str) -> str:
-    """Return the form of a package's name that compares equal for all its spellings."""
-    return name.lower().replace("_", "-")
+def _canonical(requirement: str) -> str:
+    """Return the form of a package's name, in a requirement or alone, that compares equal for all its spellings."""
+    return re.split("[<>=; ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def _is_met(requirement: str, present: Mapping[str, str]) -> bool:
+    """Return whether a requirement of requirements/*.txt, at most with a lower bound, need not be installed."""
+    name = _canonical(requirement)
+    least = re.search(r">=([\d.]+)", requirement.partition(";")[0])
+    if name not in present or name == "setuptools":
+        return False
+    return least is None or _numbers(present[name]) >= _numbers(least[1])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
 def _link_sources() -> None:

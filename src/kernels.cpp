@@ -53,7 +53,7 @@ namespace {
 
 using LabelBand = bool (*)(const Job&, int first, int last, Scratch&);
 
-LabelBand choose_instructions(bool portable) {
+LabelBand choose_instructions([[maybe_unused]] bool portable) {
 #if defined(__x86_64__)
   if (!portable && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::label_band;
 #endif

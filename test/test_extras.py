@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fanet_ros.extras import what_to_install
+from fanet_ros.extras import COMMAND_LINE, what_to_install
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTED_AS = {"pillow": "PIL"}
@@ -32,6 +32,23 @@ def test_every_optional_package_names_an_extra_that_has_it() -> None:
         assert advice.startswith(f"{package}, which is not installed: pip install ")
         named = advice.partition("'.[")[2].partition("]'")[0]
         assert package in offered[named], advice
+
+
+def test_a_command_line_of_older_packages_says_what_it_needs() -> None:
+    code = "import importlib.metadata as m; m.version = lambda name: {'typer': '0.4.0'}.get(name, '99.0')\n"
+    code += "import fanet_ros.commands.cli"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("pip install --user 'rich>=12.0' 'typer>=0.9'\n") and "Traceback" not in done.stderr
+
+
+def test_the_bounds_of_packages_are_the_same_everywhere() -> None:
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    bounds = re.findall(r"^([\w-]+>=[\d.]+)", (ROOT / "requirements" / "core.txt").read_text(encoding="utf-8"), re.M)
+    assert len(bounds) > 10
+    assert [bound for bound in bounds if bound.lower() not in setup] == []
+    for package, (major, minor) in COMMAND_LINE.items():
+        assert f"{package}>={major}.{minor}".removesuffix(".0") in bounds
 
 
 @pytest.mark.slow

@@ -28,10 +28,15 @@ PROFILE = Path("/opt/fanet_ros/fastdds.xml")
 WIDTH, HEIGHT, RATE_HZ, FRAMES = 1280, 720, 30, 100
 CHILD_LIMIT_S = 60
 
+needs_matched_events = pytest.mark.skipif(
+    os.environ.get("ROS_DISTRO") == "humble", reason="rclpy of Humble does not tell when a publisher is matched"
+)
+
 
 # -- counting frames ---------------------------------------------------------------------------------------------------
 
 
+@needs_matched_events
 @pytest.mark.ros
 def test_every_frame_of_a_720p_camera_reaches_another_process(domain_id: int) -> None:
     with child("subscribe", domain_id) as subscriber, child("publish", domain_id) as publisher:
@@ -229,6 +234,7 @@ def test_segments_of_dead_processes_are_removed(tmp_path: Path) -> None:
     assert all(path.exists() for path in (*held, *young, *others))
 
 
+@needs_matched_events
 @pytest.mark.ros
 def test_fast_dds_holds_the_lock_of_a_living_process(domain_id: int) -> None:
     with child("subscribe", domain_id) as subscriber, child("publish", domain_id):

@@ -1,6 +1,7 @@
 """What the node says of a camera that is silent, as a process over real DDS."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,6 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 from ros_harness import RELIABLE, Probe, noise_picture, running
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -21,7 +21,7 @@ PARAMETERS = {"input_size": "160x96", "input_timeout": 0.5}
 
 def test_publishers_are_called_by_their_full_names() -> None:
     def name(namespace: str, node: str) -> str:
-        return watchdog._name(TopicEndpointInfo(node_namespace=namespace, node_name=node))
+        return watchdog._name(SimpleNamespace(node_namespace=namespace, node_name=node))
 
     assert name("/", "camera") == "/camera"
     assert name("/robot/front", "camera") == "/robot/front/camera"

@@ -17,8 +17,8 @@ from fanet_ros.errors import DatasetError
 from fanet_ros.extras import what_to_install
 from fanet_ros.frames.encoded_image import UndecodableError, decode_image
 from fanet_ros.frames.encoded_size import HEADER_BYTES, encoded_size
+from fanet_ros.frames.opencv_log import quiet_opencv
 from fanet_ros.settings import Size
-from fanet_ros.sources.opencv_log import quiet_opencv
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

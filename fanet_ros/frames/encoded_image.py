@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.frames.encoded_size import PNG_SIGNATURE, encoded_size
+from fanet_ros.frames.opencv_log import silence_opencv
 from fanet_ros.labelling.kernels import limit_decoder_messages
 from fanet_ros.settings import MAX_PIXELS
 from fanet_ros.untrusted.text import shown
@@ -74,7 +75,7 @@ def _quiet_decoders() -> None:
     """Keep them from printing a line or two for each damaged image, which UndecodableError says, too."""
     limit_decoder_messages(_SHOWN_MESSAGES)
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        silence_opencv()
 
 
 def _size_by_pillow(data: bytes) -> tuple[int, int] | None:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from fanet_ros.errors import SettingError
 from fanet_ros.files import plain_name
+from fanet_ros.frames.opencv_log import quiet_opencv
 from fanet_ros.processes import last_words
-from fanet_ros.sources.opencv_log import quiet_opencv
 
 Image = NDArray[np.uint8]
 

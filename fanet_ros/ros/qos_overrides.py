@@ -6,15 +6,17 @@ import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
 
 from fanet_ros.errors import SettingError
 from fanet_ros.untrusted.text import shown
 
 PREFIX = "qos_overrides."
+_AVAILABLE = ("best_available",) if hasattr(ReliabilityPolicy, "BEST_AVAILABLE") else ()  # ROS 2 Humble has none
 _WORDS = {
     "history": ("keep_last", "keep_all", "system_default"),
-    "reliability": ("reliable", "best_effort", "system_default", "best_available"),
-    "durability": ("volatile", "transient_local", "system_default", "best_available"),
+    "reliability": ("reliable", "best_effort", "system_default", *_AVAILABLE),
+    "durability": ("volatile", "transient_local", "system_default", *_AVAILABLE),
 }
 _MOST_MESSAGES = 1000  # more images than that no queue can hold
 _POLICIES = ("history", "depth", "reliability", "durability")

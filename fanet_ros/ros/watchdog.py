@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.subscription import Subscription
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage
 
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel
 from fanet_ros.untrusted.text import printable
+
+if TYPE_CHECKING:  # newer distributions of ROS 2 have it in another module
+    from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 _MOST_NAMED = 3  # publishers, or topics, in one message
 _COMPRESSED = "/compressed"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fanet_ros.errors import SourceError
 from fanet_ros.files import looked_for, read_bounded
 from fanet_ros.frames.encoded_image import UndecodableError, decode_image
+from fanet_ros.frames.opencv_log import quiet_opencv
 from fanet_ros.sources.base import Footage, SourceFrame
-from fanet_ros.sources.opencv_log import quiet_opencv
 from fanet_ros.untrusted.text import printable
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -13,9 +13,9 @@ import numpy as np
 
 from fanet_ros.errors import SourceError
 from fanet_ros.files import looked_for, plain_name
+from fanet_ros.frames.opencv_log import quiet_opencv
 from fanet_ros.settings import Size
 from fanet_ros.sources.base import Footage, FrameSource, SourceFrame
-from fanet_ros.sources.opencv_log import quiet_opencv
 from fanet_ros.untrusted.text import printable
 
 _log = logging.getLogger(__name__)

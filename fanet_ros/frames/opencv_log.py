@@ -7,13 +7,21 @@ from contextlib import contextmanager
 
 import cv2
 
+_log = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.5, that of Ubuntu 22.04, has its functions in cv2 itself
+_SILENT = 0  # in OpenCV's words LOG_LEVEL_SILENT
+
+
+def silence_opencv() -> None:
+    """Silence OpenCV's own log (process wide)."""
+    _log.setLogLevel(_SILENT)
+
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Silence OpenCV's own log (process wide) for the duration of the block."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = _log.getLogLevel()
+    silence_opencv()
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _log.setLogLevel(level)
