@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
 from fanet_ros.backends.foreign import describe_network, input_sizes_of
 from fanet_ros.backends.request import FrameRequest
-from fanet_ros.errors import BackendError, FanetError, FrameError, NoRoomError, SettingError
-from fanet_ros.files import lack_of_room
+from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
 from fanet_ros.frames.frame import FrameResizer, check_frame
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.labelling.soft import probabilities_from_logits
@@ -25,8 +23,10 @@ from fanet_ros.model.foreign import LABELS, ForeignNetwork
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
-from fanet_ros.scheduling.batching import BatchReport, group_runs, measure_batches
+from fanet_ros.scheduling.batch_choice import BatchChoice, grey_frame
+from fanet_ros.scheduling.batching import BatchReport, group_runs
 from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
+from fanet_ros.scheduling.prepared_sizes import PreparedSizes
 from fanet_ros.scheduling.scaled_size import scaled_size
 from fanet_ros.settings import Size, check_input_size
 from fanet_ros.video.video_memory import VideoMemory
@@ -35,8 +35,6 @@ __all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMem
 
 _log = logging.getLogger(__name__)
 
-_MOST_MEASURED = 24  # shapes and numbers of frames: a camera that changes its shape all the time must cost no time
-_MOST_MET = 1000  # sizes that are remembered; images of any size may come
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
 
@@ -160,14 +158,10 @@ class Segmenter:
                 path.name,
             )
         self._scales = tuple(sorted(scales, reverse=True))
-        self._met: set[Size] = set()  # input sizes at scale 1 whose other scales were prepared
-        self._unbuildable: dict[Size, str] = {}  # and why
         self._threshold = ConfidenceThreshold()
-        self._batching = BatchReport(1, reason="no batch was asked for")
-        self._measured: dict[tuple[Size, int], BatchReport] = {}  # by input size at scale 1 and frames of a batch
-        self._batchings: dict[Size, BatchReport] = {}  # of them the one in force, by input size at scale 1
-        # input size at scale 1 of what was prepared before a frame came
-        self._guess = None if input_size == "camera" else self.input_size_for(_USUAL_FRAME)
+        self._batches = BatchChoice(self._backend, self._scales)
+        self._sizes = PreparedSizes(self._backend, self._scales)
+        self._sizes.guess = None if input_size == "camera" else self.input_size_for(_USUAL_FRAME)
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -286,7 +280,7 @@ class Segmenter:
         Raises:
             BackendError: the network cannot be built for that size.
         """
-        self._build(Size(image.shape[1], image.shape[0]))
+        self._sizes.build(Size(image.shape[1], image.shape[0]))
         return self._backend.infer(image)
 
     def segment_softly(
@@ -341,19 +335,16 @@ class Segmenter:
     @property
     def batching(self) -> BatchReport:
         """How frames that wait together are run on this machine, as was found out last."""
-        return self._batching
+        return self._batches.report
 
     @property
     def batching_in_words(self) -> str:
         """How frames that wait together are run, of each shape."""
-        return "; ".join(dict.fromkeys(map(str, tuple(self._batchings.values())))) or str(self._batching)
+        return self._batches.in_words()
 
     def batch_for(self, frame_size: Size, scale: float = 1.0) -> int:
         """Return how many frames like one of that size run as one batch; 1 for one after the other."""
-        size = self.input_size_for(frame_size)
-        report = self._batchings.get(size, self._batching)
-        known = any(timing.input_size == scaled_size(size, timing.scale) for timing in report.timings)
-        return report.batch_at(scale) if known else 1  # another shape's batch is not built here, and may not pay
+        return self._batches.batch_for(self.input_size_for(frame_size), scale)
 
     def input_size_for(self, frame_size: Size, scale: float = 1.0) -> Size:
         """Return the size at which the network looks at a frame of the given size.
@@ -373,12 +364,12 @@ class Segmenter:
                 the other; `batching` tells.
         """
         if self._input_size == "camera":
-            self._batching = BatchReport(1, reason="with input_size camera nothing is known before the first frame")
+            self._batches.give_up("with input_size camera nothing is known before the first frame")
             return
-        self._guess = self.input_size_for(_USUAL_FRAME)
-        grey = _grey(_USUAL_FRAME)
+        self._sizes.guess = usual = self.input_size_for(_USUAL_FRAME)
+        grey = grey_frame(_USUAL_FRAME)
         for scale in self._scales:
-            self._backend.segment(grey, self._built(scaled_size(self._guess, scale)))
+            self._backend.segment(grey, self._sizes.build(scaled_size(usual, scale)))
         self.measure_batch(_USUAL_FRAME, batch)
 
     def measure_batch(self, frame_size: Size, batch: int) -> bool:
@@ -390,25 +381,7 @@ class Segmenter:
         Returns:
             Whether something was measured.
         """
-        batch = min(batch, self._backend.max_batch)
-        size = self.input_size_for(frame_size)
-        report, is_new = self._measured.get((size, batch)), False
-        if report is None and len(self._measured) >= _MOST_MEASURED:
-            report = BatchReport(1, reason="images come in too many shapes to measure batches for each")
-            self._batchings.clear()
-        elif report is None:
-            report, is_new = self._measure_batch(frame_size, size, batch), batch > 1
-            self._measured[size, batch] = report
-        self._batching = self._batchings[size] = report
-        return is_new
-
-    def _measure_batch(self, frame_size: Size, size: Size, batch: int) -> BatchReport:
-        if batch > 1:
-            sizes = {scale: scaled_size(size, scale) for scale in self._scales}
-            return measure_batches(self._backend, _grey(frame_size), sizes, batch)
-        if self._backend.max_batch == 1:
-            return BatchReport(1, reason=f"backend {self._backend.name} has no batches")
-        return BatchReport(1, reason=f"there is one camera for {size}")
+        return self._batches.measure(frame_size, self.input_size_for(frame_size), batch)
 
     def close(self) -> None:
         """Free the device's memory; the segmenter is not used afterwards."""
@@ -429,35 +402,11 @@ class Segmenter:
         check_frame(request.frame, request.encoding)
         if scale not in self._scales:
             raise SettingError(f"scale: received {scale}, expected one of {', '.join(map(str, self._scales))}")
-        input_size = self.input_size_for(request.frame_size, scale)
         largest = self.input_size_for(request.frame_size)
-        self._drop_guess(largest)
-        if len(self._scales) > 1 and largest not in self._met:
-            if len(self._met) >= _MOST_MET:
-                self._met.clear()
-            self._met.add(largest)
-            for other in self._scales:
-                if other != scale:
-                    # it is raised when that scale is asked for
-                    with contextlib.suppress(BackendError, RuntimeError, MemoryError):
-                        self._build(scaled_size(largest, other))
-        self._build(input_size)
-        return input_size
-
-    def _drop_guess(self, largest: Size) -> None:
-        """Free what was prepared before the first frame, if that has another shape."""
-        guess, self._guess = self._guess, None
-        if guess is None or guess == largest:
-            return
-        for scale in {1.0, *self._scales}:
-            size = scaled_size(guess, scale)
-            self._backend.drop(size)
-            for known, batch in self._measured:
-                if known == guess and batch > 1:
-                    self._backend.drop_batch(size, batch)
-        self._measured = {known: report for known, report in self._measured.items() if known[0] != guess}
-        if self._batchings.pop(guess, None) is not None and self._batching.timings:
-            self._batching = BatchReport(1, reason="nothing was measured for the images that come")
+        wrong = self._sizes.drop_wrong_guess(largest)
+        if wrong is not None:
+            self._batches.forget(wrong)
+        return self._sizes.meet(largest, scale)
 
     def _runs(
         self, requests: Sequence[FrameRequest], input_sizes: Sequence[Size | None], scale: float
@@ -469,24 +418,6 @@ class Segmenter:
                 own = [each if each == size else None for each in input_sizes]
                 runs += group_runs(own, self.batch_for(requests[input_sizes.index(size)].frame_size, scale))
         return runs
-
-    def _built(self, input_size: Size) -> Size:
-        """Let the backend build what this size needs, and return it."""
-        self._build(input_size)
-        return input_size
-
-    def _build(self, input_size: Size) -> None:
-        """Let the backend build what this size needs; what fails for good is not built again for every frame."""
-        if input_size in self._unbuildable:
-            raise BackendError(self._unbuildable[input_size])
-        try:
-            self._backend.prepare(input_size)
-        except BackendError as error:
-            if not isinstance(error, NoRoomError) and lack_of_room(error) is None:
-                if len(self._unbuildable) >= _MOST_MET:
-                    self._unbuildable.clear()
-                self._unbuildable[input_size] = str(error)
-            raise
 
     def _answers(
         self, requests: Sequence[FrameRequest], input_size: Size, threshold: float
@@ -502,10 +433,8 @@ class Segmenter:
             except (BackendError, RuntimeError, MemoryError) as error:  # of all: nothing is remembered of any
                 _log.debug("a batch failed", exc_info=True)
                 reason = f"a batch of {len(orders)} failed: {str(error) or type(error).__name__}"
-                self._batching = BatchReport(1, reason=reason)
-                self._batchings = dict.fromkeys(self._batchings, self._batching)
-                self._measured = dict.fromkeys(self._measured, self._batching)
-                _log.warning("%s", self._batching)
+                self._batches.give_up(reason)
+                _log.warning("%s", self._batches.report)
         return self._backend.segment_each(orders, input_size), 1
 
     def _result(
@@ -513,7 +442,3 @@ class Segmenter:
     ) -> Segmentation:
         self._threshold.apply(answer, threshold)
         return Segmentation(answer.labels, answer.confidence if request.confidence else None, input_size, batch)
-
-
-def _grey(size: Size) -> FrameRequest:
-    return FrameRequest(np.full((size.height, size.width, 3), 128, np.uint8), "rgb8")

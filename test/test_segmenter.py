@@ -283,7 +283,7 @@ def test_all_scales_are_built_before_they_are_needed_and_kept() -> None:
 def batching_segmenter() -> Segmenter:
     """Two frames are a batch, whatever this machine says."""
     segmenter = Segmenter(backend="openvino", precision="fp32", input_size="160x96")
-    segmenter._batching = BatchReport(2, (BatchTiming(1.0, Size(160, 96), 2.0, 1.0),))
+    segmenter._batches.report = BatchReport(2, (BatchTiming(1.0, Size(160, 96), 2.0, 1.0),))
     return segmenter
 
 
@@ -376,7 +376,7 @@ def test_uncertain_pixels_of_a_batch_become_unlabelled(batching_segmenter: Segme
 
 def test_a_batch_that_fails_is_never_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     segmenter = Segmenter(backend="openvino", precision="fp32", input_size="160x96")
-    segmenter._batching = BatchReport(2, (BatchTiming(1.0, Size(160, 96), 2.0, 1.0),))
+    segmenter._batches.report = BatchReport(2, (BatchTiming(1.0, Size(160, 96), 2.0, 1.0),))
     tried: list[int] = []
 
     def fail(requests: list[FrameRequest], input_size: Size) -> None:
@@ -441,7 +441,7 @@ def test_images_of_ever_new_shapes_cost_no_measurement_each(monkeypatch: pytest.
         measured.append(sizes[1.0])
         return BatchReport(batch, (BatchTiming(1.0, sizes[1.0], 2.0, 1.0),))
 
-    monkeypatch.setattr("fanet_ros.segmenter.measure_batches", measure)
+    monkeypatch.setattr("fanet_ros.scheduling.batch_choice.measure_batches", measure)
     shapes = [Size(64 + 8 * number, 64) for number in range(200)]
     for shape in shapes:
         segmenter.measure_batch(shape, 2)

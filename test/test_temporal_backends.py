@@ -353,7 +353,7 @@ def test_waiting_frames_with_memories(segmenter: Segmenter, video: list[NDArray[
     """As one batch and one after the other: the same labels, and each camera keeps to itself."""
     results: dict[bool, list[NDArray[np.uint8]]] = {}
     for batched in (False, True):
-        segmenter._batching = BatchReport(2, (BatchTiming(1.0, SIZE, 2.0, 1.0),)) if batched else BatchReport(1)
+        segmenter._batches.report = BatchReport(2, (BatchTiming(1.0, SIZE, 2.0, 1.0),)) if batched else BatchReport(1)
         memories = [segmenter.new_memory() for _ in range(3)]
         results[batched] = []
         for start_at in range(3):
