@@ -38,11 +38,20 @@ NODE_PARAMETERS = (
     "input_size",
     "output_size",
     "temporal_frames",
+    "jpeg_quality",
     "latency_budget_ms",
     "autostart",
 )
 POSE_PARAMETERS = ("camera_height", "camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw")
-GROUND_PARAMETERS = ("base_frame", *POSE_PARAMETERS, "geometry", "depth_max", "rectified", "accumulate")
+GROUND_PARAMETERS = (
+    "base_frame",
+    *POSE_PARAMETERS,
+    "mask_transport",
+    "geometry",
+    "depth_max",
+    "rectified",
+    "accumulate",
+)
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
 IMAGE, IMAGE_OF_CAMERA = "/camera/image_raw", "/{camera}/image_raw"
@@ -189,7 +198,7 @@ def _drivable_area(argument: Mapping[str, str], camera: str, count: int) -> Node
         given |= _labels_of_weights(argument)
     masks = "/".join(filter(None, (argument["node_name"], camera)))
     remappings = [
-        ("mask", f"{masks}/mask"),
+        ("mask", f"{masks}/mask"),  # and so mask/compressed, which the node names after it
         ("confidence", f"{masks}/confidence"),
         ("label_info", f"{argument['node_name']}/label_info"),
         *_measurements(argument, camera),

@@ -3,6 +3,7 @@ import array
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
@@ -10,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from fanet_ros.frames.frame import CHANNELS
+from fanet_ros.frames.image_encoding import png_of
 from fanet_ros.model.labels import load_label_set
 from fanet_ros.ros.conversions import (
     ImageMessageWriter,
@@ -18,6 +20,7 @@ from fanet_ros.ros.conversions import (
     frame_from_image,
     label_info_message,
 )
+from fanet_ros.ros.ground.messages import ids_from_image
 
 pytestmark = pytest.mark.ros
 RNG = np.random.default_rng(0)
@@ -142,6 +145,35 @@ def test_huge_compressed_images_are_refused_before_they_are_decoded(suffix: str)
 def test_broken_compressed_images(data: bytes) -> None:
     with pytest.raises(UnusableImageError, match="format 'jpeg'"):
         frame_from_image(CompressedImage(format="jpeg", data=array.array("B", data)))
+
+
+def png(pixels: NDArray[np.generic]) -> bytes:
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "words"),
+    [
+        (png(np.zeros((4, 6, 3), np.uint8)), "encoding", "expected a PNG of 8-bit grey"),
+        (png(np.zeros((4, 6), np.uint16)), "encoding", "expected a PNG of 8-bit grey"),
+        (bytes(cv2.imencode(".jpg", np.zeros((4, 6), np.uint8))[1]), "encoding", "expected a PNG of 8-bit grey"),
+        (b"", "encoding", "0 bytes of format 'mono8; png compressed '"),
+        (png(np.zeros((4, 6), np.uint8))[:40], "compression", "cannot be decoded"),
+        (png(np.zeros((4, 6), np.uint8))[:20], "encoding", "20 bytes"),
+        (png(np.zeros((2, 9000), np.uint8)), "size", "9000x2"),
+        (png(np.zeros((4, 6), np.uint8)).replace(b"\0\0\0\6\0\0\0\4", b"\0\1\0\0\0\1\0\0", 1), "size", "65536x65536"),
+    ],
+)
+def test_masks_that_are_no_grey_png_are_refused(data: bytes, kind: str, words: str) -> None:
+    with pytest.raises(UnusableImageError, match=words) as error:
+        ids_from_image(CompressedImage(format="mono8; png compressed ", data=array.array("B", data)))
+    assert error.value.kind == kind
+
+
+def test_a_compressed_mask_is_the_mask() -> None:
+    mask = RNG.integers(0, 256, (40, 60), np.uint8)
+    message = CompressedImage(format="mono8; png compressed ", data=array.array("B", png_of(mask).tobytes()))
+    np.testing.assert_array_equal(ids_from_image(message), mask)
 
 
 def test_writer_fills_one_message_and_keeps_the_header() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,11 +15,12 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from diagnostic_msgs.msg import DiagnosticStatus
 from ground_rig import LABELS, TRUE_POSE, Rig, street_mask
 from rclpy.logging import LoggingSeverity, get_logger
-from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe, diagnostics_values, running
-from sensor_msgs.msg import CameraInfo
+from ros_harness import LATCHED, RELIABLE, NodeProcess, Probe, diagnostics_values, pixels_of, running
+from sensor_msgs.msg import CameraInfo, CompressedImage
 from vision_msgs.msg import LabelInfo, VisionClass
 
 from fanet_ros.errors import LabelSetError
+from fanet_ros.frames.image_encoding import png_of
 from fanet_ros.ground.classes import Kind
 from fanet_ros.model.labels import save_label_set
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
@@ -204,3 +207,29 @@ def test_a_calibration_that_flaps_is_told_and_logged_once(rig: Rig) -> None:
 
     rig.probe.wait(says, "the flapping to be told")
     assert rig.node.output.count("is not calibrated") <= 1, "not with every mask"
+
+
+def test_masks_of_another_machine_come_compressed(rig: Rig) -> None:
+    rig.listen("drivable_mask")
+    rig.introduce()
+    raw = street_mask(rig.probe)
+    expected = rig.process(raw, "drivable_mask")["drivable_mask"]
+    assert rig.probe.set_parameter("mask_transport", "compressed", "/drivable_area") == (True, "")
+    masks = rig.probe.publisher(CompressedImage, "/mask/compressed")
+    rig.probe.wait(lambda: rig.masks.get_subscription_count() == 0, "the raw masks to be left")
+
+    def compressed(data: bytes) -> CompressedImage:
+        words = "mono8; png compressed "
+        return CompressedImage(header=rig.probe.header(), format=words, data=array.array("B", data))
+
+    lossy = compressed(bytes(cv2.imencode(".jpg", pixels_of(raw))[1]))
+
+    def is_refused() -> bool:
+        masks.publish(lossy)
+        status = rig.status("input")
+        return status is not None and "expected a PNG of 8-bit grey" in status.message
+
+    rig.probe.wait(is_refused, "the refusal of a JPEG")
+    topic = "/drivable_area/drivable_mask"
+    rig.probe.publish_until_answered(masks, good := compressed(png_of(pixels_of(raw)).tobytes()), topic)
+    np.testing.assert_array_equal(pixels_of(rig.probe.answer(topic, good)), pixels_of(expected))

@@ -59,7 +59,10 @@ def test_the_ground_parameters_among_the_arguments_exist() -> None:
     specs = DrivableAreaParameters.specs()
     assert set(pose) == {name for name in specs if name.startswith("camera_")}
     names = ast.unparse(assigned(SEGMENT, "GROUND_PARAMETERS"))
-    assert names == "('base_frame', *POSE_PARAMETERS, 'geometry', 'depth_max', 'rectified', 'accumulate')"
+    assert (
+        names
+        == "('base_frame', *POSE_PARAMETERS, 'mask_transport', 'geometry', 'depth_max', 'rectified', 'accumulate')"
+    )
     assert {"base_frame", "geometry", "depth_max", "rectified", "accumulate", "labels"} <= set(specs)
     assert "labels" in SegmentationParameters.specs(), "one argument sets both"
 

@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
 from fanet_ros.model.labels import load_label_set
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.outputs import CameraOutputs
 from fanet_ros.ros.topics import Outputs, latched
 from fanet_ros.segmenter import Segmentation
@@ -55,7 +56,7 @@ def test_only_what_is_subscribed_to_is_computed_and_published(
     for topic, publisher in outputs._publishers.items():
         monkeypatch.setattr(publisher, "publish", lambda message, topic=topic: published.append(topic))
 
-    outputs.publish_images(outputs.wanted(), probe.header(), FRAME, "rgb8", RESULT, 0.5)
+    outputs.publish_images(outputs.wanted(), probe.header(), FRAME, "rgb8", RESULT, SegmentationParameters())
     assert published == [name]
     assert painted == {"mask": [], "overlay": ["overlay"], "color_mask": ["color_mask"]}[name]
 
@@ -70,7 +71,7 @@ def test_each_camera_has_topics_of_its_own(probe: Probe, node: LifecycleNode) ->
     shape = Size(6, 4)
     buffers = [outputs.label_buffers(frozenset(), shape).labels for outputs in (front, left)]
     assert not np.may_share_memory(*buffers), "frames of both may be in work at the same time"
-    left.publish_images(left.wanted(), probe.header(), FRAME, "rgb8", RESULT, 0.5)
+    left.publish_images(left.wanted(), probe.header(), FRAME, "rgb8", RESULT, SegmentationParameters())
     assert probe.wait_for("/outputs/left/mask")[0].width == 6
 
 

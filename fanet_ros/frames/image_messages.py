@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fanet_ros.errors import FrameError
 from fanet_ros.frames.encoded_image import TooLargeError, UndecodableError, decode_image
+from fanet_ros.frames.encoded_size import PNG_SIGNATURE
 from fanet_ros.frames.frame import CHANNELS, check_frame_size
 from fanet_ros.untrusted.text import shown
 
@@ -33,6 +34,7 @@ _CONVERSIONS = {
 ENCODINGS = (*CHANNELS, *_CONVERSIONS)
 """Of raw images that are read without cv_bridge (names: sensor_msgs/image_encodings)."""
 
+_PNG_PIXEL, _GREY_8 = slice(24, 26), bytes((8, 0))  # IHDR: bits of a sample, and kind of colour (PNG, 11.2.2)
 # All of sensor_msgs/image_encodings that says how numbers lie but not what they show, without what may be a picture.
 _NUMBERS = re.compile(r"(?!8UC[134]$)(8|16|32|64)[USF]C[1-4]", re.IGNORECASE)
 _YUV = re.compile(r"(yuv|uyvy|yuyv|yuy2|nv\d|i420).*")
@@ -130,6 +132,19 @@ def check_shows_picture(encoding: str) -> None:
         raise UnusableImageError("encoding", f"encoding {shown(encoding)}: numbers such as distances, and no picture")
 
 
+def ids_of_compressed(message: Any) -> NDArray[np.uint8]:
+    """Decode a mask, uint8 (H, W), contiguous, from the PNG in which it was compressed without loss.
+
+    Raises:
+        UnusableImageError: the data is no 8-bit grey PNG, too large or damaged.
+    """
+    data = bytes(message.data)
+    expected = "expected a PNG of 8-bit grey, as the segmentation node publishes it on ~/mask/compressed"
+    if not data.startswith(PNG_SIGNATURE) or data[_PNG_PIXEL] != _GREY_8:
+        raise UnusableImageError("encoding", f"{len(data)} bytes of format {shown(message.format)}, {expected}")
+    return np.ascontiguousarray(_decoded(message), np.uint8)
+
+
 def frame_of_compressed(message: Any) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG image to bgr8, uint8 (H, W, 3).
 
@@ -151,17 +166,7 @@ def frame_of_compressed(message: Any) -> NDArray[np.uint8]:
     demosaic = _CONVERSIONS.get(f"{bayer[1]}8") if bayer else None
     if bayer and demosaic is None:
         raise UnusableImageError("encoding", f"format {words}, expected one of {', '.join(ENCODINGS)}")
-    try:
-        # as the pixels lie in the file: a rotation in its EXIF data would no longer match the camera's calibration
-        image = decode_image(bytes(message.data), cv2.IMREAD_UNCHANGED)
-    except TooLargeError as error:
-        raise UnusableImageError("size", f"compressed image: {error}") from None
-    except UndecodableError as error:
-        raise UnusableImageError(
-            "compression",
-            f"{len(message.data)} bytes of format {words} cannot be decoded, expected JPEG or PNG: {error}",
-        ) from None
-    check_size(image.shape[1], image.shape[0])
+    image = _decoded(message)
     if image.dtype == np.uint16:
         if image.ndim == 2 and not (bayer or encoding == "mono16"):
             raise UnusableImageError("encoding", f"16-bit grey image (format {words}): distances, and no picture")
@@ -177,3 +182,20 @@ def frame_of_compressed(message: Any) -> NDArray[np.uint8]:
             "encoding", f"grey image of format {words}: whether its brightness or its bytes as they are cannot be told"
         )
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def _decoded(message: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Decode the data of a message as its pixels are, (H, W) or (H, W, C)."""
+    try:
+        # as they lie in the file: a rotation in its EXIF data would no longer match the camera's calibration
+        image = decode_image(bytes(message.data), cv2.IMREAD_UNCHANGED)
+    except TooLargeError as error:
+        raise UnusableImageError("size", f"compressed image: {error}") from None
+    except UndecodableError as error:
+        words = shown(message.format)
+        raise UnusableImageError(
+            "compression",
+            f"{len(message.data)} bytes of format {words} cannot be decoded, expected JPEG or PNG: {error}",
+        ) from None
+    check_size(image.shape[1], image.shape[0])
+    return image

@@ -62,6 +62,11 @@ class DrivableAreaParameters(Parameters):
     rectified: bool = parameter(
         False, "Whether the masks are of rectified images (image_rect): then CameraInfo's P counts, without distortion."
     )
+    mask_transport: str = parameter(
+        "raw",
+        "raw subscribes to mask, compressed to mask/compressed (PNG, without loss), for masks of another machine.",
+        choices=("raw", "compressed"),
+    )
     labels: str = parameter(
         "",
         "Label set (name or YAML file) with the groups below; empty: the shipped one whose classes label_info names.",

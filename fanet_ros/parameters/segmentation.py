@@ -107,6 +107,9 @@ class SegmentationParameters(Parameters):
     overlay_alpha: float = parameter(
         0.5, "Opacity of the class colours over the camera image.", minimum=0.0, maximum=1.0
     )
+    jpeg_quality: int = parameter(
+        80, "Quality of ~/overlay/compressed and ~/color_mask/compressed (JPEG).", minimum=1, maximum=100
+    )
     latency_budget_ms: float = parameter(
         0.0,
         "Age in milliseconds that 95 % of the masks are to keep, from the camera's stamp to publication: the network "

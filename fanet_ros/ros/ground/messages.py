@@ -8,10 +8,10 @@ import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import MapMetaData, OccupancyGrid
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from fanet_ros.frames.image_messages import UnusableImageError
+from fanet_ros.frames.image_messages import UnusableImageError, ids_of_compressed
 from fanet_ros.ground.camera_model import Calibration, RegionOfInterest
 from fanet_ros.ground.semantic_cloud import POINT_STEP, SemanticCloud
 from fanet_ros.ground.view import ScanResult
@@ -38,12 +38,14 @@ def calibration_from(message: CameraInfo) -> Calibration:
     )
 
 
-def ids_from_image(message: Image) -> NDArray[np.uint8]:
-    """Return the pixels of a mono8 image, uint8 (H, W), contiguous.
+def ids_from_image(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    """Return the pixels of a mono8 image, or of the PNG of one, uint8 (H, W), contiguous.
 
     Raises:
         UnusableImageError: it is no such image.
     """
+    if isinstance(message, CompressedImage):
+        return ids_of_compressed(message)
     if message.encoding not in ("mono8", "8UC1"):
         raise UnusableImageError(
             "encoding", f"encoding {shown(message.encoding)}, expected mono8, as the segmentation node publishes it"

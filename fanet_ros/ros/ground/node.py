@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
@@ -43,11 +43,13 @@ from fanet_ros.ros.watchdog import explain_silence
 from fanet_ros.settings import Size
 
 _FOLLOW_INTERVAL_S = 0.2
+_MASKS = {"raw": Image, "compressed": CompressedImage}  # by mask_transport
 
 
 class DrivableAreaNode(Node):
-    """Turns `mask` and `camera_info` into `~/drivable_mask`, `~/free_space`, `~/obstacle_scan`, `~/obstacle_points` and
-    `~/semantic_points`; with measured geometry also `depth` or `points`, into `~/obstacle_cloud` as well.
+    """Turns `mask` (or `mask/compressed`) and `camera_info` into `~/drivable_mask`, `~/free_space`, `~/obstacle_scan`,
+    `~/obstacle_points` and `~/semantic_points`; with measured geometry also `depth` or `points`, into
+    `~/obstacle_cloud` as well.
 
     Masks are only subscribed to while somebody listens. What is not known (calibration, pose, classes) is told on
     /diagnostics and in the log, and nothing is published that would need it.
@@ -71,7 +73,14 @@ class DrivableAreaNode(Node):
         check_overrides(
             self,
             publishers=self._outputs.topics,
-            subscriptions=("mask", "confidence", "camera_info", "label_info", *INPUTS.get(geometry, ())),
+            subscriptions=(
+                "mask",
+                self._topic_of("compressed"),
+                "confidence",
+                "camera_info",
+                "label_info",
+                *INPUTS.get(geometry, ()),
+            ),
         )
         self._statistics = GroundStatistics()
         self._state: GroundState | None = None  # by the last mask; None where none has come lately
@@ -94,7 +103,7 @@ class DrivableAreaNode(Node):
 
     # masks ---------------------------------------------------------------------------------------------------------
 
-    def _on_mask(self, message: Image) -> None:
+    def _on_mask(self, message: Image | CompressedImage) -> None:
         started = perf_counter()
         self._statistics.count_received(self._age_s(message.header))
         wanted = self._outputs.wanted()
@@ -226,8 +235,11 @@ class DrivableAreaNode(Node):
         for beside in self._beside_masks.values():
             beside.follow()
         wanted = self._outputs.wanted()
-        self._follow("mask", self._on_mask, is_wanted=bool(wanted))
-        self._follow("confidence", self._on_confidence, is_wanted="semantic_points" in wanted)
+        transport = self._parameter_server.values.mask_transport
+        for name, message_type in _MASKS.items():
+            is_wanted = bool(wanted) and name == transport
+            self._follow(self._topic_of(name), message_type, self._on_mask, is_wanted=is_wanted)
+        self._follow("confidence", Image, self._on_confidence, is_wanted="semantic_points" in wanted)
         if not wanted & GEOMETRIC:
             self._pending = PendingMasks()
         if not wanted:
@@ -238,9 +250,13 @@ class DrivableAreaNode(Node):
         if "semantic_points" not in wanted:
             self._outputs.pairs.forget()
 
-    def _follow(self, topic: str, take: Callable[[Image], None], *, is_wanted: bool) -> None:
+    def _topic_of(self, transport: str) -> str:
+        """Return the topic of the masks: remapped, and with what image_transport puts behind it."""
+        return "mask" if transport == "raw" else f"{self.resolve_topic_name('mask')}/{transport}"
+
+    def _follow(self, topic: str, message_type: type, take: Callable[[Any], None], *, is_wanted: bool) -> None:
         if is_wanted and topic not in self._inputs:
-            self._inputs[topic] = subscribe(self, Image, topic, take, sensor_data(depth=1))
+            self._inputs[topic] = subscribe(self, message_type, topic, take, sensor_data(depth=1))
         elif not is_wanted and topic in self._inputs:
             self.destroy_subscription(self._inputs.pop(topic))
 
@@ -285,8 +301,9 @@ class DrivableAreaNode(Node):
         return (now - stamp.sec * 10**9 - stamp.nanosec) / 1e9
 
     def _silence(self) -> str:
-        seconds, masks = self._statistics.silence_s(), self._inputs.get("mask")
-        if masks is None or seconds <= self._parameter_server.values.input_timeout:
+        settings = self._parameter_server.values
+        seconds, masks = self._statistics.silence_s(), self._inputs.get(self._topic_of(settings.mask_transport))
+        if masks is None or seconds <= settings.input_timeout:
             return ""
         return f"no mask on {masks.topic_name} for {seconds:.1f} s: {explain_silence(self, masks)}"
 

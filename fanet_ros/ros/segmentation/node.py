@@ -33,6 +33,8 @@ _KEPT_SIZES = 4  # input sizes, at each scale, for which the compiled network is
 class SegmentationNode(CorrectableNode):
     """Turns `image` into `~/mask`, `~/overlay`, `~/color_mask`, `~/confidence`, `~/stats`, and tells `~/label_info`.
 
+    The first three also come as `~/mask/compressed` and so on, for thin links.
+
     With the parameter `cameras` it does that for several: `NAME/image` becomes `~/NAME/mask` and so on. They share one
     model and one thread.
 
@@ -227,6 +229,7 @@ class SegmentationNode(CorrectableNode):
                 frame.channel.statistics.count_dropped()
             self._worker = None
             self._stopping = False  # or the next configure would give its build up
+            self._attempt_each([channel.outputs.end_activation for channel in self._channels])
             self._attempt_each([channel.video.end for channel in self._channels])
 
     def _free(self) -> None:

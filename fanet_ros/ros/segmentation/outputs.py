@@ -7,14 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.msg import SegmentationStats
+from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.reports.render import Painter
 from fanet_ros.ros.conversions import ImageMessageWriter
+from fanet_ros.ros.segmentation.compressed_outputs import COMPRESSED, CompressedOutputs, Seen
 from fanet_ros.ros.topics import Outputs, sensor_data
 from fanet_ros.segmenter import Segmentation
 from fanet_ros.settings import Size
@@ -38,8 +40,13 @@ class CameraOutputs(Outputs):
         """
         self._painter = Painter(label_set)
         self._writers = {name: ImageMessageWriter() for name in _IMAGES}
-        topics = {**dict.fromkeys(_IMAGES, Image), "stats": SegmentationStats}
+        topics = {
+            **dict.fromkeys(_IMAGES, Image),
+            **dict.fromkeys(COMPRESSED, CompressedImage),
+            "stats": SegmentationStats,
+        }
         profiles = {name: (message_type, sensor_data()) for name, message_type in topics.items()}
+        self._compressed = CompressedOutputs(label_set, self.publish, camera)
         super().__init__(node, profiles, f"~/{camera}/" if camera else "~/")
 
     def label_buffers(self, wanted: frozenset[str], size: Size) -> LabelBuffers:
@@ -55,9 +62,9 @@ class CameraOutputs(Outputs):
         frame: NDArray[np.uint8],
         encoding: str,
         result: Segmentation,
-        overlay_alpha: float,
+        settings: SegmentationParameters,
     ) -> None:
-        """Publish the images in `wanted`, the mask first because it is what a robot acts on.
+        """Publish the images in `wanted`, the mask first because it is what a robot acts on; compressed ones follow.
 
         Args:
             wanted: topic names.
@@ -65,7 +72,7 @@ class CameraOutputs(Outputs):
             frame: the camera image and ...
             encoding: ... its encoding, for the overlay.
             result: of segmenting it.
-            overlay_alpha: opacity of the class colours in [0, 1].
+            settings: of the node.
         """
         labels = result.labels
         canvas = (*frame.shape[:2], 3)
@@ -73,7 +80,7 @@ class CameraOutputs(Outputs):
             "mask": lambda: (labels, "mono8"),
             "confidence": lambda: (result.confidence, "mono8"),
             "overlay": lambda: self._painter.overlay(
-                frame, encoding, labels, overlay_alpha, self._writers["overlay"].pixels(canvas)
+                frame, encoding, labels, settings.overlay_alpha, self._writers["overlay"].pixels(canvas)
             ),
             "color_mask": lambda: (
                 self._painter.color_mask(labels, "rgb8", self._writers["color_mask"].pixels((*labels.shape, 3))),
@@ -85,3 +92,15 @@ class CameraOutputs(Outputs):
                 pixels, pixel_encoding = make()
                 if pixels is not None:
                     self.publish(name, self._writers[name].write(header, pixels, pixel_encoding))
+        if compressed := wanted & COMPRESSED:
+            kept = labels.copy()  # they lie in the message that the next frame is written to
+            self._compressed.submit(Seen(header, frame, encoding, kept, settings, compressed))
+
+    def end_activation(self) -> None:
+        """End the work on compressed images: nothing more of this activation is published."""
+        self._compressed.stop()
+
+    def destroy(self) -> None:
+        """Take the topics off the graph."""
+        self._compressed.stop()
+        super().destroy()

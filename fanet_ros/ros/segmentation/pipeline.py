@@ -184,7 +184,7 @@ class FramePipeline:
             if isinstance(result, Exception):
                 raise result
             channel.video.remember()
-            channel.outputs.publish_images(job.wanted, header, job.frame, job.encoding, result, settings.overlay_alpha)
+            channel.outputs.publish_images(job.wanted, header, job.frame, job.encoding, result, settings)
             wait_ms = (run.started - job.arrival) * 1e3 - job.decode_ms
             times = StageTimes(wait_ms, job.decode_ms, run.inference_ms, _since(started), self._age_ms(job.message))
             channel.statistics.count_processed(times)
