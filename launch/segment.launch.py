@@ -37,6 +37,7 @@ NODE_PARAMETERS = (
     "labels",
     "input_size",
     "output_size",
+    "max_rate_hz",
     "temporal_frames",
     "jpeg_quality",
     "latency_budget_ms",

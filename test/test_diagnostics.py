@@ -313,3 +313,33 @@ def test_simulated_time_without_a_clock_is_a_warning() -> None:
 def test_a_finalized_node_says_so() -> None:
     now = Activity("finalized", False, None)
     assert report(Diagnostics(CLOCK), 1, now)["node"].message == "finalized"
+
+
+@pytest.mark.parametrize(("max_rate_hz", "level"), [(0.5, OK), (0.0, WARN)])
+def test_frames_that_are_skipped_on_purpose_are_not_missed(max_rate_hz: float, level: bytes) -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    found = []
+    for second in range(12):
+        for number in range(30):
+            statistics.count_received()
+            if second % 2 or number:
+                statistics.count_skipped()
+            else:
+                statistics.count_processed(StageTimes(1.0, 0.5, 15.0, 1.0, 20.0))
+        status = report(diagnostics, second, activity(statistics), min_rate_hz=20.0, max_rate_hz=max_rate_hz)
+        found.append(status["inference"].level)
+        assert status["input"].level == OK
+    assert found[-1] == level and (level == WARN or set(found) == {OK})
+
+
+def test_unusable_images_are_seen_as_such_where_most_are_skipped() -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    for second in range(3):
+        for _ in range(30):
+            statistics.count_received()
+        for _ in range(20):
+            statistics.count_skipped()
+        for _ in range(10):
+            statistics.count_rejected("encoding", "a reason")
+        status = report(diagnostics, second, activity(statistics), max_rate_hz=10.0)
+    assert status["inference"].message == "idle: no usable image" and status["input"].level == WARN

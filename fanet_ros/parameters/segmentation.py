@@ -91,6 +91,12 @@ class SegmentationParameters(Parameters):
         Applies.AT_CONFIGURE,
         check=check_cameras,
     )
+    max_rate_hz: float = parameter(
+        0.0,
+        "Frames of a camera that are worked on per second, evenly spread; the others are skipped before they are "
+        "decoded. A rate that divides the camera's (10 of 30) has an even rhythm. 0: all.",
+        minimum=0.0,
+    )
     temporal_frames: int = parameter(
         1,
         "Frames of a camera that attention sees, the present one included (docs/video.md); 1: each frame by itself.",

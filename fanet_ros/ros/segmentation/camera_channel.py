@@ -16,6 +16,7 @@ from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics
 from fanet_ros.ros.segmentation.outputs import CameraOutputs
 from fanet_ros.ros.topics import sensor_data, subscribe
+from fanet_ros.scheduling.rate_limit import RateLimit
 from fanet_ros.video.camera_video import CameraVideo
 from fanet_ros.video.video_memory import VideoMemory
 
@@ -42,6 +43,7 @@ class CameraChannel:
         message_type: of that topic.
         outputs: the topics for this camera's results.
         statistics: of this camera's frames since the activation.
+        limit: on how many frames a second are worked on.
         video: what is remembered of its frames.
     """
 
@@ -78,6 +80,7 @@ class CameraChannel:
             self.message_type = CompressedImage
         self._calibration: tuple[str, bytes] | None = None  # frame_id and content of the last camera_info
         self.statistics = FrameStatistics()
+        self.limit = RateLimit(settings.max_rate_hz)
         self.video = CameraVideo(memory)
         self._remembers = settings.temporal_frames > 1
         self.outputs = CameraOutputs(node, label_set, name)
@@ -99,7 +102,7 @@ class CameraChannel:
         self._last_logged.clear()
 
     def subscribe(self, submit: Callable[[ReceivedFrame], bool]) -> None:
-        """Take images in and pass on those that somebody wants to see segmented.
+        """Take images in and pass on those that somebody wants to see segmented, as many as the limit allows.
 
         Args:
             submit: given each frame; returns whether it has replaced an older one that still waited.
@@ -110,7 +113,7 @@ class CameraChannel:
 
         def on_image(message: Image | CompressedImage) -> None:
             self.statistics.count_received()
-            if not self.outputs.wanted():
+            if not self.outputs.wanted() or not self.limit.lets_pass(monotonic()):
                 self.statistics.count_skipped()
             elif submit(ReceivedFrame(self, message, perf_counter(), self._calibration_of(message.header.frame_id))):
                 self.statistics.count_dropped()

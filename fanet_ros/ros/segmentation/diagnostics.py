@@ -17,6 +17,8 @@ from fanet_ros.ros.segmentation.frame_statistics import FAILED, FrameStatistics,
 from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.video.video_memory import VideoMemory
 
+_SHARE_OF_LIMIT = 0.8  # of max_rate_hz: its frames come as the camera's do, and their masks take a while
+
 
 @dataclass(frozen=True)
 class CameraActivity:
@@ -87,7 +89,7 @@ class Diagnostics:
             history = self._histories.get(camera.name)
             if history is None or history.statistics is not camera.statistics:  # activated anew, and counts from zero
                 history = FrameHistory(camera.statistics)
-            history.add(now, settings.min_rate_hz)
+            history.add(now, _least_rate_hz(settings))
             idle = _idleness(history, camera, activity.building)
             statuses += [_input_status(history, camera), _inference_status(history, camera, idle, settings)]
             history.note_work(is_idle=bool(idle))
@@ -103,7 +105,8 @@ def _idleness(history: FrameHistory, camera: CameraActivity, building: str) -> s
         return "idle: nobody subscribes"
     if camera.silence or history.now.counts.received == 0:
         return "idle: no input"
-    if new.rejected and not new.processed and not new.dropped and not history.failed and new.rejected >= new.received:
+    tried = new.received - new.skipped
+    if new.rejected and not new.processed and not new.dropped and not history.failed and new.rejected >= tried:
         return "idle: no usable image"
     return f"waits: {building}" if building else ""
 
@@ -181,7 +184,7 @@ def _inference_status(
         message = f"the network failed on {failed} frames: {reason}"
     elif idle:
         message = idle
-    elif too_few := history.too_few_masks(settings.min_rate_hz):
+    elif too_few := history.too_few_masks(_least_rate_hz(settings)):
         level, message = DiagnosticStatus.WARN, too_few
     elif stages is None:
         message = "waiting for the first mask"
@@ -201,6 +204,13 @@ def _inference_status(
         if camera.memory.last_reset:
             values["last memory reset"] = camera.memory.last_reset
     return Status(_part(camera, "inference"), level, message, values)
+
+
+def _least_rate_hz(settings: SegmentationParameters) -> float:
+    """Return how many masks a second are to be expected at least: fewer where `max_rate_hz` lets fewer frames pass."""
+    if not settings.max_rate_hz:
+        return settings.min_rate_hz
+    return min(settings.min_rate_hz, _SHARE_OF_LIMIT * settings.max_rate_hz)
 
 
 def _fault_of_age(stages: StageTimes, max_latency_ms: float) -> str:

@@ -83,7 +83,7 @@ class FrameStatistics:
             self._counts["dropped"] += 1
 
     def count_skipped(self) -> None:
-        """Count a frame that nobody wanted to see segmented."""
+        """Count a frame that nobody wanted to see segmented, or that was one too many for `max_rate_hz`."""
         with self._lock:
             self._counts["skipped"] += 1
 

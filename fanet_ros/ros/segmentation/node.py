@@ -183,6 +183,8 @@ class SegmentationNode(CorrectableNode):
     def _on_parameters_changed(self) -> None:
         threshold = self._settings.confidence_threshold
         self._settings = self._parameter_server.values
+        for channel in self._channels:
+            channel.limit.max_rate_hz = self._settings.max_rate_hz
         if self._worker is not None and self._settings.confidence_threshold != threshold:
             self._publish_label_info()
 
