@@ -17,6 +17,7 @@ from fanet_ros.backends.foreign import describe_network, input_sizes_of
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
 from fanet_ros.frames.frame import FrameResizer, check_frame
+from fanet_ros.frames.look import Look
 from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
 from fanet_ros.labelling.soft import probabilities_from_logits
 from fanet_ros.model.foreign import LABELS, ForeignNetwork
@@ -27,6 +28,7 @@ from fanet_ros.scheduling.batch_choice import BatchChoice, grey_frame
 from fanet_ros.scheduling.batching import BatchReport, group_runs
 from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
 from fanet_ros.scheduling.prepared_sizes import PreparedSizes
+from fanet_ros.scheduling.region_masks import Part, RegionMasks
 from fanet_ros.scheduling.scaled_size import scaled_size
 from fanet_ros.settings import Size, check_input_size
 from fanet_ros.video.video_memory import VideoMemory
@@ -35,6 +37,7 @@ __all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMem
 
 _log = logging.getLogger(__name__)
 
+_PLAIN = Look()
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
 
@@ -159,6 +162,7 @@ class Segmenter:
             )
         self._scales = tuple(sorted(scales, reverse=True))
         self._threshold = ConfidenceThreshold()
+        self._regions = RegionMasks()
         self._batches = BatchChoice(self._backend, self._scales)
         self._sizes = PreparedSizes(self._backend, self._scales)
         self._sizes.guess = None if input_size == "camera" else self.input_size_for(_USUAL_FRAME)
@@ -193,6 +197,7 @@ class Segmenter:
         out: LabelBuffers | None = None,
         scale: float = 1.0,
         memory: VideoMemory | None = None,
+        look: Look = _PLAIN,
     ) -> Segmentation:
         """Segment one frame.
 
@@ -208,17 +213,21 @@ class Segmenter:
             scale: of the network's input, one of `scales`; smaller is faster and sees less.
             memory: of the video whose next frame this is (`new_memory`): attention sees the frames in it, and this one
                 is put into it. A memory is reset when the network's input size changes. None for a frame on its own.
+            look: at which region of the frame the network looks, and turned by how much; labels and confidence are as
+                the camera sees all the same, and outside the region 255 (unlabelled) and 0.
 
         Raises:
-            FrameError: the frame is not what the encoding says; the memory stays as it was.
+            FrameError: the frame is not what the encoding says, or does not hold the region; the memory stays as it
+                was.
             BackendError: the network cannot be built for the size that this frame asks for; likewise.
             InferenceError: the network's logits are not finite; the memory is reset.
             SettingError: the scale is none of `scales`, or the memory was made by another segmenter.
         """
-        request = FrameRequest(frame, encoding, output_size, confidence, out, memory)
+        request = FrameRequest(frame, encoding, output_size, confidence, out, memory, look)
         self._check_memories([request])
         input_size = self._prepare(request, scale)
-        answer = self._backend.segment(self._threshold.order(request, confidence_threshold), input_size)
+        part = self._regions.part_of(self._threshold.order(request, confidence_threshold))
+        answer = part.placed(self._backend.segment(part.request, input_size))
         return self._result(request, answer, input_size, confidence_threshold, 1)
 
     def segment_batch(
@@ -347,7 +356,7 @@ class Segmenter:
         return self._batches.batch_for(self.input_size_for(frame_size), scale)
 
     def input_size_for(self, frame_size: Size, scale: float = 1.0) -> Size:
-        """Return the size at which the network looks at a frame of the given size.
+        """Return the size at which the network looks at a frame of the given size (of a region: the region's, upright).
 
         At another scale than 1 both sides are multiples of 32 (fanet_ros.scheduling.scaled_size).
         """
@@ -400,9 +409,10 @@ class Segmenter:
         Returns the size at which the network sees it.
         """
         check_frame(request.frame, request.encoding)
+        request.look.check(request.frame_size)
         if scale not in self._scales:
             raise SettingError(f"scale: received {scale}, expected one of {', '.join(map(str, self._scales))}")
-        largest = self.input_size_for(request.frame_size)
+        largest = self.input_size_for(request.seen_size)
         wrong = self._sizes.drop_wrong_guess(largest)
         if wrong is not None:
             self._batches.forget(wrong)
@@ -416,7 +426,7 @@ class Segmenter:
         for size in dict.fromkeys(input_sizes):
             if size is not None:
                 own = [each if each == size else None for each in input_sizes]
-                runs += group_runs(own, self.batch_for(requests[input_sizes.index(size)].frame_size, scale))
+                runs += group_runs(own, self.batch_for(requests[input_sizes.index(size)].seen_size, scale))
         return runs
 
     def _answers(
@@ -426,19 +436,31 @@ class Segmenter:
 
         Returns the answers, and how many frames ran together.
         """
-        orders = [self._threshold.order(request, threshold, slot) for slot, request in enumerate(requests)]
+        parts = [
+            self._regions.part_of(self._threshold.order(request, threshold, slot), slot)
+            for slot, request in enumerate(requests)
+        ]
+        orders = [part.request for part in parts]
         if len(orders) > 1:
             try:
-                return self._backend.segment_batch(orders, input_size), len(orders)
+                return _placed(parts, self._backend.segment_batch(orders, input_size)), len(orders)
             except (BackendError, RuntimeError, MemoryError) as error:  # of all: nothing is remembered of any
                 _log.debug("a batch failed", exc_info=True)
                 reason = f"a batch of {len(orders)} failed: {str(error) or type(error).__name__}"
                 self._batches.give_up(reason)
                 _log.warning("%s", self._batches.report)
-        return self._backend.segment_each(orders, input_size), 1
+        return _placed(parts, self._backend.segment_each(orders, input_size)), 1
 
     def _result(
         self, request: FrameRequest, answer: LabelBuffers, input_size: Size, threshold: float, batch: int
     ) -> Segmentation:
         self._threshold.apply(answer, threshold)
         return Segmentation(answer.labels, answer.confidence if request.confidence else None, input_size, batch)
+
+
+def _placed(parts: Sequence[Part], answers: Sequence[LabelBuffers | FanetError]) -> list[LabelBuffers | FanetError]:
+    """Return the masks of the whole frames."""
+    return [
+        answer if isinstance(answer, FanetError) else part.placed(answer)
+        for part, answer in zip(parts, answers, strict=True)
+    ]

@@ -16,6 +16,7 @@ from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import InferenceError
 from fanet_ros.frames.frame import CHANNELS
 from fanet_ros.frames.frame_torch import TorchFrameResizer
+from fanet_ros.frames.look import Look
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.labelling.postprocess_torch import dense_labels_from_logits, enlarge_labels
 from fanet_ros.settings import Size
@@ -52,6 +53,20 @@ def test_frame_becomes_the_labels_that_its_parts_make(device: str, encoding: str
     assert np.abs(out.confidence.astype(int) - sureness.numpy()).max() <= 1
     assert len(np.unique(out.labels)) > 1
     np.testing.assert_allclose(path.infer_batch(image[None])[0], logits, atol=1e-5)
+    path.close()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_camera_gets_its_labels_as_it_sees(device: str, rotation: int) -> None:
+    upright = RNG.integers(0, 256, (INPUT.height, INPUT.width, 3), np.uint8)
+    turned = np.rot90(upright, rotation // 90).copy()
+    path = new_path(device)
+    expected = path.segment(FrameRequest(upright, "rgb8", confidence=True), INPUT)
+    found = path.segment(FrameRequest(turned, "rgb8", confidence=True, look=Look(rotation)), INPUT)
+    assert (found.labels == np.rot90(expected.labels, rotation // 90)).mean() > 0.999
+    assert expected.confidence is not None and found.confidence is not None
+    assert np.abs(found.confidence.astype(int) - np.rot90(expected.confidence, rotation // 90)).max() <= 1
     path.close()
 
 
@@ -176,6 +191,7 @@ def test_frames_that_differ_are_not_alike() -> None:
         FrameRequest(frame[1:], "rgb8", Size(128, 80)),
         FrameRequest(frame, "rgb8", OUTPUT),
         FrameRequest(frame, "rgb8", confidence=True),
+        FrameRequest(frame, "rgb8", look=Look(180)),
     ):
         assert not CudaPath.are_alike([one, other])
 

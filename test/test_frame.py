@@ -148,3 +148,12 @@ def test_a_network_of_one_size_takes_no_other() -> None:
         with pytest.raises(SettingError, match="takes images of 512x256 only"):
             fit_input_size(setting, None, Size(640, 360), fixed=fixed)
     assert fit_input_size("auto", Size(500, 300), Size(640, 360), step=32) == Size(512, 288)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("size", [Size(60, 40), Size(31, 35)])
+def test_a_turned_frame_is_what_turning_it_first_would_give(rotation: int, size: Size) -> None:
+    upright = cv2.GaussianBlur(RNG.integers(0, 256, (80, 120, 3), np.uint8), (0, 0), 4)
+    expected = FrameResizer().to_network_input(upright, "bgr8", size)
+    found = FrameResizer().to_network_input(np.rot90(upright, rotation // 90).copy(), "bgr8", size, rotation)
+    assert np.abs(found.astype(int) - expected).max() <= 3  # sampling points are rounded to 1/32 of a pixel

@@ -66,3 +66,16 @@ def test_without_aligned_corners_it_matches_the_resizer_for_cpus_as_well(size: S
     difference = np.abs(resizer(torch.from_numpy(frame)).numpy().astype(int) - expected)
     assert difference.max() <= 9
     assert difference.mean() < 1.5
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("size", SIZES)
+def test_turned_frames_are_those_of_the_resizer_for_cpus(size: Size, rotation: int) -> None:
+    frame = np.ascontiguousarray(FRAME[..., :3])
+    expected = FrameResizer().to_network_input(frame, "bgr8", size, rotation)
+    resizer = TorchFrameResizer(Size(70, 50), "bgr8", size, torch.device("cpu"), rotation=rotation)
+    found = resizer(torch.from_numpy(frame))
+    assert found.is_contiguous()
+    difference = np.abs(found.numpy().astype(int) - expected)
+    assert difference.max() <= 9
+    assert difference.mean() < 1.5

@@ -239,7 +239,7 @@ class Backend(ABC):
 
         Args:
             request: a checked frame (frames.frame) and what is wanted of it; the frame is only read.
-            input_size: at which the network sees the frame.
+            input_size: at which the network sees the frame, upright.
 
         Returns:
             Labels and confidence (or None), both uint8, of the request's `result_size`. A network that gives labels
@@ -320,7 +320,7 @@ class HostBackend(Backend):
         return logits
 
     def segment(self, request: FrameRequest, input_size: Size) -> LabelBuffers:  # noqa: D102 (documented by Backend)
-        image = self._resizer.to_network_input(request.frame, request.encoding, input_size)
+        image = self._resizer.to_network_input(request.frame, request.encoding, input_size, request.look.rotation)
         return self._labels(self.infer(image, request.memory), request)
 
     def segment_batch(  # noqa: D102 (documented by Backend)
@@ -330,7 +330,8 @@ class HostBackend(Backend):
         if self._images.shape != shape:
             self._images = np.empty(shape, np.uint8)
         for image, request in zip(self._images, requests, strict=True):
-            image[:] = self._resizer.to_network_input(request.frame, request.encoding, input_size)
+            rotation = request.look.rotation
+            image[:] = self._resizer.to_network_input(request.frame, request.encoding, input_size, rotation)
         batch = self.infer_batch(self._images, [request.memory for request in requests])
         results: list[LabelBuffers | FanetError] = []
         for logits, request in zip(batch, requests, strict=True):
@@ -343,6 +344,8 @@ class HostBackend(Backend):
     def _labels(self, logits: NDArray[np.float32], request: FrameRequest) -> LabelBuffers:
         """Decide every pixel; a frame without usable logits is not remembered, nor what may have spoilt it."""
         size, out = request.result_size, request.out
+        if request.look.rotation:  # back to how the camera sees, while there is little to turn
+            logits = np.ascontiguousarray(np.rot90(logits, request.look.rotation // 90, axes=(1, 2)))
         if self.gives_labels:
             aligned, label_of = self.align_corners, self.label_of
             return enlarge_labels(logits, size, self.classes, out=out, label_of=label_of, align_corners=aligned)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fanet_ros.frames.look import Look
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoMemory
@@ -14,7 +15,7 @@ from fanet_ros.video.video_memory import VideoMemory
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """One frame to be segmented together with others.
+    """One frame to be segmented, alone or together with others.
 
     Attributes:
         frame: uint8, (H, W, C) or (H, W), as for fanet_ros.segmenter.Segmenter.segment.
@@ -23,6 +24,7 @@ class FrameRequest:
         confidence: whether the confidence is wanted, too.
         out: arrays to write to; None for new ones.
         memory: of the video whose next frame this is; None for a frame on its own.
+        look: how the network looks at the frame. Backends are asked for whole frames, turned or not.
     """
 
     frame: NDArray[np.uint8]
@@ -31,11 +33,17 @@ class FrameRequest:
     confidence: bool = False
     out: LabelBuffers | None = None
     memory: VideoMemory | None = None
+    look: Look = Look()
 
     @property
     def frame_size(self) -> Size:
         """Width and height of the frame."""
         return Size(self.frame.shape[1], self.frame.shape[0])
+
+    @property
+    def seen_size(self) -> Size:
+        """Width and height of what the network looks at, upright; the frame must hold it (`look.check`)."""
+        return self.look.seen_size(self.frame_size)
 
     @property
     def result_size(self) -> Size:

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanet_ros.errors import FrameError, SettingError
+from fanet_ros.frames.look import turned_size
 from fanet_ros.settings import MAX_PIXELS, MAX_SIDE, MIN_SIDE, Size, read_size
 
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 """Bytes per pixel of the encodings that need no conversion to be a frame (names: sensor_msgs/image_encodings)."""
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 _TO_RGB = {
     "bgr8": cv2.COLOR_BGR2RGB,
@@ -125,13 +128,30 @@ class FrameResizer:
         self._shrunk: NDArray[np.uint8] | None = None
         self._resized: NDArray[np.uint8] | None = None
         self._rgb: NDArray[np.uint8] | None = None
+        self._turned: NDArray[np.uint8] | None = None
 
-    def to_network_input(self, frame: NDArray[np.uint8], encoding: str, size: Size) -> NDArray[np.uint8]:
+    def to_network_input(
+        self, frame: NDArray[np.uint8], encoding: str, size: Size, rotation: int = 0
+    ) -> NDArray[np.uint8]:
         """Resize a checked frame to `size` and convert it to RGB.
+
+        Args:
+            frame: as the camera sees.
+            encoding: of the frame.
+            size: of the result.
+            rotation: degrees clockwise by which the frame is turned (frames.look.ROTATIONS).
 
         Returns:
             uint8, (size.height, size.width, 3), RGB, contiguous, writable. The frame itself where it already is that.
         """
+        image = self._to_rgb(frame, encoding, turned_size(size, rotation))
+        if not rotation:
+            return image
+        # last, when the image is small
+        self._turned = _buffer(self._turned, (size.height, size.width, 3))
+        return np.asarray(cv2.rotate(image, _TURNS[rotation], dst=self._turned), np.uint8)
+
+    def _to_rgb(self, frame: NDArray[np.uint8], encoding: str, size: Size) -> NDArray[np.uint8]:
         if (frame.shape[1], frame.shape[0]) != size:
             frame = self._resize(frame, size)
         if encoding == "rgb8":

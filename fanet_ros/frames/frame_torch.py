@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fanet_ros.frames.look import turned_size
 from fanet_ros.settings import Size
 
 _BLUE_FIRST = ("bgr8", "bgra8")
@@ -23,7 +24,14 @@ class TorchFrameResizer:
     """
 
     def __init__(
-        self, frame_size: Size, encoding: str, input_size: Size, device: torch.device, *, align_corners: bool = True
+        self,
+        frame_size: Size,
+        encoding: str,
+        input_size: Size,
+        device: torch.device,
+        *,
+        align_corners: bool = True,
+        rotation: int = 0,
     ) -> None:
         """Prepare what all frames share.
 
@@ -33,8 +41,11 @@ class TorchFrameResizer:
             input_size: of the result, pixels.
             device: where frames lie and results are made.
             align_corners: as for FrameResizer.
+            rotation: degrees clockwise by which frames are turned.
         """
-        self._input_size = input_size
+        self._turned_size = input_size
+        self._quarters = rotation // 90
+        self._input_size = input_size = turned_size(input_size, rotation)  # before turning
         self._align_corners = align_corners
         self._encoding = encoding
         self._same_size = frame_size == input_size
@@ -61,8 +72,10 @@ class TorchFrameResizer:
             image = self._resize(image[None].float())[0].add_(0.5)
         if self._encoding in _BLUE_FIRST:
             image = image.flip(0)
+        if self._quarters:
+            image = torch.rot90(image, -self._quarters, (1, 2))
         result = torch.empty(
-            (self._input_size.height, self._input_size.width, _COLOURS), dtype=torch.uint8, device=frame.device
+            (self._turned_size.height, self._turned_size.width, _COLOURS), dtype=torch.uint8, device=frame.device
         )
         return result.copy_(image.permute(1, 2, 0))  # one channel becomes three
 

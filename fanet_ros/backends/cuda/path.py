@@ -45,6 +45,7 @@ class _Key(NamedTuple):
     output_size: Size | None  # None for the network alone, whose frames are its inputs
     confidence: bool
     label_of: bytes | None = None  # the label that each class stands for
+    rotation: int = 0  # of the frames
 
 
 class CudaPath:
@@ -122,7 +123,7 @@ class CudaPath:
     @staticmethod
     def are_alike(requests: Sequence[FrameRequest]) -> bool:
         """Whether one graph can do all the requests."""
-        return len({(_shape(r.frame), r.encoding, r.result_size, r.confidence) for r in requests}) == 1
+        return len({(_shape(r.frame), r.encoding, r.result_size, r.confidence, r.look) for r in requests}) == 1
 
     def segment_batch(
         self, requests: Sequence[FrameRequest], input_size: Size, label_of: NDArray[np.uint8] | None = None
@@ -135,7 +136,8 @@ class CudaPath:
         first = requests[0]
         shape = _shape(first.frame)
         merging = None if label_of is None else label_of.tobytes()
-        key = _Key(len(requests), shape, first.encoding, input_size, first.result_size, first.confidence, merging)
+        what = first.encoding, input_size, first.result_size, first.confidence, merging, first.look.rotation
+        key = _Key(len(requests), shape, *what)
         frames = [request.frame.reshape(shape) for request in requests]  # no copy
         memories = [request.memory for request in requests]
         states = self._enter(memories, input_size)
@@ -205,14 +207,17 @@ class CudaPath:
         output_size = key.output_size
         label_of = None if key.label_of is None else np.frombuffer(key.label_of, np.uint8)
         frame_size = Size(key.frame_shape[1], key.frame_shape[0])
+        aligned, quarters = self._align_corners, key.rotation // 90
         resize = TorchFrameResizer(
-            frame_size, key.encoding, key.input_size, self._device, align_corners=self._align_corners
+            *(frame_size, key.encoding, key.input_size, self._device), align_corners=aligned, rotation=key.rotation
         )
         network = self.network_for(key.input_size)
 
         def run(frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             logits = network(_stacked([resize(frame) for frame in frames]), *state)
             checksums = _checksums(logits, *state)
+            if quarters:  # back to how the camera sees, while there is little to turn
+                logits = torch.rot90(logits, quarters, (2, 3)).contiguous()
             results = [self._decide(each, output_size, confidence=key.confidence, label_of=label_of) for each in logits]
             labels = _stacked([labels for labels, _ in results])
             sureness = [each for _, each in results if each is not None]
