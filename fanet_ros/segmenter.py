@@ -59,7 +59,10 @@ class Segmentation:
     batch: int = 1
 
     def class_shares(self, classes: int) -> NDArray[np.float32]:
-        """Return the share of pixels of each class, float32 (classes,), in [0, 1]; unlabelled pixels count in none."""
+        """Return the share of all pixels of each class, float32 (classes,), in [0, 1].
+
+        Unlabelled pixels, as those outside a region are, count in none.
+        """
         counts = cv2.calcHist([self.labels], [0], None, [256], [0, 256])[:classes, 0]
         return (counts / self.labels.size).astype(np.float32)
 

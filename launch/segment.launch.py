@@ -37,6 +37,8 @@ NODE_PARAMETERS = (
     "labels",
     "input_size",
     "output_size",
+    "rotation",
+    "region",
     "max_rate_hz",
     "temporal_frames",
     "jpeg_quality",
@@ -266,6 +268,9 @@ def _given(argument: Mapping[str, str], names: Iterable[str], specs: Mapping[str
         if text == NOT_GIVEN:
             continue
         kind = type(specs[name].default) if name in specs else bool
+        if kind is tuple:
+            given[name] = _texts(name, text)
+            continue
         if kind in (int, float):  # launch's own refusal would not name the argument
             try:
                 kind(text)
@@ -274,6 +279,18 @@ def _given(argument: Mapping[str, str], names: Iterable[str], specs: Mapping[str
                 raise SettingError(f"{name}: received {text!r}, expected {wanted}") from None
         given[name] = ParameterValue(LaunchConfiguration(name), value_type=kind)
     return given
+
+
+def _texts(name: str, text: str) -> list[str]:
+    """Return one value, or those of a list in brackets."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values = None
+    values = values if isinstance(values, list) else [values]
+    if not values or not all(isinstance(value, str | int) for value in values):
+        raise SettingError(f"{name}: received {text!r}, expected one value, or one for each camera as in [0, 180, 0]")
+    return [str(value) for value in values]
 
 
 def _cameras(text: str) -> tuple[str, ...]:

@@ -15,10 +15,12 @@ from fanet_ros.commands.console import INTERRUPTED, errors, one_line_errors, pri
 from fanet_ros.commands.dataset import app as dataset_app
 from fanet_ros.commands.evaluate import evaluate
 from fanet_ros.commands.export import export
+from fanet_ros.commands.options import check_options
 from fanet_ros.commands.teach import teach
 from fanet_ros.commands.temper import temper
 from fanet_ros.commands.train import train
 from fanet_ros.errors import FanetError, SourceError
+from fanet_ros.frames.look import WHOLE, Look, read_region, read_rotation
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.processes import leave_out_working_directory
 from fanet_ros.resources import package_version, weights_path
@@ -36,6 +38,11 @@ _MOST_CAMERA_SHAPES = 8
 def _help(parameter: str) -> str:
     """Return the node parameter's own description, so that node and command line never differ."""
     return _SPECS[parameter].description
+
+
+def _of_one_camera(parameter: str) -> str:
+    """Return the description without what it says of several cameras."""
+    return _help(parameter).partition(" One value for all cameras")[0]
 
 
 def _print_version(wanted: bool) -> None:
@@ -73,6 +80,8 @@ def segment(
     precision: Annotated[str, typer.Option(help=_help("precision"), metavar="|".join(PRECISIONS))] = "auto",
     threads: Annotated[int, typer.Option(help=_help("threads"))] = 0,
     input_size: Annotated[str, typer.Option(help=_help("input_size"))] = "auto",
+    rotation: Annotated[str, typer.Option(help=_of_one_camera("rotation"))] = "0",
+    region: Annotated[str, typer.Option(help=_of_one_camera("region"))] = WHOLE,
     temporal_frames: Annotated[int, typer.Option(help=f"Of videos and recordings: {_help('temporal_frames')}")] = 1,
     overlay_alpha: Annotated[float, typer.Option(help=_help("overlay_alpha"))] = 0.5,
     confidence_threshold: Annotated[float, typer.Option(help=_help("confidence_threshold"))] = 0.0,
@@ -105,10 +114,15 @@ def segment(
         from fanet_ros.segmenter import Segmenter
 
         inputs = find_inputs(paths)
-        _SPECS["threads"].validate(threads)
-        _SPECS["temporal_frames"].validate(temporal_frames)
-        _SPECS["overlay_alpha"].validate(overlay_alpha)
-        _SPECS["confidence_threshold"].validate(confidence_threshold)
+        check_options(
+            threads=threads,
+            temporal_frames=temporal_frames,
+            overlay_alpha=overlay_alpha,
+            confidence_threshold=confidence_threshold,
+            rotation=rotation,
+            region=region,
+        )
+        look = Look(read_rotation(rotation), read_region(region))
         segmenter = Segmenter(
             weights,
             labels=labels,
@@ -130,6 +144,7 @@ def segment(
         topics=tuple(topics or ()),
         only_results=only_results,
         network=f"{digest}, input size {input_size}",
+        look=look,
         temporal_frames=temporal_frames,
         overwrite=overwrite,
     )

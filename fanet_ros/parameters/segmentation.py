@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from fanet_ros.errors import SettingError
+from fanet_ros.frames.look import Look, check_regions, check_rotations, read_looks
 from fanet_ros.parameters.specs import Applies, Parameters, parameter
 from fanet_ros.settings import BACKENDS, PRECISIONS, check_device, check_input_size, check_output_size
 from fanet_ros.video.video_memory import MAX_TEMPORAL_FRAMES
@@ -91,6 +92,24 @@ class SegmentationParameters(Parameters):
         Applies.AT_CONFIGURE,
         check=check_cameras,
     )
+    rotation: tuple[str, ...] = parameter(
+        (),
+        "Degrees clockwise by which the camera's images must be turned to be upright: 0 (or nothing), 90, 180 or 270. "
+        "The network sees them upright; all outputs are as the camera sees. One value for all cameras, or one for each "
+        "in the order of `cameras`, such as [0, 180, 0].",
+        Applies.AT_CONFIGURE,
+        check=check_rotations,
+        one_will_do=True,
+    )
+    region: tuple[str, ...] = parameter(
+        (),
+        "Part of the camera's images that the network looks at: WIDTHxHEIGHT+X+Y in their pixels, X and Y those of its "
+        "upper left corner, as the camera sees; outside it masks are 255 (unlabelled) and confidence 0. `whole` (or "
+        "nothing) is all. One value for all cameras, or one for each.",
+        Applies.AT_CONFIGURE,
+        check=check_regions,
+        one_will_do=True,
+    )
     max_rate_hz: float = parameter(
         0.0,
         "Frames of a camera that are worked on per second, evenly spread; the others are skipped before they are "
@@ -125,7 +144,9 @@ class SegmentationParameters(Parameters):
     )
     input_timeout: float = parameter(2.0, "Seconds without an image after which diagnostics report ERROR.", minimum=0.1)
     min_rate_hz: float = parameter(
-        1.0, "Diagnostics WARN when fewer masks per second are made while somebody subscribes.", minimum=0.0
+        1.0,
+        "Diagnostics WARN when fewer masks per second are made while somebody subscribes; of max_rate_hz 80 % will do.",
+        minimum=0.0,
     )
     max_latency_ms: float = parameter(
         500.0, "Diagnostics WARN when the median age of a frame at publication is higher.", minimum=0.0
@@ -133,3 +154,11 @@ class SegmentationParameters(Parameters):
     autostart: bool = parameter(
         True, "Configure and activate at start; false leaves both to a lifecycle manager.", Applies.AT_START
     )
+
+    def looks(self) -> tuple[Look, ...]:
+        """Return how the network looks at each of the cameras.
+
+        Raises:
+            SettingError: there are other numbers of rotations or regions than of cameras.
+        """
+        return read_looks(self.rotation, self.region, max(1, len(self.cameras)))

@@ -40,6 +40,7 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     check: Callable[[Any], object] | None = None  # of a string or of a tuple of strings
     kind: str = "parameter"  # what messages call it
+    one_will_do: bool = False  # of a list of strings: one without brackets is accepted, and whole numbers are
 
     def validate(self, value: object) -> ParameterValue:
         """Return `value` in the parameter's own type.
@@ -56,6 +57,8 @@ class ParameterSpec:
             value = "off"  # which YAML, and with it every argument and parameter file of ROS, reads as false
         if expected is float and type(value) is int:
             value = float(value)
+        if self.one_will_do:
+            value = _as_texts(value)
         if expected is tuple and not isinstance(value, str | bytes) and isinstance(value, Sequence):
             value = tuple(value)
         if type(value) is not expected or not isinstance(value, bool | int | float | str | tuple):
@@ -92,6 +95,15 @@ class ParameterSpec:
 
     def _refusal(self, value: object, expected: str) -> SettingError:
         return SettingError(f"{self.kind} '{self.name}': received {shown(value)}, expected {expected}")
+
+
+def _as_texts(value: object) -> object:
+    """Return a list of strings where that is meant: `180` and `[0, 180]` are read as numbers by YAML."""
+    if isinstance(value, str) or type(value) is int:
+        value = [value]
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        return value
+    return [str(element) if type(element) is int else element for element in value]
 
 
 _TYPE_NAMES: Mapping[type, str] = {

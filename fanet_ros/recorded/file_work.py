@@ -10,7 +10,7 @@ import numpy as np
 from mcap.records import Message
 from numpy.typing import NDArray
 
-from fanet_ros.errors import InferenceError
+from fanet_ros.errors import FrameError, InferenceError
 from fanet_ros.frames.image_messages import UnusableImageError
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.recorded.frames import FramePainter, Stopwatch, timed
@@ -73,6 +73,7 @@ class FileWork:
         self._report = report
         self._choice = choice
         self._threshold = settings.confidence_threshold
+        self._look = settings.look
         self._keep_originals = not settings.only_results
         self._painter = FramePainter(report, segmenter.label_set, settings.overlay_alpha)
 
@@ -108,8 +109,9 @@ class FileWork:
             if type_name:
                 try:
                     image = self._segment(message, type_name, videos[topic], watch)
-                except (UnusableImageError, InferenceError) as error:
-                    kind = error.kind if isinstance(error, UnusableImageError) else "inference"
+                except (FrameError, InferenceError) as error:
+                    kind = "size" if isinstance(error, FrameError) else "inference"
+                    kind = error.kind if isinstance(error, UnusableImageError) else kind
                     refusals.add(f"{printable(topic)}: {kind}", str(error))
             if self._keep_originals:
                 target.copy(message)
@@ -134,7 +136,9 @@ class FileWork:
         watch.lap("decode")
         stamp, size = image.header.stamp, Size(frame.shape[1], frame.shape[0])
         memory = video.begin(Shot(stamp.sec * 10**9 + stamp.nanosec, size), _MAX_GAP_S)
-        result = self._segmenter.segment(frame, encoding, confidence_threshold=self._threshold, memory=memory)
+        result = self._segmenter.segment(
+            frame, encoding, confidence_threshold=self._threshold, memory=memory, look=self._look
+        )
         video.remember()
         watch.lap("inference")
         return _Image(image.header, frame, encoding, result.labels)

@@ -19,7 +19,7 @@ from fanet_ros.recorded.opening import open_storage
 from fanet_ros.recorded.output import output_file, read_finished
 from fanet_ros.recorded.recording import METADATA, Recording, find_recording
 from fanet_ros.recorded.resume import Workplace, claim_workplace
-from fanet_ros.recorded.segment_files import FileSegmentation, backend_facts
+from fanet_ros.recorded.segment_files import FileSegmentation, backend_facts, look_facts
 from fanet_ros.recorded.storage import Contents
 from fanet_ros.recorded.survey import survey
 from fanet_ros.recorded.topics import Choice, choose_topics
@@ -82,6 +82,7 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
             "files_kept_from_an_earlier_run": tally.kept,
             "images_refused": tally.refusals.total,
             **backend_facts(segmenter),
+            **look_facts(settings.look),
             "temporal_frames": settings.temporal_frames,
             "fps": round(report.frames / (perf_counter() - started), 2),
             "refused": tally.refusals.as_list(),
@@ -131,6 +132,7 @@ def _settings_as_json(segmenter: Segmenter, settings: FileSegmentation, choice: 
         "version": package_version(),
         "network": settings.network,
         "temporal_frames": settings.temporal_frames,
+        **look_facts(settings.look),
         "classes": segmenter.label_set.names,
         "colors": segmenter.label_set.colors,
         **backend_facts(segmenter),

@@ -11,6 +11,7 @@ from typing import Any
 from fanet_ros.errors import SourceError
 from fanet_ros.extras import what_to_install
 from fanet_ros.files import looked_for
+from fanet_ros.frames.look import WHOLE, Look
 from fanet_ros.recorded.frames import FramePainter, progress_bar, say, timed
 from fanet_ros.recorded.inputs import Input
 from fanet_ros.recorded.recording import is_recording
@@ -37,6 +38,7 @@ class FileSegmentation:
         only_results: whether the new bag of a recording leaves out the recorded messages.
         network: what tells this network and its input size from others; finished work is kept only for the same.
         temporal_frames: that the segmenter's attention sees in videos and recordings; likewise.
+        look: how the network looks at the images; likewise.
         overwrite: whether results of an earlier run in the same place are removed first.
     """
 
@@ -48,6 +50,7 @@ class FileSegmentation:
     only_results: bool = False
     network: str = ""
     temporal_frames: int = 1
+    look: Look = Look()
     overwrite: bool = False
 
 
@@ -105,7 +108,7 @@ def _segment_opened(path: Path, source: FrameSource, segmenter: Segmenter, setti
         raise
     finally:
         if report.frames:
-            extra = {"source": str(path), **backend_facts(segmenter)}
+            extra = {"source": str(path), **backend_facts(segmenter), **look_facts(settings.look)}
             extra["fps"] = round(report.frames / (perf_counter() - started), 2)
             if source.rate_hz is not None:
                 extra["temporal_frames"] = settings.temporal_frames
@@ -129,6 +132,11 @@ def backend_facts(segmenter: Segmenter) -> dict[str, Any]:
     return {"backend": info.name, "device": info.device, "precision": info.precision}
 
 
+def look_facts(look: Look) -> dict[str, Any]:
+    """Return what a summary says of how the network looked at the images; nothing where it saw them as they are."""
+    return {} if look == Look() else {"rotation": look.rotation, "region": str(look.region or WHOLE)}
+
+
 def _segment_source(
     name: str,
     source: FrameSource,
@@ -145,7 +153,11 @@ def _segment_source(
         task = progress.add_task(name, total=source.length)
         for frame, watch in timed(iter(source.read, None)):
             labels = segmenter.segment(
-                frame.image, frame.encoding, confidence_threshold=settings.confidence_threshold, memory=memory
+                frame.image,
+                frame.encoding,
+                confidence_threshold=settings.confidence_threshold,
+                memory=memory,
+                look=settings.look,
             ).labels
             watch.lap("inference")
             watch.tell(report)

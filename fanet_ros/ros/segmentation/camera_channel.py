@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from fanet_ros.frames.look import Look
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics
@@ -20,6 +21,7 @@ from fanet_ros.scheduling.rate_limit import RateLimit
 from fanet_ros.video.camera_video import CameraVideo
 from fanet_ros.video.video_memory import VideoMemory
 
+_PLAIN = Look()
 _LOG_INTERVAL_S = 1.0  # between two reports of the same kind of bad image
 
 
@@ -44,6 +46,7 @@ class CameraChannel:
         outputs: the topics for this camera's results.
         statistics: of this camera's frames since the activation.
         limit: on how many frames a second are worked on.
+        look: how the network looks at them.
         video: what is remembered of its frames.
     """
 
@@ -54,6 +57,7 @@ class CameraChannel:
         settings: SegmentationParameters,
         label_set: LabelSet,
         memory: VideoMemory,
+        look: Look = _PLAIN,
     ) -> None:
         """Create the output topics.
 
@@ -63,6 +67,7 @@ class CameraChannel:
             settings: of the node.
             label_set: of the masks.
             memory: of the segmenter, for this camera alone.
+            look: how the network looks at its images.
 
         Raises:
             SettingError: an override of a topic's QoS cannot be used.
@@ -72,6 +77,7 @@ class CameraChannel:
         self._activated_at = 0.0
         self._last_logged: dict[str, float] = {}
         self.name = name
+        self.look = look
         self.input_name = f"{name}/image" if name else "image"
         self.topic = node.resolve_topic_name(self.input_name)
         self.message_type: type[Image] | type[CompressedImage] = Image

@@ -113,7 +113,7 @@ class SegmentationNode(CorrectableNode):
     def _configure(self) -> None:
         self._parameter_server.check()
         settings = self._settings
-        cameras = settings.cameras or ("",)
+        cameras, looks = settings.cameras or ("",), settings.looks()
         started = perf_counter()
         self._segmenter = Segmenter(
             settings.weights,
@@ -131,9 +131,9 @@ class SegmentationNode(CorrectableNode):
         self._segmenter.warm_up(batch=len(cameras))
         self._building = ""
         label_set = self._segmenter.label_set
-        for name in cameras:
+        for name, look in zip(cameras, looks, strict=True):
             memory = self._segmenter.new_memory()
-            self._channels.append(CameraChannel(self, name, settings, label_set, memory))
+            self._channels.append(CameraChannel(self, name, settings, label_set, memory, look))
         self._label_info = Outputs(self, {"label_info": (LabelInfo, latched())})
         check_overrides(
             self,

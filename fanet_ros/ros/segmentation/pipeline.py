@@ -39,6 +39,7 @@ class _Job:
     message: Image | CompressedImage
     frame: NDArray[np.uint8]
     encoding: str
+    seen: Size  # of what the network looks at, upright
     wanted: frozenset[str]
     memory: VideoMemory
     arrival: float
@@ -81,7 +82,7 @@ class FramePipeline:
         self._clock = clock
         self._is_stopping = is_stopping
         self._cameras = max(1, len(settings.cameras))
-        self._shapes: dict[str, Size] = {}  # of each camera's last image
+        self._shapes: dict[str, Size] = {}  # of what the network looks at in each camera's last image
         self.budget = LatencyBudget(settings.latency_budget_ms)
 
     def reset(self) -> None:
@@ -112,10 +113,10 @@ class FramePipeline:
         jobs = [job for received in frames if (job := self._decode(received, settings)) is not None]
         self._note_shapes(jobs)
         scale = self.budget.scale
-        sizes = [self._segmenter.input_size_for(_size_of(job)) for job in jobs]
+        sizes = [self._segmenter.input_size_for(job.seen) for job in jobs]
         for size in dict.fromkeys(sizes):  # one, unless a camera's shape has just changed
             alike = [job for job, own in zip(jobs, sizes, strict=True) if own == size]
-            together = len(alike) == self._segmenter.batch_for(_size_of(alike[0]), scale)
+            together = len(alike) == self._segmenter.batch_for(alike[0].seen, scale)
             for run in [alike] if together else [[job] for job in alike]:
                 started = perf_counter()
                 results = self._segment(run, settings, scale)
@@ -136,15 +137,16 @@ class FramePipeline:
                 return None
             frame, encoding = frame_from_image(message)
             stamp, size = message.header.stamp, Size(frame.shape[1], frame.shape[0])
+            seen = channel.look.seen_size(size)
             shot = Shot(stamp.sec * 10**9 + stamp.nanosec, size, received.calibration)
             memory = channel.video.begin(shot, settings.temporal_max_gap)
-            return _Job(channel, message, frame, encoding, wanted, memory, received.arrival, _since(started))
+            return _Job(channel, message, frame, encoding, seen, wanted, memory, received.arrival, _since(started))
         return None
 
     def _note_shapes(self, jobs: Sequence[_Job]) -> None:
         """Have batches prepared for the cameras that show the same shape, once the images of all are known."""
         before = dict(self._shapes)
-        self._shapes.update((job.channel.name, _size_of(job)) for job in jobs)
+        self._shapes.update((job.channel.name, job.seen) for job in jobs)
         if self._cameras == 1 or self._shapes == before or len(self._shapes) < self._cameras:
             return
         alike: dict[Size, list[Size]] = {}  # by input size
@@ -238,15 +240,12 @@ class FramePipeline:
         )
 
 
-def _size_of(job: _Job) -> Size:
-    return Size(job.frame.shape[1], job.frame.shape[0])
-
-
 def _request(job: _Job, settings: SegmentationParameters) -> FrameRequest:
     wanted = settings.output_size
-    size = _size_of(job) if wanted == "camera" else read_size(wanted)
+    size = Size(job.frame.shape[1], job.frame.shape[0]) if wanted == "camera" else read_size(wanted)
     buffers = job.channel.outputs.label_buffers(job.wanted, size)
-    return FrameRequest(job.frame, job.encoding, size, "confidence" in job.wanted, buffers, job.memory)
+    look = job.channel.look
+    return FrameRequest(job.frame, job.encoding, size, "confidence" in job.wanted, buffers, job.memory, look)
 
 
 def _since(started: float) -> float:
