@@ -36,6 +36,7 @@ from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from fanet_ros.errors import InferenceError, SettingError, SourceError
+from fanet_ros.frames.look import Look, read_region
 from fanet_ros.recorded import frames
 from fanet_ros.recorded.messages import LABEL_INFO
 from fanet_ros.recorded.output import OutputFile, output_file, read_finished
@@ -95,6 +96,20 @@ def test_recording_in_merged_classes(tmp_path: Path, settings: FileSegmentation)
         labels = segmenter.segment(picture(10 * number + 1), "bgr8").labels
         np.testing.assert_array_equal(mask.data.reshape(48, 64), labels)
     assert {entry for entry in summary_of(folder)["class_shares"]} == {"drivable", "walkable", "obstacle"}
+
+
+def test_a_turned_camera_and_images_that_do_not_hold_the_region(
+    tmp_path: Path, segmenter: Segmenter, settings: FileSegmentation
+) -> None:
+    bag = write_bag(tmp_path / "run", drive())
+    look = Look(180, read_region("32x40+16+8"))
+    folder = segment_path(bag, segmenter, replace(settings, look=look))
+    for number, mask in enumerate(of_topic(read(folder / "run_segmented"), MASK)):
+        labels = segmenter.segment(picture(10 * number + 1), "bgr8", look=look).labels
+        np.testing.assert_array_equal(mask.data.reshape(48, 64), labels)
+    assert summary_of(folder)["rotation"] == 180
+    with pytest.raises(SourceError, match="image_raw: size, first: image of size 64x48, but region is 64x48"):
+        segment_path(bag, segmenter, replace(settings, look=Look(0, read_region("64x48+1+0"))))
 
 
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
@@ -423,12 +438,13 @@ def test_other_settings_networks_and_inputs_are_other_work(
             replace(settings, overlay_alpha=0.25),
             replace(settings, confidence_threshold=0.5),
             replace(settings, network="another"),
+            replace(settings, look=Look(180)),
             replace(settings, only_results=True),
         )
     ]
     (bag / "run_1.mcap").write_bytes(write_split_bag(tmp_path / "b", [drive()]).joinpath("b_0.mcap").read_bytes())
     folders.append(segment_path(bag, segmenter, settings))
-    assert [folder.name for folder in folders] == ["run", *(f"run_{n}" for n in range(2, 7))]
+    assert [folder.name for folder in folders] == ["run", *(f"run_{n}" for n in range(2, 8))]
 
 
 def test_results_of_something_else_are_never_mixed(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fanet_ros.errors import SourceError
+from fanet_ros.frames.look import Look, read_region
 from fanet_ros.recorded.segment_files import FileSegmentation, segment_path
 from fanet_ros.segmenter import Segmenter
 
@@ -45,6 +46,18 @@ def test_image(tmp_path: Path, segmenter: Segmenter) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["frames_processed"], summary["backend"]) == (1, segmenter.backend_info.name)
     assert summary["fps"] > 0
+
+
+def test_a_turned_camera_and_a_region(tmp_path: Path, segmenter: Segmenter) -> None:
+    look = Look(90, read_region("64x48+8+16"))
+    image = picture()
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    folder = segment_path(tmp_path / "a.png", segmenter, FileSegmentation(tmp_path / "out", look=look))
+    mask = cv2.imread(str(folder / "a_mask.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, segmenter.segment(image, "bgr8", look=look).labels)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["rotation"], summary["region"]) == (90, "64x48+8+16")
+    assert sum(summary["class_shares"].values()) == pytest.approx(64 * 48 / (120 * 72), abs=1e-3)
 
 
 def test_folder_of_images(tmp_path: Path, segmenter: Segmenter) -> None:

@@ -23,6 +23,8 @@ _PICTURES = frozenset({OVERLAY, COLOR_MASK})
 COMPRESSED = frozenset({MASK, *_PICTURES})
 """Topics as image_transport names them."""
 
+_Encoded = tuple[str, NDArray[np.uint8]]  # format as in the message, and the file
+
 _log = logging.getLogger(__name__)
 
 
@@ -85,28 +87,32 @@ class CompressedOutputs:
 
     def _encode_mask(self, items: list[Seen]) -> None:
         for seen in items:
-            # as image_transport's plugin writes it: nothing is named behind it where nothing was converted
-            self._send(MASK, seen, lambda seen=seen: ("mono8; png compressed ", png_of(seen.labels)))
+            self._send(MASK, seen, self._mask)
 
     def _encode_pictures(self, items: list[Seen]) -> None:
         for seen in items:
             if OVERLAY in seen.wanted:
-                self._send(OVERLAY, seen, lambda seen=seen: self._overlay(seen))
+                self._send(OVERLAY, seen, self._overlay)
             if COLOR_MASK in seen.wanted:
-                self._send(COLOR_MASK, seen, lambda seen=seen: self._color_mask(seen))
+                self._send(COLOR_MASK, seen, self._color_mask)
 
-    def _overlay(self, seen: Seen) -> tuple[str, NDArray[np.uint8]]:
+    @staticmethod
+    def _mask(seen: Seen) -> _Encoded:
+        # as image_transport's plugin writes it: nothing is named at the end where nothing was converted
+        return "mono8; png compressed ", png_of(seen.labels)
+
+    def _overlay(self, seen: Seen) -> _Encoded:
         alpha = seen.settings.overlay_alpha
         picture, encoding = self._painter.overlay(seen.frame, seen.encoding, seen.labels, alpha)
         return _jpeg_format(encoding), jpeg_of(picture, encoding, seen.settings.jpeg_quality)
 
-    def _color_mask(self, seen: Seen) -> tuple[str, NDArray[np.uint8]]:
+    def _color_mask(self, seen: Seen) -> _Encoded:
         picture = self._painter.color_mask(seen.labels, "bgr8")  # as JPEG wants it; the raw topic is rgb8
         return _jpeg_format("rgb8"), jpeg_of(picture, "bgr8", seen.settings.jpeg_quality)
 
-    def _send(self, topic: str, seen: Seen, make: Callable[[], tuple[str, NDArray[np.uint8]]]) -> None:
+    def _send(self, topic: str, seen: Seen, make: Callable[[Seen], _Encoded]) -> None:
         try:
-            words, data = make()
+            words, data = make(seen)
             message = CompressedImage(header=seen.header, format=words, data=array.array("B", data.tobytes()))
             self._publish(topic, message)
             self._failing.discard(topic)
