@@ -147,6 +147,7 @@ def test_frame_rows(measured: dict[str, Any]) -> None:
         assert row["over_network"] == pytest.approx(row["median_ms"] / row["network_ms"], rel=0.02)
         assert row["over_network_p25"] <= row["over_network_p75"]
         assert row["speedup_vs_reference"] > 0
+    assert reference["turned_ms"] is None and 0 < openvino["turned_ms"] < 3 * openvino["median_ms"]
     assert reference["agreement_with_reference"] == 1
     assert openvino["agreement_with_reference"] > 0.9, "it averages where it makes images smaller"
 
@@ -238,12 +239,14 @@ _HEADING = ("weights", "backend", "device", "precision", "camera_width", "camera
 @pytest.mark.slow
 def test_node_level(tmp_path: Path, quiet: Console) -> None:
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    case = NodeCase(Size(160, 96), Size(96, 64), ((60.0, 130), (PEAK, 110)))
+    case = NodeCase(Size(160, 96), Size(96, 64), ((60.0, 130), (PEAK, 110)), ((60.0, 40),))
     plan = small_plan(levels=("node",), node_cases=(case,), node_contender=WORKS)
     results = Results(describe_machine(), tmp_path / "results.json")
     assert run_plan(plan, results, quiet)
-    steady, peak = results.data["node"]
-    for row in (steady, peak):
+    steady, peak, compressed = results.data["node"]
+    assert compressed["load"] == "60 Hz, compressed too" and steady["compressed_kb"] is None
+    assert 0 < compressed["compressed_kb"] < 15 and compressed["compressed_rate_hz"] > 1
+    for row in (steady, peak, compressed):
         assert (row["backend"], row["device"], row["precision"]) == ("openvino", "cpu", "fp32")
         assert (row["camera_width"], row["camera_height"]) == (160, 96) and (row["width"], row["height"]) == SMALL
         assert row["error"] is None

@@ -22,6 +22,7 @@ def test_everything_is_measured_unless_said_otherwise() -> None:
     loads = {case.camera: dict(case.loads) for case in plan.node_cases}
     assert set(loads[Size(640, 360)]) == {10.0, 30.0, 60.0, PEAK}
     assert loads[Size(640, 360)][30.0] == 900
+    assert plan.node_cases[0].compressed == ((30.0, 900),), "against the same load without"
     assert plan.node_contender == Contender("auto", "auto")
 
 

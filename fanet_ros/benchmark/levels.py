@@ -157,6 +157,7 @@ def _frame_row(reference: Entrant, entrant: Entrant, camera: Size) -> Row:
         **_camera(camera),
         **_times(turns),
         "network_ms": _median(network),
+        "turned_ms": _median(entrant.turns(f"{camera} turned")),
         **_ratios("over_network", turns, network),
         **_ratios("speedup_vs_reference", reference.turns(str(camera)), turns, quartiles="speedup"),
         "agreement_with_reference": answers and _share(answers[0] == answers[1]),

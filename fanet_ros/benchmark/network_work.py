@@ -12,7 +12,7 @@ import numpy as np
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import REFERENCE
-from fanet_ros.benchmark.runners import Answers, Candidate
+from fanet_ros.benchmark.runners import Answers, BackendRunner, Candidate
 from fanet_ros.benchmark.work import Work, wall, wall_of_each
 from fanet_ros.errors import BackendError
 from fanet_ros.labelling.postprocess import LabelBuffers
@@ -28,7 +28,7 @@ def stills(candidate: dict[str, Any], image: str, cameras: dict[str, str]) -> Wo
 
     Returns:
         Runs and answers `network` and one by the name of each camera; the answers are the logits and the labels of the
-        first frames.
+        first frames. Of backends also a run `NAME turned` for the first camera, as if it hung upside down.
     """
     runner = Candidate(**candidate).runner()
     network_input = cv2.cvtColor(load_frames(Path(image))[0], cv2.COLOR_BGR2RGB)
@@ -38,12 +38,17 @@ def stills(candidate: dict[str, Any], image: str, cameras: dict[str, str]) -> Wo
         labels = {name: runner.segment(each[0]).copy() for name, each in frames.items()}
         return {"network": runner.infer(network_input).copy(), **labels}
 
+    turned = {}
+    if isinstance(runner, BackendRunner):  # the reference turns nothing
+        upside_down = partial(runner.segment, rotation=180)
+        turned = {f"{name} turned": wall_of_each(upside_down, each) for name, each in [*frames.items()][:1]}
     return Work(
         facts=runner.facts(network_input),
         answers=runner.answers(answers),
         runs={
             "network": runner.network_run(network_input),
             **{name: wall_of_each(runner.segment, each) for name, each in frames.items()},
+            **turned,
         },
     )
 

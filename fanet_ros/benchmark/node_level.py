@@ -31,7 +31,16 @@ _SLOWEST_HZ = 0.5  # of masks; whoever is slower counts as hanging
 _GRACE_S = 30.0
 _FIGURES = (
     *("load", "rate_hz", "sent", "missed", "sent_rate_hz", "mean_rate_hz", "p50_ms", "p90_ms", "p99_ms", "max_ms"),
-    *("jitter_ms", "inference_ms", "overhead_ms", "cpu_percent", "client_cpu_percent", "rss_mb"),
+    *(
+        "compressed_rate_hz",
+        "compressed_kb",
+        "jitter_ms",
+        "inference_ms",
+        "overhead_ms",
+        "cpu_percent",
+        "client_cpu_percent",
+        "rss_mb",
+    ),
 )  # of a row; null where a case failed
 
 
@@ -138,11 +147,15 @@ class _NodeLevel:
         }
 
     def _loads(self, client: JsonProcess, node: subprocess.Popen[bytes]) -> None:
-        for rate_hz, images in self._case.loads:
+        loads = [(*load, False) for load in self._case.loads] + [(*load, True) for load in self._case.compressed]
+        for rate_hz, images, compressed in loads:
             what = "peak" if rate_hz == PEAK else f"{rate_hz:g} Hz"
+            if compressed:
+                what += ", compressed too"
             self._say(f"{images} images at {what}")
             timeout_s = images / _SLOWEST_HZ + _GRACE_S
-            answer = client.ask("load", timeout_s, node_pid=node.pid, rate_hz=rate_hz, images=images)
+            asked = {"node_pid": node.pid, "rate_hz": rate_hz, "images": images, "compressed": compressed}
+            answer = client.ask("load", timeout_s, **asked)
             row = {**self.heading(), "rate_hz": rate_hz or None, "load": what, **answer, "error": None}
             self._bench.results.add("node", [row])
 

@@ -57,14 +57,16 @@ class NodeCase:
         camera: size of its images.
         input_size: at which the network sees them.
         loads: camera rate in Hz (or PEAK) and number of images, measured one after the other.
+        compressed: likewise, with compressed mask and overlay subscribed to as well.
     """
 
     camera: Size
     input_size: Size
     loads: tuple[tuple[float, int], ...]
+    compressed: tuple[tuple[float, int], ...] = ()
 
 
-_QUICK_NODE_CASES = (NodeCase(Size(640, 360), Size(640, 360), ((30.0, 120), (PEAK, 120))),)
+_QUICK_NODE_CASES = (NodeCase(Size(640, 360), Size(640, 360), ((30.0, 120), (PEAK, 120)), ((30.0, 120),)),)
 
 
 @dataclass(frozen=True)
@@ -199,9 +201,13 @@ def make_plan(
 
 
 def _node_cases(input_size: Size) -> tuple[NodeCase, ...]:
-    small = NodeCase(Size(640, 360), Size(640, 360), ((10.0, 300), (30.0, 900), (60.0, 900), (PEAK, 300)))
-    large = ((10.0, 200), (30.0, 300))
-    return (small, NodeCase(Size(1280, 720), input_size, large), NodeCase(Size(1920, 1080), input_size, large))
+    loads = ((10.0, 300), (30.0, 900), (60.0, 900), (PEAK, 300))
+    large, compressed = ((10.0, 200), (30.0, 300)), ((10.0, 200),)
+    return (
+        NodeCase(Size(640, 360), Size(640, 360), loads, ((30.0, 900),)),
+        NodeCase(Size(1280, 720), input_size, large, compressed),
+        NodeCase(Size(1920, 1080), input_size, large),
+    )
 
 
 def _check(what: str, received: Sequence[str], known: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from fanet_ros.backends.base import BackendRequest
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.benchmark.plan import COMPILED, REFERENCE
 from fanet_ros.benchmark.work import Run, wall
+from fanet_ros.frames.look import Look
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.foreign_files import is_foreign
 from fanet_ros.settings import Size
@@ -165,9 +166,11 @@ class BackendRunner(Runner):
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: D102 (documented by Runner)
         return self._backend.infer(image)
 
-    def segment(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102 (documented by Runner)
-        camera = Size(frame.shape[1], frame.shape[0])
-        request = FrameRequest(frame, "bgr8", camera, out=self._out.get(camera), memory=self._memory)
+    def segment(  # noqa: D102 (documented by Runner)
+        self, frame: NDArray[np.uint8], rotation: int = 0
+    ) -> NDArray[np.uint8]:
+        camera, look = Size(frame.shape[1], frame.shape[0]), Look(rotation)
+        request = FrameRequest(frame, "bgr8", camera, out=self._out.get(camera), memory=self._memory, look=look)
         self._out[camera] = self._backend.segment(request, self._size)
         return self._out[camera].labels
 

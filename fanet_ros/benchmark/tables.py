@@ -83,7 +83,7 @@ _TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         "Frame to labels: {model} ({weights}), input {width}x{height}",
         (
             *(_CAMERA, _BACKEND, _MS, _MS_QUARTILES, *_spread("over network", "over_network", 2)),
-            *(_SPEED_UP[0], _AGREES),
+            *(_SPEED_UP[0], number("upside down ms", "turned_ms", 2), _AGREES),
         ),
     ),
     "temporal": ("Attention to {temporal_frames} frames, frame to labels", TEMPORAL),
@@ -95,6 +95,7 @@ _TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             *(number("jitter", "jitter_ms", 1), Column("missed", lambda row: f"{row['missed']}/{row['sent']}")),
             *(number("inference", "inference_ms", 1), number("rest", "overhead_ms", 1)),
             *(number("CPU %", "cpu_percent"), number("RSS MB", "rss_mb")),
+            *(number("PNG/s", "compressed_rate_hz", 1), number("kB", "compressed_kb", 1)),
         ),
     ),
     "startup": (

@@ -1,7 +1,8 @@
 """The other side of the node in `fanet benchmark`: camera and listener in one light process.
 
 It shares the machine with the node it measures, so it does as little as possible: frames are ready-made, one message is
-sent again and again with another stamp, and nothing but the mask is subscribed to (and /diagnostics, once a second).
+sent again and again with another stamp, and nothing but the mask is subscribed to (and /diagnostics, once a second),
+unless a load is about the compressed topics.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import array
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.utilities import get_rmw_implementation_identifier
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from fanet_ros.benchmark.frames import load_frames
 from fanet_ros.benchmark.plan import PEAK
@@ -83,6 +85,7 @@ class BenchmarkClient:
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._status_prefix = f"{namespace}/segmentation: ".lstrip("/")
         self._statuses: dict[str, DiagnosticStatus] = {}
+        self._compressed: list[int] = []  # bytes of each compressed mask
         self._masks: list[tuple[int, int]] = []  # stamp and arrival, nanoseconds since the epoch
         gc.collect()
         gc.freeze()
@@ -122,13 +125,14 @@ class BenchmarkClient:
             "running": {name: running[name] for name in ("backend", "device", "precision")},
         }
 
-    def load(self, node_pid: int, rate_hz: float, images: int) -> Answer:
+    def load(self, node_pid: int, rate_hz: float, images: int, compressed: bool = False) -> Answer:
         """Send images at a steady rate, or each as soon as the last one is answered, and time the masks.
 
         Args:
             node_pid: of the node's process.
             rate_hz: of the images; PEAK for the next as soon as the mask came.
             images: how many.
+            compressed: whether somebody looks at compressed mask and overlay meanwhile.
 
         Returns:
             The row of the benchmark's `node` table.
@@ -136,7 +140,12 @@ class BenchmarkClient:
         Raises:
             ProcessError: the node ended, or no mask came.
         """
+        with self._compressed_subscribed() if compressed else nullcontext():
+            return self._load(node_pid, rate_hz, images)
+
+    def _load(self, node_pid: int, rate_hz: float, images: int) -> Answer:
         self._masks.clear()
+        self._compressed.clear()
         node = psutil.Process(node_pid)
         own = psutil.Process()
         began, cpu, own_cpu = time.monotonic(), _cpu_seconds(node), _cpu_seconds(own)
@@ -165,6 +174,8 @@ class BenchmarkClient:
             "p90_ms": round(quantile(latencies, 0.9), 3),
             "p99_ms": round(quantile(latencies, 0.99), 3),
             "max_ms": round(max(latencies), 3),
+            "compressed_rate_hz": round(len(self._compressed) / seconds, 3) if self._compressed else None,
+            "compressed_kb": round(statistics.mean(self._compressed) / 1e3, 3) if self._compressed else None,
             "jitter_ms": round(statistics.stdev(gaps), 3),
             "inference_ms": inference_ms,
             # of the same frames: a machine that is slow for a while must not turn their difference around
@@ -217,6 +228,30 @@ class BenchmarkClient:
             if left <= 0:
                 return
             self._executor.spin_once(timeout_sec=left)
+
+    @contextmanager
+    def _compressed_subscribed(self) -> Iterator[None]:
+        """Take compressed masks and overlays as well; from the first mask on, as discovery has two sides.
+
+        Raises:
+            ProcessError: no compressed mask came.
+        """
+        takers: dict[str, Callable[[CompressedImage], None]] = {
+            "mask": lambda message: self._compressed.append(len(message.data)),
+            "overlay": lambda message: None,
+        }
+        subscriptions = [
+            self._node.create_subscription(CompressedImage, f"segmentation/{name}/compressed", take, sensor_data())
+            for name, take in takers.items()
+        ]
+        try:
+            self._send_and_listen(10 * _PATIENCE_S, until=lambda: bool(self._compressed))
+            if not self._compressed:
+                raise ProcessError("no compressed mask came")
+            yield
+        finally:
+            for subscription in subscriptions:
+                self._node.destroy_subscription(subscription)
 
     # listening -------------------------------------------------------------------------------------------------------
 
