@@ -244,7 +244,7 @@ def test_node_level(tmp_path: Path, quiet: Console) -> None:
     results = Results(describe_machine(), tmp_path / "results.json")
     assert run_plan(plan, results, quiet)
     steady, peak, compressed = results.data["node"]
-    assert compressed["load"] == "60 Hz, compressed too" and steady["compressed_kb"] is None
+    assert compressed["load"] == "60 Hz + PNG, JPEG" and steady["compressed_kb"] is None
     assert 0 < compressed["compressed_kb"] < 15 and compressed["compressed_rate_hz"] > 1
     for row in (steady, peak, compressed):
         assert (row["backend"], row["device"], row["precision"]) == ("openvino", "cpu", "fp32")

@@ -256,7 +256,8 @@ def test_without_arguments_the_shipped_parameters_hold(run: Run) -> None:
     reports, _ = run(SEGMENT)
     (report,) = reports.values()
     defaults = {name: spec.default for name, spec in SegmentationParameters.specs().items()}
-    assert defaults.pop("cameras") == () and report["parameters"]["cameras"] is None
+    for name in ("cameras", "rotation", "region"):
+        assert defaults.pop(name) == () and report["parameters"][name] is None
     assert defaults.items() <= report["parameters"].items()
     assert report["parameters"]["use_sim_time"] is False
     assert report["name"] == "/segmentation"
@@ -281,11 +282,12 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
     assert reports["segmentation_node"]["parameters"] == {**values, "threads": 3}
 
     given = ["precision:=fp32", "weights:=123", "autostart:=True", "use_sim_time:=false", "log_level:=warn"]
-    given += ["temporal_frames:=2"]
+    given += ["temporal_frames:=2", "rotation:=[0, 180]", "region:=640x240+0+120"]
     reports, _ = run(SEGMENT, *arguments, *given)
     assert reports["segmentation_node"]["parameters"] == {
         **{"backend": "torch", "threads": 3},
         **{"precision": "fp32", "weights": "123", "autostart": True, "use_sim_time": False, "temporal_frames": 2},
+        **{"rotation": ["0", "180"], "region": ["640x240+0+120"]},
     }
 
 
@@ -303,6 +305,7 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
         (DEMO, "params_file:=/no/such.yaml", "received '/no/such.yaml', expected an existing YAML file"),
         (SEGMENT, "drivable_area:=true|camera_height:=tall", "camera_height: received 'tall', expected a number"),
         (SEGMENT, "temporal_frames:=two", "temporal_frames: received 'two', expected a whole number"),
+        (SEGMENT, "rotation:={a: 1}", "rotation: received '{a: 1}', expected one value, or one for each camera"),
         (SEGMENT, "drivable_area:=maybe", '"drivable_area" provided value "maybe" is not valid'),
         (
             SEGMENT,

@@ -151,7 +151,7 @@ class _NodeLevel:
         for rate_hz, images, compressed in loads:
             what = "peak" if rate_hz == PEAK else f"{rate_hz:g} Hz"
             if compressed:
-                what += ", compressed too"
+                what += " + PNG, JPEG"
             self._say(f"{images} images at {what}")
             timeout_s = images / _SLOWEST_HZ + _GRACE_S
             asked = {"node_pid": node.pid, "rate_hz": rate_hz, "images": images, "compressed": compressed}
