@@ -15,20 +15,19 @@ from fanet_ros.backends import BackendInfo, Progress, create_backend
 from fanet_ros.backends.base import no_progress
 from fanet_ros.backends.foreign import describe_network, input_sizes_of
 from fanet_ros.backends.request import FrameRequest
+from fanet_ros.backends.soft import segment_softly
 from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
-from fanet_ros.frames.frame import FrameResizer, check_frame
+from fanet_ros.frames.frame import check_frame
 from fanet_ros.frames.look import Look
-from fanet_ros.labelling.postprocess import LabelBuffers, labels_from_logits
-from fanet_ros.labelling.soft import probabilities_from_logits
+from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.foreign import LABELS, ForeignNetwork
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.model.model_card import merging_key, read_card, resolve_label_set
 from fanet_ros.resources import DEFAULT_WEIGHTS, weights_path
 from fanet_ros.scheduling.batch_choice import BatchChoice, grey_frame
 from fanet_ros.scheduling.batching import BatchReport, group_runs
-from fanet_ros.scheduling.confidence_threshold import ConfidenceThreshold
+from fanet_ros.scheduling.frame_runner import FrameRunner
 from fanet_ros.scheduling.prepared_sizes import PreparedSizes
-from fanet_ros.scheduling.region_masks import Part, RegionMasks
 from fanet_ros.scheduling.scaled_size import scaled_size
 from fanet_ros.settings import Size, check_input_size
 from fanet_ros.video.video_memory import VideoMemory
@@ -164,9 +163,8 @@ class Segmenter:
                 path.name,
             )
         self._scales = tuple(sorted(scales, reverse=True))
-        self._threshold = ConfidenceThreshold()
-        self._regions = RegionMasks()
         self._batches = BatchChoice(self._backend, self._scales)
+        self._runner = FrameRunner(self._backend, self._batches)
         self._sizes = PreparedSizes(self._backend, self._scales)
         self._sizes.guess = None if input_size == "camera" else self.input_size_for(_USUAL_FRAME)
 
@@ -229,9 +227,7 @@ class Segmenter:
         request = FrameRequest(frame, encoding, output_size, confidence, out, memory, look)
         self._check_memories([request])
         input_size = self._prepare(request, scale)
-        part = self._regions.part_of(self._threshold.order(request, confidence_threshold))
-        answer = part.placed(self._backend.segment(part.request, input_size))
-        return self._result(request, answer, input_size, confidence_threshold, 1)
+        return _result(request, self._runner.run(request, input_size, confidence_threshold), input_size, 1)
 
     def segment_batch(
         self, requests: Sequence[FrameRequest], *, confidence_threshold: float = 0.0, scale: float = 1.0
@@ -271,12 +267,12 @@ class Segmenter:
             input_size = input_sizes[run[0]]
             assert input_size is not None, "group_runs leaves out what has no size"
             batch = [requests[index] for index in run]
-            answers, together = self._answers(batch, input_size, confidence_threshold)
+            answers, together = self._runner.run_together(batch, input_size, confidence_threshold)
             for index, request, answer in zip(run, batch, answers, strict=True):
                 if isinstance(answer, FanetError):
                     results[index] = answer
                 else:
-                    results[index] = self._result(request, answer, input_size, confidence_threshold, together)
+                    results[index] = _result(request, answer, input_size, together)
         return [results[index] for index in range(len(requests))]
 
     def logits(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -318,19 +314,10 @@ class Segmenter:
         """
         check_frame(frame, encoding)
         self.check_tells_probabilities()
-        aligned, given = self._backend.align_corners, self._backend.gives_probabilities
-        size = Size(frame.shape[1], frame.shape[0])
-        input_size = self.input_size_for(size)
-        resizer = FrameResizer(align_corners=aligned)
-        logits = np.ascontiguousarray(self.logits(resizer.to_network_input(frame, encoding, input_size)))
-        label_of = self.label_set.label_of
-        answer = labels_from_logits(
-            logits, size, confidence=True, label_of=label_of, align_corners=aligned, probabilities=given
-        )
-        self._threshold.apply(answer, confidence_threshold)
-        found = Segmentation(answer.labels, answer.confidence, input_size)
-        soft = probabilities_from_logits(logits, size, points, label_of, align_corners=aligned, probabilities=given)
-        return found, soft
+        input_size = self._sizes.build(self.input_size_for(Size(frame.shape[1], frame.shape[0])))
+        answer, probabilities = segment_softly(self._backend, frame, encoding, input_size, points)
+        self._runner.threshold.apply(answer, confidence_threshold)
+        return Segmentation(answer.labels, answer.confidence, input_size), probabilities
 
     def check_tells_probabilities(self) -> None:
         """Check that `segment_softly` can be called.
@@ -432,38 +419,6 @@ class Segmenter:
                 runs += group_runs(own, self.batch_for(requests[input_sizes.index(size)].seen_size, scale))
         return runs
 
-    def _answers(
-        self, requests: Sequence[FrameRequest], input_size: Size, threshold: float
-    ) -> tuple[list[LabelBuffers | FanetError], int]:
-        """Run one frame, or several as a batch; as singles if the batch cannot be built or held in memory.
 
-        Returns the answers, and how many frames ran together.
-        """
-        parts = [
-            self._regions.part_of(self._threshold.order(request, threshold, slot), slot)
-            for slot, request in enumerate(requests)
-        ]
-        orders = [part.request for part in parts]
-        if len(orders) > 1:
-            try:
-                return _placed(parts, self._backend.segment_batch(orders, input_size)), len(orders)
-            except (BackendError, RuntimeError, MemoryError) as error:  # of all: nothing is remembered of any
-                _log.debug("a batch failed", exc_info=True)
-                reason = f"a batch of {len(orders)} failed: {str(error) or type(error).__name__}"
-                self._batches.give_up(reason)
-                _log.warning("%s", self._batches.report)
-        return _placed(parts, self._backend.segment_each(orders, input_size)), 1
-
-    def _result(
-        self, request: FrameRequest, answer: LabelBuffers, input_size: Size, threshold: float, batch: int
-    ) -> Segmentation:
-        self._threshold.apply(answer, threshold)
-        return Segmentation(answer.labels, answer.confidence if request.confidence else None, input_size, batch)
-
-
-def _placed(parts: Sequence[Part], answers: Sequence[LabelBuffers | FanetError]) -> list[LabelBuffers | FanetError]:
-    """Return the masks of the whole frames."""
-    return [
-        answer if isinstance(answer, FanetError) else part.placed(answer)
-        for part, answer in zip(parts, answers, strict=True)
-    ]
+def _result(request: FrameRequest, answer: LabelBuffers, input_size: Size, batch: int) -> Segmentation:
+    return Segmentation(answer.labels, answer.confidence if request.confidence else None, input_size, batch)
