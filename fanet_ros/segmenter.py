@@ -91,6 +91,7 @@ class Segmenter:
         kept_sizes: int = 1,
         scales: Sequence[float] = (1.0,),
         temporal_frames: int = 1,
+        look: Look = _PLAIN,
     ) -> None:
         """Load weights and prepare the backend.
 
@@ -112,6 +113,7 @@ class Segmenter:
                 `warm_up` and at the first frame of another shape, and kept.
             temporal_frames: T, how many frames of a video attention sees, the present one included, 1 to
                 video_memory.MAX_TEMPORAL_FRAMES; the others are those of a `memory`. 1 for single frames.
+            look: that most frames will be asked for with: the network is prepared for what it shows.
 
         Raises:
             FanetError: WeightsError, LabelSetError, BackendError or SettingError, each with what to do.
@@ -125,6 +127,7 @@ class Segmenter:
         path = weights_path(weights)
         card = read_card(path)
         self._input_size = input_size
+        self._likely = look.likely_size(_USUAL_FRAME)
         self._network = describe_network(path, progress)
         if self._network is not None:
             self.label_set: LabelSet = self._network.label_set(labels, card)  # before a build is begun
@@ -140,7 +143,7 @@ class Segmenter:
             device=device,
             precision=precision,
             threads=threads,
-            input_size=None if input_size == "camera" else self.input_size_for(_USUAL_FRAME),
+            input_size=None if input_size == "camera" else self.input_size_for(self._likely),
             progress=progress,
             kept_sizes=kept_sizes * len(scales),
             temporal_frames=temporal_frames,
@@ -166,7 +169,7 @@ class Segmenter:
         self._batches = BatchChoice(self._backend, self._scales)
         self._runner = FrameRunner(self._backend, self._batches)
         self._sizes = PreparedSizes(self._backend, self._scales)
-        self._sizes.guess = None if input_size == "camera" else self.input_size_for(_USUAL_FRAME)
+        self._sizes.guess = None if input_size == "camera" else self.input_size_for(self._likely)
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -365,11 +368,11 @@ class Segmenter:
         if self._input_size == "camera":
             self._batches.give_up("with input_size camera nothing is known before the first frame")
             return
-        self._sizes.guess = usual = self.input_size_for(_USUAL_FRAME)
-        grey = grey_frame(_USUAL_FRAME)
+        self._sizes.guess = usual = self.input_size_for(self._likely)
+        grey = grey_frame(self._likely)
         for scale in self._scales:
             self._backend.segment(grey, self._sizes.build(scaled_size(usual, scale)))
-        self.measure_batch(_USUAL_FRAME, batch)
+        self.measure_batch(self._likely, batch)
 
     def measure_batch(self, frame_size: Size, batch: int) -> bool:
         """Find out whether so many frames like one of that size are faster as a batch, once for each input size.

@@ -100,6 +100,18 @@ def test_the_input_size_fits_what_is_seen() -> None:
     segmenter.close()
 
 
+def test_what_is_seen_is_prepared_before_the_first_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Look(90, Region(0, 0, Size(96, 160)))
+    segmenter = Segmenter(backend="openvino", precision="fp32", look=look)
+    segmenter.warm_up()
+    prepared: list[Size] = []
+    monkeypatch.setattr(segmenter._backend, "drop", prepared.append)
+    found = segmenter.segment(np.zeros((200, 100, 3), np.uint8), look=look)
+    assert found.input_size == segmenter.input_size_for(Size(160, 96))
+    assert prepared == [], "what was guessed was right, so nothing was freed for another size"
+    segmenter.close()
+
+
 def test_a_region_outside_the_frame_costs_that_frame_alone(segmenter: Segmenter) -> None:
     small = np.zeros((64, 96, 3), np.uint8)
     with pytest.raises(FrameError, match="which ends at column 128 and row 88"):

@@ -134,6 +134,7 @@ def segment(
             # the cameras of a recording take turns, and each shape of image has a network of its own
             kept_sizes=_MOST_CAMERA_SHAPES if any(given.is_recording for given in inputs) else 1,
             temporal_frames=temporal_frames,
+            look=look,
         )
         digest = weights_digest(weights_path(weights))
     settings = FileSegmentation(

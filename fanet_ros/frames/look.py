@@ -87,6 +87,10 @@ class Look:
         seen = frame_size if self.region is None else self.region.size
         return turned_size(seen, self.rotation)
 
+    def likely_size(self, usual: Size) -> Size:
+        """Return the size of what the network will look at, upright, where images of a usual size are expected."""
+        return turned_size(usual if self.region is None else self.region.size, self.rotation)
+
 
 def turned_size(size: Size, rotation: int) -> Size:
     """Return the size of an image after it is turned, or before: the same either way."""

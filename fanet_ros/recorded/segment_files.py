@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from fanet_ros.errors import SourceError
+from fanet_ros.errors import FrameError, SourceError
 from fanet_ros.extras import what_to_install
 from fanet_ros.files import looked_for
 from fanet_ros.frames.look import WHOLE, Look
@@ -152,13 +152,16 @@ def _segment_source(
     with progress_bar() as progress:
         task = progress.add_task(name, total=source.length)
         for frame, watch in timed(iter(source.read, None)):
-            labels = segmenter.segment(
-                frame.image,
-                frame.encoding,
-                confidence_threshold=settings.confidence_threshold,
-                memory=memory,
-                look=settings.look,
-            ).labels
+            try:
+                labels = segmenter.segment(
+                    frame.image,
+                    frame.encoding,
+                    confidence_threshold=settings.confidence_threshold,
+                    memory=memory,
+                    look=settings.look,
+                ).labels
+            except FrameError as error:
+                raise FrameError(f"{name}: {printable(frame.name)}: {error}") from None
             watch.lap("inference")
             watch.tell(report)
             overlay = painter.overlay(frame.image, frame.encoding, labels)
