@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from fanet_ros.benchmark.frames import load_frames
@@ -27,6 +27,7 @@ _PATIENCE_S = 1.0  # for the answers to one image; after it the next one is sent
 _MOST_LOST = 0.5  # share of images without an answer above which the nodes are not being fed
 _UNREAD = {
     **{f"segmentation/{name}": Image for name in ("mask", "confidence", "overlay", "color_mask")},
+    **{f"segmentation/{name}/compressed": CompressedImage for name in ("mask", "overlay", "color_mask")},
     "segmentation/stats": SegmentationStats,
     "drivable_area/drivable_mask": Image,
     "drivable_area/free_space": OccupancyGrid,
