@@ -71,6 +71,8 @@ setup(
         "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8"],
         "train": ["kornia>=0.7", "matplotlib>=3.5", "pillow>=9", "pydantic>=2", "scipy>=1.8", "tensorboard>=2.12"]
         + ["torch>=2.3"],
+        # exactly as fanet_ros/view/interpreter.py has it; from Python 3.11 on
+        "view": ["rerun-sdk==0.41.0; python_version >= '3.11'"],
     },
     entry_points={"console_scripts": ["fanet = fanet_ros.commands.cli:main"]},
 )

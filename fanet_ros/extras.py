@@ -15,13 +15,20 @@ _EXTRAS = {  # of setup.py, by the name under which each package is imported
     "PIL": "evaluate",
     "psutil": "benchmark",
     "pydantic": "train",
+    "rerun": "view",
     "rosbags": "bags",
     "scipy": "evaluate",
     "tensorboard": "train",
 }
 _TOGETHER = {"bags": "rosbags mcap apsw lz4 backports.zstd"}  # of no use one by one
 # Packages that are not named as what is imported.
-_PACKAGES = {"PIL": "pillow", "backports": "backports.zstd", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
+_PACKAGES = {
+    "PIL": "pillow",
+    "backports": "backports.zstd",
+    "cv2": "opencv-python-headless",
+    "rerun": "rerun-sdk",
+    "yaml": "pyyaml",
+}
 
 
 def what_to_install(module: str | None, extra: str = "") -> str:

@@ -19,6 +19,7 @@ from fanet_ros.commands.options import check_options
 from fanet_ros.commands.teach import teach
 from fanet_ros.commands.temper import temper
 from fanet_ros.commands.train import train
+from fanet_ros.commands.view import view
 from fanet_ros.errors import FanetError, SourceError
 from fanet_ros.frames.look import WHOLE, Look, read_region, read_rotation
 from fanet_ros.parameters.segmentation import SegmentationParameters
@@ -184,6 +185,7 @@ app.command()(benchmark)
 app.command()(teach)
 app.command()(train)
 app.command()(temper)
+app.command()(view)
 app.add_typer(dataset_app, name="dataset")
 
 
