@@ -2,10 +2,11 @@
 
 FRAMES ?= 100
 VIDEO ?=
+VIEW ?=
 RATE ?=
 ARGS ?=
 # The recipe of demo reads these from the environment, where spaces and quotes stay as they are.
-export FRAMES VIDEO RATE
+export FRAMES VIDEO RATE VIEW
 export CALLER := $(PWD)
 
 .PHONY: help setup demo test lint format clean
@@ -17,11 +18,11 @@ setup: ## prepare the environment and nothing else
 	@scripts/setup
 
 # With make -C, VIDEO may be relative to where make was typed.
-demo: ## segment 100 frames of the street camera into demo/; FRAMES=N VIDEO=path RATE=hz ARGS=...
+demo: ## segment 100 frames of the street camera into demo/; FRAMES=N VIDEO=path RATE=hz VIEW=1 ARGS=...
 	@export FANET_DEMO_STARTED=$$(date +%s.%N); \
 	  [ -e "$$VIDEO" ] || [ ! -e "$$CALLER/$$VIDEO" ] || VIDEO=$${VIDEO:+$$CALLER/$$VIDEO}; \
 	  scripts/in_env python -m fanet_ros.ros.demo.run --frames "$$FRAMES" \
-	    $${VIDEO:+--video "$$VIDEO"} $${RATE:+--rate "$$RATE"} $(ARGS)
+	    $${VIDEO:+--video "$$VIDEO"} $${RATE:+--rate "$$RATE"} $${VIEW:+--view} $(ARGS)
 
 test: lint ## lint, check types and run all tests; ARGS=... for pytest
 	@scripts/in_env python -m pytest -n 3 --dist worksteal $(ARGS)

@@ -23,6 +23,7 @@ from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.parameters.specs import ParameterSpec
+from fanet_ros.parameters.viewer import ViewerParameters
 from fanet_ros.resources import config_path
 from fanet_ros.ros.transport import shipped_dds_environment
 from fanet_ros.untrusted.yaml_text import YamlError, read_yaml
@@ -55,13 +56,14 @@ GROUND_PARAMETERS = (
     "rectified",
     "accumulate",
 )
+GROUND_OUTPUTS = ("free_space", "obstacle_scan", "obstacle_points", "obstacle_cloud")
 BOOLEANS = ["true", "false", "True", "False"]
 NOT_GIVEN = ""
 IMAGE, IMAGE_OF_CAMERA = "/camera/image_raw", "/{camera}/image_raw"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the arguments, the DDS settings, and the nodes (with RViz, where wanted)."""
+    """Return the arguments, the DDS settings, and the nodes (with RViz or the browser's view, where wanted)."""
     segmentation, ground = SegmentationParameters.specs(), DrivableAreaParameters.specs()
     return LaunchDescription(
         [
@@ -136,6 +138,24 @@ def generate_launch_description() -> LaunchDescription:
                 description="Show what the nodes see and publish in RViz; auto: where RViz and a display are there.",
             ),
             DeclareLaunchArgument(
+                "view",
+                default_value="false",
+                choices=BOOLEANS,
+                description="Show what the nodes see and publish in a browser on this machine (docs/view.md); the "
+                "address is in the log.",
+            ),
+            DeclareLaunchArgument(
+                "view_port",
+                default_value=str(ViewerParameters().port),
+                description="Port of that page on localhost; data goes over the next one.",
+            ),
+            DeclareLaunchArgument(
+                "view_confidence",
+                default_value="false",
+                choices=BOOLEANS,
+                description=f"With view: {ViewerParameters.specs()['confidence'].description}",
+            ),
+            DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
                 choices=["debug", "info", "warn", "error", "fatal"],
@@ -175,6 +195,8 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     nodes = [_segmentation(argument, cameras)]
     if wants_ground:
         nodes += [_drivable_area(argument, camera, len(cameras)) for camera in cameras or ("",)]
+    if argument["view"] in ("true", "True"):
+        nodes.append(_viewer(argument, cameras, wants_ground))
     return [*nodes, *_rviz(argument, cameras[0] if cameras else "", wants_ground)]
 
 
@@ -208,6 +230,41 @@ def _drivable_area(argument: Mapping[str, str], camera: str, count: int) -> Node
     ]
     name = _ground_name(camera)
     return _node(argument, "drivable_area_node", name, "drivable_params_file", given, remappings)
+
+
+def _viewer(argument: Mapping[str, str], cameras: tuple[str, ...], shows_ground: bool) -> Node:
+    labels = argument["labels"] or _labels_of_weights(argument).get("labels", "")
+    transport = argument["image_transport"] or _in_file(argument["params_file"], "image_transport")
+    _check_number("view_port", argument["view_port"], int)
+    given = {
+        **_given(argument, (), {}),
+        "port": int(argument["view_port"]),
+        "confidence": argument["view_confidence"] in ("true", "True"),
+        "drivable_area": _ground_name("") if shows_ground else "",
+        **({"labels": labels} if labels else {}),
+        **({"image_transport": transport} if transport else {}),
+        **({"cameras": list(cameras)} if cameras else {}),
+    }
+    remappings = [("label_info", f"{argument['node_name']}/label_info")]
+    for camera in cameras or ("",):
+        own = f"{camera}/" if camera else ""
+        masks = "/".join(filter(None, (argument["node_name"], camera)))
+        image, ground = _image(argument, camera), _ground_name(camera)
+        remappings += [(f"{own}image", image), (f"{own}image/compressed", f"{image}/compressed")]
+        remappings += [(f"{own}{name}", f"{masks}/{name}") for name in ("mask", "confidence", "stats")]
+        remappings += [(f"{own}{name}", f"{ground}/{name}") for name in GROUND_OUTPUTS]
+        remappings.append((f"{own}camera_info", dict(_measurements(argument, camera))["camera_info"]))
+    return Node(
+        package="fanet_ros",
+        executable="viewer_node",
+        namespace=argument["namespace"],
+        name="viewer",
+        parameters=[given],
+        remappings=remappings,
+        ros_arguments=["--log-level", argument["log_level"]],
+        output="screen",
+        emulate_tty=True,
+    )
 
 
 def _labels_of_weights(argument: Mapping[str, str]) -> dict[str, str]:
@@ -271,14 +328,19 @@ def _given(argument: Mapping[str, str], names: Iterable[str], specs: Mapping[str
         if kind is tuple:
             given[name] = _texts(name, text)
             continue
-        if kind in (int, float):  # launch's own refusal would not name the argument
-            try:
-                kind(text)
-            except ValueError:
-                wanted = "a whole number" if kind is int else "a number"
-                raise SettingError(f"{name}: received {text!r}, expected {wanted}") from None
+        if kind in (int, float):
+            _check_number(name, text, kind)
         given[name] = ParameterValue(LaunchConfiguration(name), value_type=kind)
     return given
+
+
+def _check_number(name: str, text: str, kind: type) -> None:
+    """Refuse what is no number; launch's own refusal would not name the argument."""
+    try:
+        kind(text)
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise SettingError(f"{name}: received {text!r}, expected {wanted}") from None
 
 
 def _texts(name: str, text: str) -> list[str]:

@@ -32,7 +32,12 @@ from std_msgs.msg import Header
 TIMEOUT_S = 60.0  # generous: a busy machine is no failure
 _RNG = np.random.default_rng(7)
 ROOT = Path(__file__).resolve().parent.parent
-NODES = {"segmentation_node": "segmentation.node", "camera_node": "camera.node", "drivable_area_node": "ground.node"}
+NODES = {
+    "segmentation_node": "segmentation.node",
+    "camera_node": "camera.node",
+    "drivable_area_node": "ground.node",
+    "viewer_node": "view.node",
+}
 KEEP_ALL = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)

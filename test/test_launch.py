@@ -109,6 +109,7 @@ def test_every_argument_is_described(path: Path) -> None:
         *("cameras", "drivable_area", "camera_info", "drivable_params_file", "base_frame", "camera_height"),
         *("camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw", "rectified", "accumulate"),
         *("geometry", "depth_max", "depth", "depth_camera_info", "points"),
+        *("view", "view_port", "view_confidence"),
     }
     assert (path == DEMO) == (names >= {"lidar", "depth_sensor"})
     assert (path == DEMO) == (names >= {"source", "rate_hz", "width", "height", "frame_id", "loop", "seed"})
@@ -156,7 +157,17 @@ RVIZ_TOPICS = ("/camera/image_raw", "/segmentation/overlay", "/segmentation/colo
 INPUTS = ("mask", "confidence", "label_info", "camera_info")
 MEASUREMENTS = ("depth", "depth/camera_info", "points")
 OF_CAMERAS = tuple(f"{name}/image{end}" for name in ("front", "left") for end in ("", "/compressed"))
+VIEWED = (
+    "stats",
+    "free_space",
+    "obstacle_scan",
+    "obstacle_points",
+    "front/mask",
+    "left/camera_info",
+    "left/free_space",
+)
 TOPICS = ("image", "image/compressed", "~/image_raw", *INPUTS, *MEASUREMENTS, *OF_CAMERAS, *RVIZ_TOPICS, *GROUND_TOPICS)
+TOPICS = (*TOPICS, *VIEWED)
 
 STAND_IN = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -196,7 +207,7 @@ def run(tmp_path: Path, domain_id: int) -> Run:
     """Return a function that launches a file with arguments and returns each stand-in's report, and the output."""
     prefix, reports = tmp_path / "prefix", tmp_path / "reports"
     reports.mkdir()
-    for name in ("segmentation_node", "camera_node", "drivable_area_node"):
+    for name in ("segmentation_node", "camera_node", "drivable_area_node", "viewer_node"):
         install_stand_in(prefix, "fanet_ros", name)
 
     def launch(path: Path, *arguments: str, code: int = 0, **variables: str) -> tuple[dict[str, Any], str]:
@@ -304,6 +315,7 @@ def test_only_given_arguments_override_the_file(run: Run, tmp_path: Path, key: s
         ),
         (DEMO, "params_file:=/no/such.yaml", "received '/no/such.yaml', expected an existing YAML file"),
         (SEGMENT, "drivable_area:=true|camera_height:=tall", "camera_height: received 'tall', expected a number"),
+        (SEGMENT, "view:=true|view_port:=web", "view_port: received 'web', expected a whole number"),
         (SEGMENT, "temporal_frames:=two", "temporal_frames: received 'two', expected a whole number"),
         (SEGMENT, "rotation:={a: 1}", "rotation: received '{a: 1}', expected one value, or one for each camera"),
         (SEGMENT, "drivable_area:=maybe", '"drivable_area" provided value "maybe" is not valid'),
@@ -516,6 +528,46 @@ def test_a_missing_rviz_is_said_only_to_who_asked_for_it(run: Run) -> None:
         reports, output = run(SEGMENT, f"rviz:={wanted}", DISPLAY=":9")
         assert list(reports) == ["segmentation_node"]
         assert ("'rviz2' is not installed" in output) == (wanted == "true")
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_view_is_given_what_the_nodes_publish(run: Run) -> None:
+    names = ["namespace:=robot", "node_name:=eyes", "image:=/front/image", "image_transport:=compressed"]
+    reports, _ = run(SEGMENT, "view:=true", "view_port:=9100", "view_confidence:=true", "labels:=ycor8", *names)
+    assert set(reports) == {"segmentation_node", "viewer_node"}
+    view = reports["viewer_node"]
+    assert view["name"] == "/robot/viewer"
+    assert view["parameters"] == {
+        **{"port": 9100, "confidence": True, "drivable_area": "", "labels": "ycor8", "use_sim_time": False},
+        "image_transport": "compressed",
+    }
+    topics = view["topics"]
+    assert (topics["image"], topics["image/compressed"]) == ("/front/image", "/front/image/compressed")
+    assert [topics[name] for name in ("mask", "confidence", "label_info", "stats")] == [
+        f"/robot/eyes/{name}" for name in ("mask", "confidence", "label_info", "stats")
+    ]
+
+    reports, _ = run(DEMO, "view:=true", "drivable_area:=true")
+    view = reports["viewer_node"]
+    assert (view["parameters"]["port"], view["parameters"]["drivable_area"]) == (9090, "drivable_area")
+    assert [view["topics"][name] for name in ("free_space", "obstacle_scan", "obstacle_points", "camera_info")] == [
+        *(f"/drivable_area/{name}" for name in ("free_space", "obstacle_scan", "obstacle_points")),
+        "/camera/camera_info",
+    ]
+
+
+@needs_launch
+@pytest.mark.ros
+def test_the_view_has_all_cameras(run: Run) -> None:
+    reports, _ = run(SEGMENT, "view:=true", "drivable_area:=true", "cameras:=[front, left]")
+    view = reports["viewer_node"]
+    assert view["parameters"]["cameras"] == ["front", "left"]
+    assert view["topics"]["front/image"] == "/front/image_raw"
+    assert view["topics"]["front/mask"] == "/segmentation/front/mask"
+    assert view["topics"]["left/camera_info"] == "/left/camera_info"
+    assert view["topics"]["left/free_space"] == "/drivable_area_left/free_space"
+    assert view["topics"]["label_info"] == "/segmentation/label_info"
 
 
 @needs_launch

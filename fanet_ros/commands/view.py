@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import webbrowser
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +25,7 @@ def view(
         int, typer.Option(min=1, max=65534, help="Of the page on localhost; data goes over the next one.")
     ] = 9090,
     save: Annotated[Path | None, typer.Option(metavar="FILE.rrd", help="Write a file instead of serving.")] = None,
-    browser: Annotated[bool, typer.Option(help="Open the browser; else the address is only printed.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the browser, where there is a display.")] = True,
     install: Annotated[
         bool, typer.Option("--install", help="Prepare the viewer (rerun-sdk) in an environment of its own, first.")
     ] = False,
@@ -46,6 +44,7 @@ def view(
                 return
             raise SettingError("nothing to look at: give a folder that fanet segment has written, or --install")
         from fanet_ros.view.footage import open_footage
+        from fanet_ros.view.page import open_browser
         from fanet_ros.view.process import ViewerProcess
 
         footage = open_footage(path, rate, start)
@@ -56,8 +55,7 @@ def view(
             if viewer.address:
                 say(f"open {viewer.address} (Ctrl-C ends)")
                 if browser:
-                    with suppress(webbrowser.Error):
-                        webbrowser.open(viewer.address)
+                    open_browser(viewer.address)
             viewer.send(footage.layout)
             shown = 0
             for record in footage.records:

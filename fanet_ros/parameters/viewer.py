@@ -19,6 +19,9 @@ class ViewerParameters(Parameters):
         minimum=0,
         maximum=65534,
     )
+    browser: bool = parameter(
+        True, "Open the page in this machine's browser, where there is a display.", Applies.AT_START
+    )
     rate_hz: float = parameter(
         10.0, "Most pictures per second that are shown of a camera.", Applies.AT_START, minimum=0.1, maximum=60.0
     )

@@ -29,7 +29,7 @@ def blueprint(
         rrb.BlueprintPanel(state="collapsed"),
         rrb.SelectionPanel(state="collapsed"),
         rrb.TimePanel(
-            state="collapsed" if live else "expanded",
+            state="collapsed",
             timeline=timeline,
             play_state="following" if live else "playing",
         ),

@@ -20,14 +20,12 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 from fanet_ros.errors import FanetError
 from fanet_ros.processes import end, end_with_parent, last_words
-from fanet_ros.view.connections import established
+from fanet_ros.view.page import LOCALHOST, data_address, established, page_address
 from fanet_ros.view.records import RecordError, read_record
 
-LOCALHOST = "127.0.0.1"
 SERVER_MEMORY = "200MB"
 """Of what the server keeps for who looks later: with all else its process stays below 256 MB."""
 
@@ -125,8 +123,7 @@ class RerunProgram:
         import rerun_cli
 
         self.data_port = port + 1
-        self.data_address = f"rerun+http://{LOCALHOST}:{self.data_port}/proxy"
-        self.address = f"http://{LOCALHOST}:{port}/?url={quote(self.data_address, safe='')}&hide_welcome_screen"
+        self.data_address, self.address = data_address(port), page_address(port)
         for number in (port, self.data_port):
             _check_free(number)
         program = str(Path(rerun_cli.__file__).with_name("rerun"))

@@ -1,7 +1,7 @@
 """`make demo`: a camera and our nodes as separate processes over real DDS, recorded from another one.
 
-Writes overlay.mp4, contact_sheet.png and summary.json, and navigation.png where the camera's pose and the depth are
-known (the street camera). Succeeds only if masks arrived.
+Writes overlay.mp4, contact_sheet.png and summary.json, navigation.png where the camera's pose and the depth are known
+(the street camera), and demo.rrd where the viewer is installed (docs/view.md). Succeeds only if masks arrived.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import rclpy
@@ -25,6 +26,7 @@ from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.model.labels import LabelSet, load_label_set
 from fanet_ros.model.model_card import read_card
 from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.parameters.viewer import ViewerParameters
 from fanet_ros.processes import end, leave_out_working_directory, start_module
 from fanet_ros.reports.report import RunReport, print_summary
 from fanet_ros.resources import DEFAULT_WEIGHTS
@@ -33,6 +35,8 @@ from fanet_ros.ros.process import join_ros
 from fanet_ros.ros.transport import prepare_process
 from fanet_ros.sources import open_source
 from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
+from fanet_ros.view import interpreter
+from fanet_ros.view.page import page_address
 
 NAMESPACE = "/fanet_demo"  # so that a demo never mixes with a robot's own camera on the same network
 _REMAPPINGS = {
@@ -44,8 +48,19 @@ _REMAPPINGS = {
     "depth": "camera/depth",
     "depth/camera_info": "camera/depth/camera_info",
 }
-_MODULES = {"segmentation": "segmentation", "camera": "camera", FLAT_NODE: "ground", MEASURED_NODE: "ground"}
+_VIEWED = {
+    "stats": "segmentation/stats",
+    **{name: f"{MEASURED_NODE}/{name}" for name in ("free_space", "obstacle_scan", "obstacle_cloud")},
+}
+_MODULES = {
+    "segmentation": "segmentation",
+    "camera": "camera",
+    FLAT_NODE: "ground",
+    MEASURED_NODE: "ground",
+    "viewer": "view",
+}
 _NAVIGATION = "navigation.png"
+_RECORDED_VIEW = "demo.rrd"
 _STREET_RATE_HZ = 10.0  # what two CPU cores keep up with, camera and recorder included
 _START_TIMEOUT_S = 60.0
 _SILENCE_S = 2.0
@@ -65,6 +80,12 @@ def run_demo(
     precision: Annotated[str, typer.Option(help="Precision of the network.")] = "auto",
     input_size: Annotated[str, typer.Option(help="Input size of the network.")] = "auto",
     temporal_frames: Annotated[int, typer.Option(help="Frames that attention sees, the present one included.")] = 1,
+    view: Annotated[
+        bool, typer.Option("--view", help="Show it live in a browser until Ctrl-C; installs the viewer if need be.")
+    ] = False,
+    view_port: Annotated[
+        int, typer.Option(min=1, max=65534, help="Of that page on localhost; data goes over the next one.")
+    ] = ViewerParameters().port,
 ) -> None:
     """Run camera and segmentation for some frames and show what came out."""
     began = float(os.environ.get("FANET_DEMO_STARTED", time.time()))
@@ -89,6 +110,8 @@ def run_demo(
         }
         report = RunReport(output, _label_set(), video_rate_hz=camera["rate_hz"])
         _remove_results(output)
+        if view:
+            interpreter.install(_console.print)
     except FanetError as error:
         print_error(error, _console)
         raise typer.Exit(2) from None
@@ -98,11 +121,37 @@ def run_demo(
         camera["depth"] = "registered"
         pose = {"camera_height": NOMINAL_HEIGHT_M, "camera_pitch": NOMINAL_PITCH_RAD}
         nodes |= {FLAT_NODE: pose, MEASURED_NODE: {**pose, "geometry": "depth"}}
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    with _viewer(view_port if view else 0, output, shows_ground=not video) as viewer:
+        try:
+            recorded = _run_nodes(nodes, report, output)
+        except FanetError as error:
+            print_error(error, _console)
+            raise typer.Exit(2) from None
+        _tell(report, recorded, source, output, began)
+        if view and viewer is not None and viewer.poll() is None:
+            _console.print(f"the view stays at {page_address(view_port)} until Ctrl-C", soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                viewer.wait()
+
+
+@contextmanager
+def _viewer(port: int, output: Path, *, shows_ground: bool) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Run the viewer node, if it is installed, to record what it sees and, on a port that is not 0, to show it."""
+    if not interpreter.is_ready():
+        yield None
+        return
+    ground = MEASURED_NODE if shows_ground else '""'  # as YAML writes it
+    parameters = {"port": port, "save": output.absolute() / _RECORDED_VIEW, "drivable_area": ground}
+    viewer = _start("viewer", parameters, _VIEWED)
     try:
-        recorded = _run_nodes(nodes, report, output)
-    except FanetError as error:
-        print_error(error, _console)
-        raise typer.Exit(2) from None
+        yield viewer
+    finally:
+        end(viewer)
+
+
+def _tell(report: RunReport, recorded: dict[str, Any], source: str, output: Path, began: float) -> None:
+    """Write and print what the run showed."""
     first_mask_time = recorded.pop("first_mask_time")
     first_mask_after_s = None if first_mask_time is None else round(first_mask_time - began, 1)
     summary = report.finish({"source": source, "first_mask_after_s": first_mask_after_s, **recorded})
@@ -118,7 +167,7 @@ def run_demo(
         + " and ".join(escape(f"{output}/{picture}") for picture in pictures),
         soft_wrap=True,
     )
-    if video:
+    if source != "street":
         _console.print(
             f"no {_NAVIGATION}: it needs the camera's calibration and height, which a video does not tell",
             soft_wrap=True,
@@ -150,7 +199,7 @@ def loss_notes(summary: Mapping[str, Any]) -> list[str]:
 
 def _remove_results(folder: Path) -> None:
     """Remove what an earlier run wrote: its pictures would pass for those of this one."""
-    for name in ("overlay.mp4", "contact_sheet.png", "summary.json", _NAVIGATION):
+    for name in ("overlay.mp4", "contact_sheet.png", "summary.json", _NAVIGATION, _RECORDED_VIEW):
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
@@ -174,7 +223,6 @@ def _run_nodes(nodes: dict[str, dict[str, Any]], report: RunReport, output: Path
     """
     for note in prepare_process():
         _console.print(f"[yellow]note:[/] {note}")
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     frames, rate_hz = nodes["camera"]["frames"], nodes["camera"]["rate_hz"]
     with ExitStack() as stack:
         join_ros()  # without handlers Ctrl-C is Python's KeyboardInterrupt
@@ -242,10 +290,12 @@ def _problem(
     return ""
 
 
-def _start(name: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
+def _start(
+    name: str, parameters: dict[str, Any], remappings: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[bytes]:
     """Start one of our nodes in the demo's namespace."""
     arguments = ["--ros-args", "-r", f"__ns:={NAMESPACE}", "-r", f"__node:={name}"]
-    for topic, ours in _REMAPPINGS.items():
+    for topic, ours in {**_REMAPPINGS, **remappings}.items():
         arguments += ["-r", f"{topic}:={NAMESPACE}/{ours}"]
     for parameter, value in parameters.items():
         arguments += ["-p", f"{parameter}:={value}"]

@@ -19,6 +19,7 @@ from fanet_ros.ros.topics import LatchedInput
 from fanet_ros.ros.view.camera_view import CameraView
 from fanet_ros.ros.view.statistics import DiagnosticLines
 from fanet_ros.view import pictures
+from fanet_ros.view.page import open_browser
 from fanet_ros.view.process import LiveViewer, ViewerProcess
 
 _FOLLOW_INTERVAL_S = 0.25
@@ -55,7 +56,9 @@ class ViewerNode(Node):
         self._has_ended = False
         every_steady(self, _FOLLOW_INTERVAL_S, self._follow)
         if self._process.address:
-            self.get_logger().info(f"open {self._process.address} in a browser on this machine")
+            self.get_logger().info(f"look at {self._process.address} in a browser on this machine")
+            if settings.browser:
+                open_browser(self._process.address)
 
     def destroy_node(self) -> None:
         """End the viewer's process, too."""
