@@ -51,7 +51,7 @@ def _camera(camera: str, *, ground: bool, confidence: bool, plots: bool, classes
         above = rrb.Spatial3DView(
             name="free space and obstacles (m)",
             origin=f"{root}/world",
-            contents=[f"{root}/world/**", f"- {mask}", f"- {seen}/confidence"],
+            contents=[f"{root}/world/**", f"- {seen}/**", f"+ {seen}"],  # the lens, without its pictures
             line_grid=rrb.LineGrid3D(visible=True, spacing=1.0),
             eye_controls=rrb.EyeControls3D(
                 kind=rrb.Eye3DKind.Orbital, position=(-6.0, 0.0, 6.0), look_target=(5.0, 0.0, 0.0)

@@ -52,8 +52,8 @@ def viewer_command(module: str, *arguments: str) -> tuple[list[str], dict[str, s
     found = _version_here()
     if found == RERUN_VERSION:
         return [sys.executable, *command], child_environment()
-    there = f"found rerun-sdk {found}, but " if found else ""
-    raise SettingError(f"the viewer needs {there}rerun-sdk {RERUN_VERSION}: {HOW_TO_INSTALL}")
+    instead = f", found {found}" if found else ""
+    raise SettingError(f"the viewer needs rerun-sdk {RERUN_VERSION}{instead}; {HOW_TO_INSTALL}")
 
 
 def is_ready() -> bool:

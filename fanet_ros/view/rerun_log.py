@@ -21,6 +21,8 @@ _TIMES: dict[str, Callable[[int], dict[str, Any]]] = {
 
 _POINT_RADIUS = 0.04  # metres
 _FRUSTUM = 1.0  # metres from the camera to where its picture is drawn
+_LINE = -1.5  # of its edges: negative is pixels
+_ALMOST_OPAQUE = 0.99  # with 1 Rerun would not let through what is below unseen cells
 _FREE, _TAKEN, _UNSEEN = (96, 168, 112, 255), (176, 48, 48, 255), (0, 0, 0, 0)
 
 
@@ -108,7 +110,7 @@ class RerunLog:
         matrix = np.array(values["k"], np.float64).reshape(3, 3)
         size = (values["width"], values["height"])
         self._log(
-            record, rr.Pinhole(image_from_camera=matrix, resolution=size, image_plane_distance=_FRUSTUM, line_width=1.0)
+            record, rr.Pinhole(image_from_camera=matrix, resolution=size, image_plane_distance=_FRUSTUM, line_width=_LINE)
         )
         if "rotation" in values:
             rotation = np.array(values["rotation"], np.float64).reshape(3, 3)
@@ -127,6 +129,7 @@ class RerunLog:
             cell_size=values["resolution"],
             translation=values["position"],
             quaternion=rr.Quaternion(xyzw=values["quaternion"]),
+            opacity=_ALMOST_OPAQUE,
         )
         self._log(record, grid)
 

@@ -18,7 +18,7 @@ from fanet_ros.ros.conversions import frame_from_image
 from fanet_ros.ros.ground.messages import ids_from_image
 from fanet_ros.ros.ground.transforms import Transforms
 from fanet_ros.ros.topics import latched, sensor_data
-from fanet_ros.ros.view.moments import Moments
+from fanet_ros.ros.view.moments import Moments, stamp_of
 from fanet_ros.ros.view.poses import CameraPoses
 from fanet_ros.ros.view.statistics import FrameNumbers
 from fanet_ros.settings import Size
@@ -61,6 +61,7 @@ class CameraView:
         self._size: Size | None = None
         self._camera: Record | None = None  # as it was shown last
         self._has_masks = False
+        self._lacks_picture = False  # the mask that was shown last: its image comes late
 
     def follow(self, *, is_watched: bool) -> None:
         """Subscribe to what is shown now, or to nothing; call it now and then."""
@@ -85,7 +86,7 @@ class CameraView:
         if self._has_masks:  # before, images would come in vain
             is_raw = self._settings.image_transport == "raw"
             name, kind = ("image", Image) if is_raw else ("image/compressed", CompressedImage)
-            wanted[name] = (kind, self._moments.add_image, sensor_data(depth=2), True)
+            wanted[name] = (kind, self._on_image, sensor_data(depth=2), True)
         if self._settings.confidence:
             wanted["confidence"] = (Image, self._on_confidence, sensor_data(depth=2), True)
         if self._poses is not None:
@@ -108,6 +109,14 @@ class CameraView:
 
         return survive
 
+    def _on_image(self, data: bytes) -> None:
+        if self._lacks_picture and self._moments.is_chosen(data):
+            self._lacks_picture = False
+            record = self._picture(data, stamp_of(data))
+            self._viewer.show(record.entity, record)
+        else:
+            self._moments.add_image(data)
+
     def _on_mask(self, data: bytes) -> None:
         self._has_masks = True
         stamp = self._moments.choose(data)
@@ -116,7 +125,9 @@ class CameraView:
         labels = ids_from_image(deserialize_message(data, Image))
         self._size = Size(labels.shape[1], labels.shape[0])
         records = [pictures.shares(f"{self._root}shares", stamp, labels, self.names)] if self.names else []
-        if (image := self._moments.take_image(stamp)) is not None:
+        image = self._moments.take_image(stamp)
+        self._lacks_picture = image is None
+        if image is not None:
             records.append(self._picture(image, stamp))
         records.append(pictures.mask(f"{self._seen}/classes", stamp, labels, self._size))
         self._viewer.show(self._seen, *records)
