@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ _OPTIONS = (
     "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader "
     "--remote-debugging-pipe"
 )
+_NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"  # as where the cable is pulled
 
 
 class Page:
@@ -33,26 +35,27 @@ class Page:
         self._received = b""
         self._number = 0
         self._session: str | None = None
-        self.requested: list[str] = []  # addresses that the page asked for
 
     def open(self, address: str) -> None:
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._call("Network.enable")
+        self._call("Page.enable")
         self._call("Page.navigate", url=address)
+        self._message(lambda message: message.get("method") == "Page.loadEventFired")
 
     def picture(self) -> NDArray[np.uint8]:
         """Return what is seen now, BGR."""
         data = base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
         return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
-    def wait(self, shows: Callable[[NDArray[np.uint8]], bool], timeout_s: float = 90.0) -> NDArray[np.uint8]:
+    def wait(self, shows: Callable[[NDArray[np.uint8]], bool], timeout_s: float = 300.0) -> NDArray[np.uint8]:
         """Return the first picture for which `shows` is true; AssertionError where none comes."""
         deadline = time.monotonic() + timeout_s
         while not shows(seen := self.picture()):
             if time.monotonic() > deadline:
-                cv2.imwrite("/tmp/view_failed.png", seen)
-                raise AssertionError("the page never showed what was expected; see /tmp/view_failed.png")
+                path = Path(tempfile.gettempdir(), "view_failed.png")
+                cv2.imwrite(str(path), seen)
+                raise AssertionError(f"the page never showed what was expected; see {path}")
             time.sleep(1.0)
         return seen
 
@@ -62,16 +65,18 @@ class Page:
         if self._session:
             request["sessionId"] = self._session
         os.write(self._to, json.dumps(request).encode() + b"\0")
+        answer = self._message(lambda message: message.get("id") == self._number)
+        assert "error" not in answer, answer
+        return dict(answer["result"])
+
+    def _message(self, is_wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         while True:
             while b"\0" not in self._received:
                 self._received += os.read(self._from, 1 << 20)
             text, _, self._received = self._received.partition(b"\0")
-            message = json.loads(text)
-            if message.get("method") == "Network.requestWillBeSent":
-                self.requested.append(message["params"]["request"]["url"])
-            if message.get("id") == self._number:
-                assert "error" not in message, message
-                return dict(message["result"])
+            message: dict[str, Any] = json.loads(text)
+            if is_wanted(message):
+                return message
 
 
 @contextmanager
@@ -86,7 +91,7 @@ def browser(folder: Path, width: int = 1600, height: int = 1000) -> Iterator[Pag
         os.dup2(events, 4)
 
     process = subprocess.Popen(
-        [CHROMIUM, *_OPTIONS.split(), f"--user-data-dir={folder}", f"--window-size={width},{height}"],
+        [CHROMIUM, *_OPTIONS.split(), _NO_NETWORK, f"--user-data-dir={folder}", f"--window-size={width},{height}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=take_pipes,

@@ -11,6 +11,7 @@ from fanet_ros.commands.cli import app
 from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.parameters.segmentation import SegmentationParameters
+from fanet_ros.parameters.viewer import ViewerParameters
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -18,6 +19,7 @@ NODES = {
     "segmentation": SegmentationParameters,
     "camera": CameraParameters,
     "drivable_area": DrivableAreaParameters,
+    "viewer": ViewerParameters,
 }
 
 

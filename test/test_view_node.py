@@ -105,7 +105,11 @@ def test_nothing_is_subscribed_to_while_nobody_looks(stand_in: StandIn, probe: P
 
     layout, classes = stand_in.records[0], of(stand_in, "classes", "/")
     assert layout[0] == "layout" and layout[3]["cameras"] == [""] and layout[3]["ground"] is False
-    assert len(classes) == 1 and classes[0][3]["classes"][3] == [3, NAMES[3], list(load_label_set("camvid11").colors[3])]
+    assert len(classes) == 1 and classes[0][3]["classes"][3] == [
+        3,
+        NAMES[3],
+        list(load_label_set("camvid11").colors[3]),
+    ]
     masks, images = of(stand_in, "mask", "world/camera/classes"), of(stand_in, "picture", "world/camera/image")
     assert masks[-1][3] == {"width": picture_size[1], "height": picture_size[0]} and masks[-1][5] == [3, 3, 3]
     assert 2 <= len({mask[2] for mask in masks}) <= 13, "10 a second, of 30"
@@ -117,9 +121,7 @@ def test_nothing_is_subscribed_to_while_nobody_looks(stand_in: StandIn, probe: P
     assert line[3] == {"level": "WARN", "text": "eyes: input: no image"}, "said once, as it stays the same"
 
 
-def test_the_ground_is_shown_where_the_drivable_area_node_says_the_camera_is(
-    stand_in: StandIn, probe: Probe
-) -> None:
+def test_the_ground_is_shown_where_the_drivable_area_node_says_the_camera_is(stand_in: StandIn, probe: Probe) -> None:
     stand_in.set("watched", True)
     grid = OccupancyGrid(header=probe.header(), data=array.array("b", [0, 100, -1, 0, 0, 0]))
     grid.header.frame_id = "base_link"

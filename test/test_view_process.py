@@ -150,6 +150,4 @@ def test_connections_to_a_port_are_counted_once() -> None:
 
 
 def test_the_page_asks_for_its_data_on_this_machine() -> None:
-    assert page_address(9090).startswith(
-        "http://127.0.0.1:9090/?url=rerun%2Bhttp%3A%2F%2F127.0.0.1%3A9091%2Fproxy"
-    )
+    assert page_address(9090).startswith("http://127.0.0.1:9090/?url=rerun%2Bhttp%3A%2F%2F127.0.0.1%3A9091%2Fproxy")

@@ -14,8 +14,13 @@ from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.parameters.specs import Applies, Parameters, ParameterSpec
+from fanet_ros.parameters.viewer import ViewerParameters
 
-TABLES: dict[str, type[Parameters]] = {"parameters": SegmentationParameters, "camera parameters": CameraParameters}
+TABLES: dict[str, type[Parameters]] = {
+    "parameters": SegmentationParameters,
+    "camera parameters": CameraParameters,
+    "viewer parameters": ViewerParameters,
+}
 """What stands in docs/interface.md between `<!-- NAME: ... -->` and `<!-- end of NAME -->`."""
 
 

@@ -11,7 +11,8 @@ import typer
 from fanet_ros.commands.console import one_line_errors, say
 from fanet_ros.errors import SettingError
 
-_MOST_BYTES = 180 << 20  # less than the server keeps, so that nothing of what is shown is forgotten again
+_MOST_BYTES = 140 * 10**6  # less than the server keeps, so that nothing of what is shown is forgotten again
+_PACKED = {"mask": 0.1, "grid": 0.1}  # what Rerun keeps of a byte, by kind of record
 
 
 def view(
@@ -57,10 +58,10 @@ def view(
                 if browser:
                     open_browser(viewer.address)
             viewer.send(footage.layout)
-            shown = 0
+            shown = 0.0
             for record in footage.records:
                 viewer.send(record)
-                shown += len(record.body)
+                shown += len(record.body) * _PACKED.get(record.kind, 1.0)
                 if shown > _MOST_BYTES:
                     say("the viewer's memory is full: the rest is not shown; a higher --start or lower --rate shows it")
                     break

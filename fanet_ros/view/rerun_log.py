@@ -109,9 +109,8 @@ class RerunLog:
         values = record.values
         matrix = np.array(values["k"], np.float64).reshape(3, 3)
         size = (values["width"], values["height"])
-        self._log(
-            record, rr.Pinhole(image_from_camera=matrix, resolution=size, image_plane_distance=_FRUSTUM, line_width=_LINE)
-        )
+        lens = rr.Pinhole(image_from_camera=matrix, resolution=size, image_plane_distance=_FRUSTUM, line_width=_LINE)
+        self._log(record, lens)
         if "rotation" in values:
             rotation = np.array(values["rotation"], np.float64).reshape(3, 3)
             self._log(record, rr.Transform3D(translation=values["position"], mat3x3=rotation))

@@ -26,8 +26,8 @@ from fanet_ros.processes import end, end_with_parent, last_words
 from fanet_ros.view.page import LOCALHOST, data_address, established, page_address
 from fanet_ros.view.records import RecordError, read_record
 
-SERVER_MEMORY = "200MB"
-"""Of what the server keeps for who looks later: with all else its process stays below 256 MB."""
+SERVER_MEMORY = "160MB"
+"""What Rerun keeps for who looks later; with all else its process was seen to stay below 256 MB."""
 
 _START_S = 20.0
 _FLUSH_S = 10.0
