@@ -13,6 +13,7 @@ import torch
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from fanet_ros.ros.demo.run import loss_notes
+from fanet_ros.view.interpreter import is_ready
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -50,6 +51,7 @@ def test_street_camera(domain_id: int, tmp_path: Path) -> None:
     assert "mean iou" in result.stdout and "end to end" in result.stdout
     assert summary["grids_recorded"] > 0
     assert summary["frames_in_memory"] == 2, "attention sees three frames, the present one included"
+    assert (tmp_path / "demo.rrd").exists() == is_ready(), "what the viewer showed, where it is installed"
     navigation = cv2.imread(str(tmp_path / "navigation.png"))
     assert navigation.shape[1] == 640 + 3 * 360, "the camera, free space by flat ground and by depth, the scan"
     for left in (640, 1000):  # BGR, beside the first overlay

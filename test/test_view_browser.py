@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from browser import CHROMIUM, browser
 from numpy.typing import NDArray
 
 from fanet_ros.model.labels import load_label_set
+from fanet_ros.processes import end, start_module
 from fanet_ros.settings import Size
 from fanet_ros.view import interpreter, pictures
 from fanet_ros.view.process import ViewerError, ViewerProcess
@@ -153,6 +156,30 @@ def test_the_classes_are_where_they_belong(viewer: ViewerProcess, tmp_path: Path
     while viewer.is_watched and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not viewer.is_watched, "the browser is closed"
+
+
+@needs_browser
+def test_a_recording_opens(port: int, tmp_path: Path) -> None:
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    (folder / "summary.json").write_text(json.dumps({"class_shares": dict.fromkeys(LABELS.names, 0.0)}))
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}_mask.png"), street())
+        cv2.imwrite(str(folder / f"{number}_overlay.png"), np.full((180, 320, 3), 200, np.uint8))
+    command = ["fanet_ros.commands.cli", "view", str(folder), "--no-browser", "--port", str(port)]
+    process = start_module(*command, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        words = next(line for line in process.stdout if b"open http://" in line).decode().split()
+        with browser(tmp_path / "profile") as page:
+            page.open(words[words.index("open") + 1])
+            page.wait(lambda picture: all(places(picture, number) is not None for number in (SKY, ROAD, CAR)))
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read().decode()
+        assert process.wait(60) == 0 and "all is shown" in rest and "ended" in rest
+    finally:
+        end(process)
+        process.stdout.close()
 
 
 def places(picture: NDArray[np.uint8], number: int) -> list[int] | None:

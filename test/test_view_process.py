@@ -6,6 +6,8 @@ import io
 import os
 import signal
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +131,22 @@ def test_without_rerun_one_sentence_says_what_to_do(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(interpreter, "_version_here", lambda: "0.40.0")
     with pytest.raises(SettingError, match=r"needs rerun-sdk 0\.41\.0, found 0\.40\.0; prepare"):
         ViewerProcess(port=9090)
+
+
+def test_the_viewers_python_finds_this_package_and_nothing_beside_it(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies beside the package may be for another Python or another NumPy."""
+    python = tmp_path / "fanet_ros" / "view" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    command, environment = interpreter.viewer_command("fanet_ros.view.server", "--help")
+    assert "PYTHONPATH" not in environment
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "--save" in done.stdout, done.stderr
+    command[command.index("fanet_ros.view.server")] = "setup"  # lies beside the package in the source tree
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "No module named setup" in done.stderr
 
 
 def test_the_version_of_the_extra_is_the_one_that_is_looked_for() -> None:

@@ -97,7 +97,7 @@ def classes(names: Sequence[str], labels: str = "") -> Record:
         except FanetError:
             continue  # who reads it for more than its colours tells
         if label_set.names == tuple(names):
-            colors = [list(color) for color in label_set.colors]
+            colors: list[list[int] | None] = [list(color) for color in label_set.colors]
             break
     else:
         colors = [None] * len(names)
