@@ -69,6 +69,7 @@ setup(
         "benchmark": ["matplotlib>=3.5", "psutil>=5.9"],
         "calibrate": ["nncf>=2.14"],
         "evaluate": ["matplotlib>=3.5", "pillow>=9", "scipy>=1.8"],
+        "ray": ["ray>=2.52,<3"],  # those before have no tokens: whoever reached them could run anything
         "train": ["kornia>=0.7", "matplotlib>=3.5", "pillow>=9", "pydantic>=2", "scipy>=1.8", "tensorboard>=2.12"]
         + ["torch>=2.3"],
         # exactly as fanet_ros/view/interpreter.py has it; from Python 3.11 on

@@ -16,6 +16,7 @@ _EXTRAS = {  # of setup.py, by the name under which each package is imported
     "psutil": "benchmark",
     "pydantic": "train",
     "rerun": "view",
+    "ray": "ray",
     "rosbags": "bags",
     "scipy": "evaluate",
     "tensorboard": "train",

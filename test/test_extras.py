@@ -60,6 +60,7 @@ def test_the_bounds_of_packages_are_the_same_everywhere() -> None:
         ("psutil", "benchmark", ["benchmark", "--quick"]),
         ("matplotlib", "benchmark", ["benchmark", "--quick", "--plot", "x.png"]),
         ("lz4", "bags", ["segment", "{empty}/drive.mcap", "--input-size", "64x64"]),
+        ("ray", "ray", ["segment", "{empty}/drive.mcap", "--ray", "auto"]),
         ("nncf", "calibrate", ["calibrate", "{empty}", "--input-size", "64x64", "--precision", "int8"]),
     ],
 )

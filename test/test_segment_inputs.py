@@ -192,7 +192,8 @@ def test_results_are_replaced_only_where_they_are_results(tmp_path: Path) -> Non
     result = segment(tmp_path, images, "--overwrite")
     assert result.exit_code == 1 and "holds something else than results" in result.output
     assert (images / "a_mask.png").read_bytes() == before
-    (out / "a" / "summary.json").unlink()
+    for mark in ("summary.json", ".segmented.json"):
+        (out / "a" / mark).unlink()
     result = segment(out, tmp_path / "a.png", "--overwrite")
     assert result.exit_code == 1 and "holds something else than results" in result.output
     assert (out / "a" / "a_mask.png").exists()

@@ -76,10 +76,10 @@ class FramePainter:
         return self._painter.color_mask(labels)
 
 
-def progress_bar() -> Progress:
-    """Return a bar that counts, with the times gone by and to come."""
+def progress_bar(*, quiet: bool = False) -> Progress:
+    """Return a bar that counts, with the times gone by and to come; a quiet one shows nothing."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn())
+    return Progress(*columns, TimeRemainingColumn(), disable=quiet)
 
 
 def say(text: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fanet_ros.recorded.recording import METADATA, find_recording, is_recording
+from fanet_ros.errors import SettingError
+from fanet_ros.recorded.names import Names, allot_names
+from fanet_ros.recorded.recording import METADATA, find_recording, is_recording, name_of_results
 from fanet_ros.sources.images import IMAGE_SUFFIXES, natural_key
 from fanet_ros.untrusted.text import printable
 
@@ -29,15 +33,22 @@ class Input:
     Attributes:
         path: of an image, a folder of images, a video or a recording; of several images, what their results are called.
         images: several images that were given one by one; else empty.
+        names: that its results may have; None for those of an input that is alone.
     """
 
     path: Path
     images: tuple[Path, ...] = ()
+    names: Names | None = field(default=None, compare=False)
 
     @property
     def is_recording(self) -> bool:
         """Whether it is a recording."""
         return not self.images and _is_recording(self.path)
+
+    @property
+    def name(self) -> str:
+        """The name by which its results are called."""
+        return name_of_results(self.path) if self.is_recording else self.path.resolve().stem
 
 
 def find_inputs(paths: Sequence[Path]) -> list[Input]:
@@ -45,11 +56,33 @@ def find_inputs(paths: Sequence[Path]) -> list[Input]:
 
     Where all paths are images, they belong together. A folder stands for the images in it, and for every video and
     recording in it (not in its subfolders, but a recording may be a folder). A path of which nothing is known stands
-    for itself: the one who opens it says what is wrong.
+    for itself: the one who opens it says what is wrong. What is met twice is segmented once.
     """
     if len(paths) > 1 and all(_is_image(path) for path in paths):
         return [Input(_STILLS, tuple(paths))]
-    return [found for path in paths for found in _inputs_of(path)]
+    found = {os.path.abspath(given.path): given for path in reversed(paths) for given in reversed(_inputs_of(path))}
+    inputs = list(reversed(found.values()))
+    names = allot_names([given.name for given in inputs])
+    return [replace(given, names=own) for given, own in zip(inputs, names, strict=True)]
+
+
+def take_shard(inputs: Sequence[Input], shard: str) -> list[Input]:
+    """Return one of several parts of the inputs, sorted by path; all parts together are all inputs, each once.
+
+    Args:
+        inputs: all of them, whichever part is wanted.
+        shard: `I/N` for part I of N, where the first part is 0.
+
+    Raises:
+        SettingError: it has another form.
+    """
+    form = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", shard)
+    number, parts = (int(form[1]), int(form[2])) if form else (0, 0)
+    if number >= parts:
+        raise SettingError(
+            f"shard: received {shard!r}, expected I/N for part I of N, counted from 0: 0/4, 1/4, 2/4 and 3/4 are all"
+        )
+    return sorted(inputs, key=lambda given: os.path.abspath(given.path))[number::parts]
 
 
 def _inputs_of(path: Path) -> list[Input]:

@@ -52,9 +52,14 @@ class Recording:
     @property
     def name(self) -> str:
         """The name by which results are called."""
-        name = self.path.resolve().name
-        # other programs read the names of the files in metadata.yaml, which is UTF-8
-        return _UNDECODED.sub("_", name if self.path.is_dir() else _STORAGE_NAME.sub("", name))
+        return name_of_results(self.path)
+
+
+def name_of_results(path: Path) -> str:
+    """Return the name by which the results of a recording are called, whether it can be read or not."""
+    name = path.resolve().name
+    # other programs read the names of the files in metadata.yaml, which is UTF-8
+    return _UNDECODED.sub("_", name if path.is_dir() else _STORAGE_NAME.sub("", name))
 
 
 def is_recording(path: Path) -> bool:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import glob
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from fanet_ros.errors import FanetError, SettingError
-from fanet_ros.files import write_whole
+from fanet_ros.files import replacing, write_whole
 from fanet_ros.recorded.frames import say
+from fanet_ros.recorded.names import Names
 from fanet_ros.recorded.recording import Recording
 from fanet_ros.reports.report import make_folder
+from fanet_ros.sources.images import natural_key
+
+_log = logging.getLogger(__name__)
 
 _IDENTITY = ".segmented.json"
+_NO_IDENTITY = "{}\n"  # of work that never goes on; a folder without anything in it is free for everybody
 _MARKS = (_IDENTITY, "summary.json")  # one of them is in every folder of results
 _RESULTS = (
     *("overlay.mp4", "contact_sheet.png", "*_mask.png", "*_overlay.png", "*_color.png"),
     *("*_segmented", ".*_segmented.unfinished", *_MARKS),
 )
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 _NOTHING_KEPT = (
     "stopped before one of its files was finished, so nothing is kept and the same command begins anew; of recordings "
     "in several files (ros2 bag record --max-bag-duration) the finished ones are kept"
@@ -98,14 +106,16 @@ class Workplace:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     try:
-        file = (folder / _IDENTITY).open()
+        file = (folder / _IDENTITY).open("r+")  # NFS locks only what may be written
     except OSError as error:
         raise SettingError(f"{folder} cannot be used: {error.strerror}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise SettingError(f"another run is at work in {folder}; wait for its end or give another output") from None
+        except OSError:  # a file system without locks: there a second run at once ends both with an error
+            _log.debug("%s cannot be locked", folder, exc_info=True)
         yield
 
 
@@ -117,7 +127,12 @@ def _remove(path: Path) -> None:
 
 
 def claim_workplace(
-    output: Path, recording: Recording, settings: Mapping[str, Any], *, overwrite: bool = False
+    output: Path,
+    recording: Recording,
+    settings: Mapping[str, Any],
+    names: Names | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Workplace:
     """Find the folder in which an earlier run began or finished the same work, or a free one.
 
@@ -127,6 +142,7 @@ def claim_workplace(
         output: folder of all results.
         recording: that is segmented.
         settings: everything else that changes the results, as JSON can say it.
+        names: that the folder may have; None for NAME, NAME_2 and so on of the recording.
         overwrite: whether earlier work is removed, and begun anew in its place.
 
     Raises:
@@ -135,44 +151,59 @@ def claim_workplace(
     status = {path.name: path.stat() for path in recording.files}
     files = [{"name": name, "bytes": s.st_size, "changed_ns": s.st_mtime_ns} for name, s in status.items()]
     identity = json.dumps({"files": files, **settings}, indent=2, sort_keys=True) + "\n"
-    folder = claim_folder(
-        output / recording.name,
-        lambda place: _read(place / _IDENTITY) == identity,
-        source=recording.path,
-        overwrite=overwrite,
-    )
-    if not (folder / _IDENTITY).exists():  # else another run may hold its lock
-        write_whole(folder / _IDENTITY, identity)
+    allowed = names or Names(recording.name)
+    folder = claim_folder(output, allowed, identity, source=recording.path, overwrite=overwrite)
     bag = folder / f"{recording.name}_segmented"
     unfinished = bag.with_name(f".{bag.name}.unfinished")
-    names = (f"{bag.name}_{index}.mcap" for index in range(len(recording.files)))
-    return Workplace(folder, bag, unfinished, tuple(unfinished / name for name in names))
+    files_of_bag = (f"{bag.name}_{index}.mcap" for index in range(len(recording.files)))
+    return Workplace(folder, bag, unfinished, tuple(unfinished / name for name in files_of_bag))
 
 
-def claim_folder(
-    wanted: Path, is_ours: Callable[[Path], bool] = lambda _: False, *, source: Path, overwrite: bool = False
-) -> Path:
-    """Return the first of NAME, NAME_2 and so on that is ours, empty or not there; made if missing.
+def claim_folder(output: Path, names: Names, identity: str = "", *, source: Path, overwrite: bool = False) -> Path:
+    """Return the folder of work with the same identity or, without one, the first that is empty or not there.
+
+    What is returned is made, and belongs to no other run: several may claim at once, also on several machines.
 
     Args:
-        wanted: NAME.
-        is_ours: whether work may go on in a folder.
+        output: folder of all results.
+        names: that the folder may have.
+        identity: of the work, which is written into the folder; empty for work that never goes on.
         source: that is segmented; never overwritten.
-        overwrite: whether to take NAME in any case, and to remove the results that are in it.
+        overwrite: whether to take the first name in any case, and to remove the results that are there.
 
     Raises:
         SettingError: it cannot be made, or holds something else than results.
     """
     if overwrite:
-        _remove_results(wanted, source)
-        make_folder(wanted)
-        return wanted
-    for number in count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
-        if not folder.exists() or (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
-            break
-    make_folder(folder)
-    return folder
+        folder = output / next(iter(names))
+        _remove_results(folder, source)
+        make_folder(folder)  # other files may be left in it
+        write_whole(folder / _IDENTITY, identity or _NO_IDENTITY)
+        return folder
+    make_folder(output)
+    for folder in _earlier(output, names.name) if identity else ():
+        if _read(folder / _IDENTITY) == identity:
+            return folder
+    return next(output / name for name in names if _take(output / name, identity))
+
+
+def _earlier(output: Path, name: str) -> list[Path]:
+    """Return the folders of results of inputs of this name, whichever list they were in."""
+    numbered = (path for path in output.glob(f"{glob.escape(name)}_*") if path.name[len(name) + 1 :].isdecimal())
+    return [output / name, *sorted(numbered, key=natural_key)]
+
+
+def _take(folder: Path, identity: str) -> bool:
+    """Make a folder, with its identity in it, in one step; return whether it is ours: it was not there, or empty."""
+    try:
+        with replacing(folder) as unfinished:
+            unfinished.mkdir()
+            (unfinished / _IDENTITY).write_text(identity or _NO_IDENTITY, encoding="utf-8")
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return False
+        raise SettingError(f"output folder {folder} cannot be made: {error.strerror}") from None
+    return True
 
 
 def _remove_results(folder: Path, source: Path) -> None:

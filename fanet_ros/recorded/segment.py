@@ -15,6 +15,7 @@ from fanet_ros.files import write_whole
 from fanet_ros.recorded.bag_metadata import as_yaml, bag_metadata
 from fanet_ros.recorded.file_work import FileWork, Refusals
 from fanet_ros.recorded.frames import progress_bar, say
+from fanet_ros.recorded.names import Names
 from fanet_ros.recorded.opening import open_storage
 from fanet_ros.recorded.output import output_file, read_finished
 from fanet_ros.recorded.recording import METADATA, Recording, find_recording
@@ -29,7 +30,7 @@ from fanet_ros.segmenter import Segmenter
 from fanet_ros.untrusted.text import printable
 
 
-def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
+def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentation, names: Names | None = None) -> Path:
     """Segment the camera images of a rosbag2 folder, or of a .mcap or .db3 file.
 
     Writes the bag OUTPUT/<name>/<name>_segmented with the recorded messages and, beside them, masks, overlays and
@@ -58,7 +59,7 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
     for text in (choice, *notes):
         say(f"{path.name}: {text}")
     work = claim_workplace(
-        settings.output, recording, _settings_as_json(segmenter, settings, choice), overwrite=settings.overwrite
+        settings.output, recording, _settings_as_json(segmenter, settings, choice), names, overwrite=settings.overwrite
     )
     if work.bag.is_dir():
         say(f"{path.name}: already segmented with the same settings: {work.bag}/")
@@ -68,7 +69,7 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
         file_work = FileWork(segmenter, report, choice, settings)
         images = [sum(counts[topic] for topic in choice.prefixes) for counts in found.counts]
         started = perf_counter()
-        tally = _finish_files(recording, work, file_work, report, images)
+        tally = _finish_files(recording, work, file_work, report, images, quiet=settings.quiet)
         if not tally.segmented:
             for file in work.files:
                 file.unlink()
@@ -89,7 +90,8 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
             "notes": notes,
         }
         summary = report.finish({key: value for key, value in extra.items() if value != []})
-    print_summary(summary, f"{path.name} -> {work.bag}/")
+    if not settings.quiet:
+        print_summary(summary, f"{path.name} -> {work.bag}/")
     return work.folder
 
 
@@ -104,11 +106,17 @@ class _Tally:
 
 
 def _finish_files(
-    recording: Recording, work: Workplace, file_work: FileWork, report: RunReport, images: Sequence[int]
+    recording: Recording,
+    work: Workplace,
+    file_work: FileWork,
+    report: RunReport,
+    images: Sequence[int],
+    *,
+    quiet: bool,
 ) -> _Tally:
     """Finish every file that no earlier run has finished; `images` says how many each of them has."""
     tally = _Tally()
-    with progress_bar() as progress:
+    with progress_bar(quiet=quiet) as progress:
         task = progress.add_task(printable(recording.path.name), total=sum(images))
         for source_path, path, count in zip(recording.files, work.files, images, strict=True):
             kept = path.is_file()

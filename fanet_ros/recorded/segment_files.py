@@ -14,6 +14,7 @@ from fanet_ros.files import looked_for
 from fanet_ros.frames.look import WHOLE, Look
 from fanet_ros.recorded.frames import FramePainter, progress_bar, say, timed
 from fanet_ros.recorded.inputs import Input
+from fanet_ros.recorded.names import Names
 from fanet_ros.recorded.recording import is_recording
 from fanet_ros.recorded.resume import claim_folder
 from fanet_ros.reports.report import RunReport, print_summary, write_image
@@ -40,6 +41,7 @@ class FileSegmentation:
         temporal_frames: that the segmenter's attention sees in videos and recordings; likewise.
         look: how the network looks at the images; likewise.
         overwrite: whether results of an earlier run in the same place are removed first.
+        quiet: whether neither progress bars nor summaries are printed; summary.json has them.
     """
 
     output: Path
@@ -52,22 +54,24 @@ class FileSegmentation:
     temporal_frames: int = 1
     look: Look = Look()
     overwrite: bool = False
+    quiet: bool = False
 
 
 def segment_input(given: Input, segmenter: Segmenter, settings: FileSegmentation) -> Path:
     """Segment what one or several paths of a command stand for; as `segment_path`."""
     if not given.images:
-        return segment_path(given.path, segmenter, settings)
+        return segment_path(given.path, segmenter, settings, given.names)
     with ImageSource(given.path, given.images) as source:
-        return _segment_opened(given.path, source, segmenter, settings)
+        return _segment_opened(given.path, source, segmenter, settings, given.names)
 
 
-def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -> Path:
+def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation, names: Names | None = None) -> Path:
     """Segment one image, folder of images, video or recording, with a progress bar and a summary at the end.
 
     A recording becomes a new bag (fanet_ros/recorded/segment.py). Of everything else this writes contact_sheet.png and
     summary.json; for a video overlay.mp4, for images <name>_mask.png (class ids), <name>_color.png and
-    <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up.
+    <name>_overlay.png. What was computed until an interruption (Ctrl-C) is kept and summed up. `names` are those that
+    the results' folder may have, where the path's own will not do.
 
     Returns:
         The folder written.
@@ -86,15 +90,18 @@ def segment_path(path: Path, segmenter: Segmenter, settings: FileSegmentation) -
             from fanet_ros.recorded.segment import segment_recording
         except ModuleNotFoundError as error:
             raise SourceError(f"reading recordings needs {what_to_install(error.name)}") from error
-        return segment_recording(path, segmenter, settings)
+        return segment_recording(path, segmenter, settings, names)
     # a name that a camera has, such as 0, is a file here
     with open_source(str(path.absolute())) as source:
-        return _segment_opened(path, source, segmenter, settings)
+        return _segment_opened(path, source, segmenter, settings, names)
 
 
-def _segment_opened(path: Path, source: FrameSource, segmenter: Segmenter, settings: FileSegmentation) -> Path:
+def _segment_opened(
+    path: Path, source: FrameSource, segmenter: Segmenter, settings: FileSegmentation, names: Names | None
+) -> Path:
     name = printable(path.name)
-    folder = claim_folder(settings.output / path.resolve().stem, source=path, overwrite=settings.overwrite)
+    names = names or Names(path.resolve().stem)
+    folder = claim_folder(settings.output, names, source=path, overwrite=settings.overwrite)
     # images have no frame rate, so a source without one gets pictures instead of a video
     report = RunReport(folder, segmenter.label_set, video_rate_hz=source.rate_hz)
     started = perf_counter()
@@ -115,7 +122,9 @@ def _segment_opened(path: Path, source: FrameSource, segmenter: Segmenter, setti
                 extra["frames_stated"] = source.length
             if isinstance(source, ImageSource):
                 extra["images_refused"] = len(source.unreadable)
-            print_summary(report.finish(extra), f"{path.name} -> {folder}/")
+            summary = report.finish(extra)
+            if not settings.quiet:
+                print_summary(summary, f"{path.name} -> {folder}/")
     if source.rate_hz is not None and report.frames < _MOST_OF * (source.length or 0):  # a few may be off in any file
         say(f"{name}: only {report.frames} of the {source.length} frames that it states could be read; is it complete?")
     if isinstance(source, ImageSource) and source.unreadable:
@@ -149,7 +158,7 @@ def _segment_source(
     is_video = source.rate_hz is not None
     memory = segmenter.new_memory() if is_video else None  # images beside each other need not follow each other
     names: Counter[str] = Counter()
-    with progress_bar() as progress:
+    with progress_bar(quiet=settings.quiet) as progress:
         task = progress.add_task(name, total=source.length)
         for frame, watch in timed(iter(source.read, None)):
             try:
