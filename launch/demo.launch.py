@@ -138,6 +138,7 @@ def _check(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    enclave = context.launch_configurations["enclave"]
     return [
         Node(
             package="fanet_ros",
@@ -145,6 +146,8 @@ def _camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=context.launch_configurations["namespace"],
             name="camera",
             parameters=[_given(context)],
+            # segment.launch.py, which comes before, has checked it
+            ros_arguments=["--enclave", f"{enclave.rstrip('/')}/camera"] if enclave else [],
             output="screen",
             emulate_tty=True,
         )

@@ -156,6 +156,12 @@ def generate_launch_description() -> LaunchDescription:
                 description=f"With view: {ViewerParameters.specs()['confidence'].description}",
             ),
             DeclareLaunchArgument(
+                "enclave",
+                default_value=NOT_GIVEN,
+                description="SROS2: security enclave under which each node has its own, /fanet_ros for "
+                "/fanet_ros/segmentation and so on (docs/security.md). Not given: none.",
+            ),
+            DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
                 choices=["debug", "info", "warn", "error", "fatal"],
@@ -311,10 +317,20 @@ def _node(
         name=name,
         parameters=[str(params_file), given],
         remappings=remappings,
-        ros_arguments=["--log-level", argument["log_level"]],
+        ros_arguments=["--log-level", argument["log_level"], *_enclave(argument, name)],
         output="screen",
         emulate_tty=True,
     )
+
+
+def _enclave(argument: Mapping[str, str], name: str) -> list[str]:
+    """Return what gives a node the enclave of its name; RViz has none of ours."""
+    parent = argument["enclave"]
+    if parent == NOT_GIVEN:
+        return []
+    if not parent.startswith("/"):
+        raise SettingError(f"enclave: received '{parent}', expected an absolute name such as /fanet_ros")
+    return ["--enclave", f"{parent.rstrip('/')}/{name}"]
 
 
 def _given(argument: Mapping[str, str], names: Iterable[str], specs: Mapping[str, ParameterSpec]) -> dict[str, Any]:

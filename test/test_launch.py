@@ -108,7 +108,7 @@ def test_every_argument_is_described(path: Path) -> None:
         *("namespace", "node_name", "use_sim_time", "autostart", "rviz", "log_level"),
         *("cameras", "drivable_area", "camera_info", "drivable_params_file", "base_frame", "camera_height"),
         *("camera_x", "camera_y", "camera_roll", "camera_pitch", "camera_yaw", "rectified", "accumulate"),
-        *("geometry", "depth_max", "depth", "depth_camera_info", "points"),
+        *("geometry", "depth_max", "depth", "depth_camera_info", "points", "enclave"),
         *("view", "view_port", "view_confidence"),
     }
     assert (path == DEMO) == (names >= {"lidar", "depth_sensor"})
@@ -598,3 +598,24 @@ def test_the_demo_gives_the_pose_of_its_own_camera_only(run: Run) -> None:
         reports, _ = run(DEMO, "drivable_area:=true", *arguments)
         parameters = reports["drivable_area_node"]["parameters"]
         assert (parameters["camera_height"], parameters["camera_pitch"]) == (height, 0.0)
+
+
+def enclaves(reports: dict[str, Any]) -> dict[str, str]:
+    """Return the enclave that each stand-in was given, by its name."""
+    words = {name: report["arguments"] for name, report in reports.items()}
+    return {name: given[given.index("--enclave") + 1] for name, given in words.items() if "--enclave" in given}
+
+
+@needs_launch
+@pytest.mark.ros
+def test_every_node_has_the_enclave_of_its_name(run: Run) -> None:
+    assert enclaves(run(DEMO)[0]) == {}
+    found = enclaves(run(DEMO, "enclave:=/fanet_ros")[0])
+    assert found == {"segmentation_node": "/fanet_ros/segmentation", "camera_node": "/fanet_ros/camera"}
+    several = ("cameras:=[front, left]", "drivable_area:=true", "node_name:=eyes")
+    found = enclaves(run(SEGMENT, *several, "enclave:=/robot/fanet_ros/")[0])
+    assert found["segmentation_node"] == "/robot/fanet_ros/eyes"
+    for camera in ("front", "left"):
+        assert found[f"drivable_area_node_{camera}"] == f"/robot/fanet_ros/drivable_area_{camera}"
+    _, said = run(SEGMENT, "enclave:=fanet_ros", code=1)
+    assert "enclave: received 'fanet_ros', expected an absolute name such as /fanet_ros" in said
