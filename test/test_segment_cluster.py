@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from bag_writing import drive, write_split_bag
 
+from fanet_ros.resources import package_version
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
@@ -91,7 +93,7 @@ def test_killed_workers_and_runs_change_nothing(tmp_path: Path) -> None:
         ("127.0.0.1:9", [], "ray: nobody answers at '127.0.0.1:9': Connection refused"),
         ("nonsense", [], "ray: no cluster can be joined at 'nonsense'"),
         ("local", ["--device", "cuda:1"], "device: received 'cuda:1', expected cpu or cuda: Ray chooses the GPU"),
-        ("local", ["--threads", "999"], "ray: a recording takes 999 cores and 0 GPUs of one machine"),
+        ("local", ["--threads", "200"], "ray: a recording takes 200 cores and 0 GPUs of one machine"),
     ],
 )
 def test_what_cannot_be_had_is_one_line(tmp_path: Path, address: str, options: list[str], said: str) -> None:
@@ -99,3 +101,29 @@ def test_what_cannot_be_had_is_one_line(tmp_path: Path, address: str, options: l
     result = subprocess.run(words, check=False, timeout=120, capture_output=True, text=True)
     assert result.returncode == 2 and f"error: {said}" in result.stderr, result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_machine_with_another_version_says_so(tmp_path: Path) -> None:
+    from fanet_ros.recorded.cluster import _look
+
+    problem, _ = _look()("0.0.1", {}, "digest", [], str(tmp_path))
+    assert problem == f"has fanet_ros {package_version()}, and this one has 0.0.1; install the same on all"
+
+
+def test_a_machine_without_the_package_says_so(tmp_path: Path) -> None:
+    """What travels brings nothing of it along."""
+    code = f"""
+import sys
+from ray import cloudpickle
+from fanet_ros.recorded.cluster import _look
+open({str(tmp_path / "look")!r}, "wb").write(cloudpickle.dumps(_look()))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    code = f"""
+import sys
+sys.modules["fanet_ros"] = None
+from ray import cloudpickle
+print(cloudpickle.loads(open({str(tmp_path / "look")!r}, "rb").read())("1.2", {{}})[0])
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout.startswith("lacks fanet_ros 1.2, or what it needs: No module named ")

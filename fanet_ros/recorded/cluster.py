@@ -31,7 +31,8 @@ LOCAL = "local"
 _RETRIES = 2  # of a recording whose worker died; what was finished of it is kept
 _CONNECT_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 900.0  # a TensorRT engine may have to be built
-_STOP_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 20.0
+_MOST_OF_ERROR = 300  # characters; Ray's may be a traceback, of which beginning and end tell most
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Cluster:
                 try:
                     problem, network = ray.get(answer)
                 except RayError as error:
-                    problem = f"cannot be used: {_first_line(error)}"
+                    problem = f"cannot be used: {_in_one_line(error)}"
                 if problem:
                     raise FanetError(f"ray: machine {asked[answer]} {problem}")
                 found[network] = asked[answer]
@@ -132,7 +133,7 @@ def connected(address: str, threads: int, device: str) -> Iterator[Cluster]:
         ray.init(address=address, logging_level=logging.ERROR, configure_logging=True, **own)
     except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
         raise SettingError(
-            f"ray: no cluster can be joined at {address!r}: {_first_line(error)}; give HOST:PORT of its head (with "
+            f"ray: no cluster can be joined at {address!r}: {_in_one_line(error)}; give HOST:PORT of its head (with "
             f"RAY_AUTH_MODE=token where it has a token), auto on one of its machines, or {LOCAL}"
         ) from error
     finally:
@@ -195,12 +196,12 @@ def _outcome(given: Input, done: Any) -> Outcome:
         outcome: Outcome = ray.get(done)
     except RayError as error:  # segment_here itself tells of all others
         _log.debug("the work on %s failed", printable(str(given.path)), exc_info=error)
-        return Outcome(error=f"{printable(str(given.path))}: its worker failed: {_first_line(error)}")
+        return Outcome(error=f"{printable(str(given.path))}: its worker failed: {_in_one_line(error)}")
     return outcome
 
 
-def _first_line(error: BaseException) -> str:
-    return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
+def _in_one_line(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()) or type(error).__name__, _MOST_OF_ERROR)
 
 
 def with_absolute_paths(inputs: Sequence[Input], job: Job) -> tuple[list[Input], Job]:
