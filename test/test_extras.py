@@ -9,7 +9,7 @@ import pytest
 from fanet_ros.extras import COMMAND_LINE, what_to_install
 
 ROOT = Path(__file__).resolve().parent.parent
-IMPORTED_AS = {"pillow": "PIL"}
+IMPORTED_AS = {"pillow": "PIL", "rerun-sdk": "rerun"}
 
 
 def extras() -> dict[str, list[str]]:
@@ -22,7 +22,7 @@ def extras() -> dict[str, list[str]]:
         if keyword.arg == "extras_require"
     )
     offered = eval(compile(ast.Expression(found), "setup.py", "eval"))
-    return {name: [re.split("[>;]", package)[0] for package in packages] for name, packages in offered.items()}
+    return {name: [re.split("[=>;]", package)[0] for package in packages] for name, packages in offered.items()}
 
 
 def test_every_optional_package_names_an_extra_that_has_it() -> None:
