@@ -179,7 +179,7 @@ def _on_cluster(inputs: Sequence[Input], job: Job, digest: str, address: str) ->
     network, failures, done = job.network, {}, 0
     try:
         with connected(address, network.threads, network.device) as cluster:
-            say(f"looking at {len(cluster.machines)} machines")
+            say(f"machines of the cluster: {len(cluster.machines)}; asking what they see")
             job = cluster.agree(job, digest, inputs)
             with progress_bars() as count, closing(cluster.segment(inputs, job)) as outcomes:
                 count("segmented", 0, len(inputs))

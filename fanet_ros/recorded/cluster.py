@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fanet_ros.errors import FanetError, SettingError
 from fanet_ros.files import scratch_folder
-from fanet_ros.recorded.inputs import Input
+from fanet_ros.recorded.inputs import Input, absolute
 from fanet_ros.recorded.job import Job
 from fanet_ros.recorded.worker import Outcome, segment_here
 from fanet_ros.reports.report import make_folder
@@ -65,34 +65,36 @@ class Cluster:
         """
         wanted = [path for given in inputs for path in given.images or (given.path,)]
         paths = [str(path) for path in (*wanted, Path(job.network.labels)) if path.is_absolute() and path.exists()]
-        make_folder(job.settings.output)
-        with scratch_folder(job.settings.output, ".shared.") as folder:
-            mark = folder / "mark"
-            mark.touch()
-            look = ray.remote(_look())
-            needs = {"num_cpus": 0, "num_gpus": self.needs["num_gpus"], "max_retries": 0}
-            question = (package_version(), asdict(job.network), digest, paths, str(mark))
-            asked = {
-                look.options(**needs, scheduling_strategy=_on(number)).remote(*question): name
-                for number, name in self.machines.items()
-            }
-            answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_TIMEOUT_S)
-            if silent:
-                raise FanetError(f"ray: machine {asked[silent[0]]} does not answer; is it up? See `ray status`")
-            found: dict[tuple[str, str], str] = {}
-            for answer in answered:
-                try:
-                    problem, network = ray.get(answer)
-                except RayError as error:
-                    problem = f"cannot be used: {_in_one_line(error)}"
+        found: dict[tuple[str, str], str] = {}
+        with _shared_mark(job.settings.output) as mark:
+            for name, (problem, network) in self._ask(asdict(job.network), digest, paths, mark):
                 if problem:
-                    raise FanetError(f"ray: machine {asked[answer]} {problem}")
-                found[network] = asked[answer]
+                    raise FanetError(f"ray: machine {name} {problem}")
+                found[network] = name
         if len(found) > 1:
             differing = ", ".join(f"{name} would take {' '.join(network)}" for network, name in found.items())
             raise FanetError(f"ray: results would depend on the machine: {differing}; give --backend and --precision")
         backend, precision = next(iter(found))
         return replace(job, network=replace(job.network, backend=backend, precision=precision))
+
+    def _ask(self, *question: Any) -> list[tuple[str, tuple[str, tuple[str, str]]]]:
+        """Return the name of every machine and its answer, as `look_here` gives it."""
+        look = ray.remote(_look())
+        needs = {"num_cpus": 0, "num_gpus": self.needs["num_gpus"], "max_retries": 0}
+        asked = {
+            look.options(**needs, scheduling_strategy=_on(number)).remote(package_version(), *question): name
+            for number, name in self.machines.items()
+        }
+        answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_TIMEOUT_S)
+        if silent:
+            raise FanetError(f"ray: machine {asked[silent[0]]} does not answer; is it up? See `ray status`")
+        answers = []
+        for answer in answered:
+            try:
+                answers.append((asked[answer], ray.get(answer)))
+            except RayError as error:
+                answers.append((asked[answer], (f"cannot be used: {_in_one_line(error)}", ("", ""))))
+        return answers
 
     def segment(self, inputs: Sequence[Input], job: Job) -> Generator[tuple[Input, Outcome], None, None]:
         """Segment inputs, and yield each when it is done; they are stopped where the iteration ends earlier."""
@@ -123,10 +125,11 @@ def connected(address: str, threads: int, device: str) -> Iterator[Cluster]:
 
     Raises:
         SettingError: the address is wrong, nobody answers there, or no machine has what a recording takes.
+        FanetError: the cluster fails within the block.
     """
     _check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
-    here = os.getcwd()
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.chdir("/")  # workers look for modules where this is: beside a recording may lie a torch.py
         own = {"include_dashboard": False} if address == LOCAL else {}
@@ -137,7 +140,8 @@ def connected(address: str, threads: int, device: str) -> Iterator[Cluster]:
             f"RAY_AUTH_MODE=token where it has a token), auto on one of its machines, or {LOCAL}"
         ) from error
     finally:
-        os.chdir(here)
+        os.fchdir(here)
+        os.close(here)
     try:
         needs = {"num_cpus": threads, "num_gpus": int(device == "cuda")}
         wanted = {"CPU": threads, "GPU": needs["num_gpus"]}
@@ -151,8 +155,25 @@ def connected(address: str, threads: int, device: str) -> Iterator[Cluster]:
                 "or another --device"
             )
         yield Cluster(needs, {node["NodeID"]: node["NodeManagerHostname"] for node in able})
+    except RayError as error:
+        raise FanetError(
+            f"ray: the cluster failed: {_in_one_line(error)}; what is finished is kept, and the same command goes on"
+        ) from error
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _shared_mark(output: Path) -> Iterator[str]:
+    """Make a file in the output folder, by which other machines can tell that they see the same one."""
+    make_folder(output)
+    try:
+        with scratch_folder(output, ".shared.") as folder:
+            mark = folder / "mark"
+            mark.touch()
+            yield str(mark)
+    except OSError as error:
+        raise SettingError(f"output folder {output} cannot be written: {error.strerror or error}") from None
 
 
 def _check_answers(address: str) -> None:
@@ -205,7 +226,9 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def with_absolute_paths(inputs: Sequence[Input], job: Job) -> tuple[list[Input], Job]:
-    """Return inputs and job as machines with another working directory understand them, for one core and a device.
+    """Return inputs and job as machines with another working directory understand them; links stay as they are.
+
+    A recording takes one core unless the job says more, and the CPU unless it says cuda.
 
     Raises:
         SettingError: a certain GPU is asked for.
@@ -213,8 +236,8 @@ def with_absolute_paths(inputs: Sequence[Input], job: Job) -> tuple[list[Input],
     network = job.network
     if network.device.startswith("cuda:"):
         raise SettingError(f"device: received {network.device!r}, expected cpu or cuda: Ray chooses the GPU")
-    labels = network.labels if not Path(network.labels).is_file() else str(_absolute(network.labels))
-    weights = network.weights if network.weights in ("", "shipped") else str(_absolute(weights_path(network.weights)))
+    labels = network.labels if not Path(network.labels).is_file() else str(absolute(Path(network.labels)))
+    weights = network.weights if network.weights in ("", "shipped") else str(absolute(weights_path(network.weights)))
     network = replace(
         network,
         labels=labels,
@@ -223,13 +246,9 @@ def with_absolute_paths(inputs: Sequence[Input], job: Job) -> tuple[list[Input],
         threads=network.threads or 1,  # what runs beside the network uses one core, so most is done in this way
     )
     inputs = [
-        replace(given, images=tuple(map(_absolute, given.images)))
+        replace(given, images=tuple(map(absolute, given.images)))
         if given.images
-        else replace(given, path=_absolute(given.path))
+        else replace(given, path=absolute(given.path))
         for given in inputs
     ]
-    return inputs, Job(network, replace(job.settings, output=_absolute(job.settings.output), quiet=True))
-
-
-def _absolute(path: str | Path) -> Path:
-    return Path(os.path.abspath(path))  # links stay as they are: other machines may have others
+    return inputs, Job(network, replace(job.settings, output=absolute(job.settings.output), quiet=True))

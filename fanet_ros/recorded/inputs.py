@@ -60,7 +60,7 @@ def find_inputs(paths: Sequence[Path]) -> list[Input]:
     """
     if len(paths) > 1 and all(_is_image(path) for path in paths):
         return [Input(_STILLS, tuple(paths))]
-    found = {os.path.abspath(given.path): given for path in reversed(paths) for given in reversed(_inputs_of(path))}
+    found = {absolute(given.path): given for path in reversed(paths) for given in reversed(_inputs_of(path))}
     inputs = list(reversed(found.values()))
     names = allot_names([given.name for given in inputs])
     return [replace(given, names=own) for given, own in zip(inputs, names, strict=True)]
@@ -82,7 +82,15 @@ def take_shard(inputs: Sequence[Input], shard: str) -> list[Input]:
         raise SettingError(
             f"shard: received {shard!r}, expected I/N for part I of N, counted from 0: 0/4, 1/4, 2/4 and 3/4 are all"
         )
-    return sorted(inputs, key=lambda given: os.path.abspath(given.path))[number::parts]
+    return sorted(inputs, key=lambda given: str(absolute(given.path)))[number::parts]
+
+
+def absolute(path: Path) -> Path:
+    """Return an absolute path with links as they are; the same one where the working directory is gone."""
+    try:
+        return Path(os.path.abspath(path))
+    except OSError:
+        return path
 
 
 def _inputs_of(path: Path) -> list[Input]:
