@@ -79,6 +79,14 @@ def test_all_shards_together_are_everything_once(tmp_path: Path) -> None:
     assert [len(take_shard(everything, f"{number}/9")) for number in range(9)] == [1] * 7 + [0] * 2
 
 
+def test_a_path_that_leads_nowhere_stops_no_others(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.mcap"
+    loop.symlink_to(loop)
+    result = segment(tmp_path / "out", loop, write_bag(tmp_path / "run", drive(images=1)))
+    assert result.exit_code == 1 and "1 of 2 paths could not be segmented" in result.output, result.output
+    assert (tmp_path / "out" / "run" / "run_segmented").exists()
+
+
 @pytest.mark.parametrize("shard", ["3/3", "1", "a/2", "-1/2", "1/0", "1/2/3", "0/99999999999"])
 def test_a_shard_that_is_none_is_refused(shard: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=f"shard: received '{shard}', expected I/N for part I of N, counted from 0"):

@@ -48,7 +48,10 @@ class Input:
     @property
     def name(self) -> str:
         """The name by which its results are called."""
-        return name_of_results(self.path) if self.is_recording else self.path.resolve().stem
+        try:
+            return name_of_results(self.path) if self.is_recording else self.path.resolve().stem
+        except (OSError, RuntimeError):  # a link to itself, or no working directory: the one who opens it says so
+            return self.path.stem
 
 
 def find_inputs(paths: Sequence[Path]) -> list[Input]:
