@@ -93,6 +93,19 @@ def test_rviz_shows_the_topics_that_the_launch_file_remaps(file: str, expected: 
     assert set(topics) <= strings
 
 
+@pytest.mark.parametrize("file", ["segment.rviz", "navigate.rviz"])
+def test_rviz_shows_its_images_beside_each_other(file: str) -> None:
+    settings = yaml.safe_load(config_path(file).read_text())
+    displays = settings["Visualization Manager"]["Displays"]
+    assert not [display["Name"] for display in displays if "Value" in display], "subscribes before it knows the QoS"
+    window = settings["Window Geometry"]
+    # RViz reads an uninitialised variable where one of these is missing, and floats the panels that the state lacks.
+    assert (window["Hide Left Dock"], window["Hide Right Dock"]) == (False, False)
+    images = [display["Name"] for display in displays if display["Class"] == "rviz_default_plugins/Image"]
+    state = bytes.fromhex(window["QMainWindow State"])
+    assert not [name for name in ["Displays", *images] if name.encode("utf-16-be") not in state]
+
+
 # -- as descriptions ---------------------------------------------------------------------------------------------------
 
 
