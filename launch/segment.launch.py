@@ -267,7 +267,7 @@ def _viewer(argument: Mapping[str, str], cameras: tuple[str, ...], shows_ground:
         name="viewer",
         parameters=[given],
         remappings=remappings,
-        ros_arguments=["--log-level", argument["log_level"]],
+        ros_arguments=["--log-level", argument["log_level"], *_enclave(argument, "viewer")],
         output="screen",
         emulate_tty=True,
     )

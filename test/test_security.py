@@ -6,8 +6,10 @@ import importlib
 import importlib.util
 import xml.etree.ElementTree as ET
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pytest
 
 from fanet_ros.resources import config_path
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
     from ros_harness import Probe
 
 NEEDS_TF = {"/tf", "/tf_static"}
-KINDS = {("topic", "publish"): "publisher", ("topic", "subscribe"): "subscriber", ("service", "reply"): "service"}
+KINDS = {
+    ("topic", "publish"): "publisher",
+    ("topic", "subscribe"): "subscriber",
+    ("service", "reply"): "service",
+    ("service", "request"): "client",
+}
 
 
 class Use(NamedTuple):
@@ -107,10 +114,41 @@ def test_the_policy_of_one_camera_is_what_the_nodes_do(probe: Probe) -> None:
             ("segmentation_node", *images, TINY),
             ("segmentation_node", *images, "-r", "__node:=segmentation_2", {**TINY, "image_transport": "compressed"}),
             ("drivable_area_node", *ground, {"geometry": "depth"}),
-            ("drivable_area_node", *ground, "-r", "__node:=drivable_area_2", {"geometry": "cloud"}),
+            (
+                "drivable_area_node",
+                *ground,
+                "-r",
+                "__node:=drivable_area_2",
+                {"geometry": "cloud", "mask_transport": "compressed"},
+            ),
         ):
             nodes.enter_context(running(module, *arguments, use_sim_time=True, **parameters))
-        compare(probe, aliases, of(policy("one_camera")), ("publisher", "subscriber", "service", "client"))
+        without_viewer = {use for use in of(policy("one_camera")) if use.node != "viewer"}
+        compare(probe, aliases, without_viewer, ("publisher", "subscriber", "service", "client"))
+
+
+@pytest.mark.ros
+def test_the_policy_of_the_viewer_is_what_the_node_does(
+    probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ros_harness import running
+    from sensor_msgs.msg import Image
+    from view_stand_in import StandIn
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("DISPLAY", raising=False)
+    StandIn(tmp_path).set("watched", True)
+    remap = [f"{name}:=/segmentation/{name}" for name in ("mask", "confidence", "stats", "label_info")]
+    remap += [f"{name}:=/drivable_area/{name}" for name in ("free_space", "obstacle_scan", "obstacle_points")]
+    remap += ["image:=/camera/image_raw", "camera_info:=/camera/camera_info"]
+    either = {"/camera/image_raw/compressed", "/drivable_area/obstacle_cloud"}  # instead of what is seen here
+    expected = {use for use in of(policy("one_camera")) if use.node == "viewer" and use.name not in either}
+    masks = probe.node.create_publisher(Image, "/segmentation/mask", 5)
+    mask = probe.image(np.zeros((4, 6), np.uint8), "mono8")
+    timer = probe.node.create_timer(0.1, lambda: masks.publish(mask))  # images are wanted once there are masks
+    with running("viewer_node", *(word for rule in remap for word in ("-r", rule)), confidence=True, use_sim_time=True):
+        compare(probe, {"viewer": "viewer"}, expected, ("publisher", "subscriber", "service", "client"))
+    timer.cancel()
 
 
 @pytest.mark.ros
@@ -121,7 +159,7 @@ def test_the_policy_of_several_cameras_is_what_the_node_does(probe: Probe) -> No
     images = [w for c in ("front", "left") for w in ("-r", f"{c}/image:=/{c}/image_raw")]
     with running("segmentation_node", *images, cameras="[front, left]", use_sim_time=True, **TINY):
         several = {"/fanet_ros/segmentation": policy("several_cameras")["/fanet_ros/segmentation"]}
-        expected = {use for use in of(several) if not use.name.endswith("/compressed")}
+        expected = {use for use in of(several) if not use.name.endswith("image_raw/compressed")}
         compare(probe, {"segmentation": "segmentation"}, expected, ("publisher", "subscriber", "service", "client"))
 
 
@@ -145,6 +183,7 @@ def test_several_cameras_are_one_camera_several_times() -> None:
         "/fanet_ros/segmentation",
         "/fanet_ros/drivable_area_front",
         "/fanet_ros/drivable_area_left",
+        "/fanet_ros/viewer",
     }
     inputs = {use.name for use in several["/fanet_ros/segmentation"] if use.kind == "subscriber"}
     assert inputs == {"/clock", *(f"/{c}/image_raw{end}" for c in ("front", "left") for end in ("", "/compressed"))}
