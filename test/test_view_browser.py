@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from fanet_ros.processes import end, start_module
 from fanet_ros.settings import Size
 from fanet_ros.view import interpreter, pictures
 from fanet_ros.view.process import ViewerError, ViewerProcess
-from fanet_ros.view.records import Record
+from fanet_ros.view.records import Record, write_record
 
 pytestmark = [
     pytest.mark.slow,
@@ -113,12 +114,27 @@ def test_the_end_of_reruns_own_program_is_said(viewer: ViewerProcess) -> None:
     assert viewer.fault == "Rerun ended with code -9"
 
 
-def test_a_file_has_its_bound_and_is_complete(tmp_path: Path) -> None:
+def test_a_file_is_complete(tmp_path: Path) -> None:
     viewer = ViewerProcess(save=str(tmp_path / "a.rrd"))
     show(viewer)
     viewer.close()
     assert viewer.fault == "" and viewer.address == ""
+    with pytest.raises(ViewerError, match="cannot start: .*No such file or directory"):
+        ViewerProcess(save=str(tmp_path / "missing" / "a.rrd"))
     assert (tmp_path / "a.rrd").read_bytes()[:4] == b"RRF2" and (tmp_path / "a.rrd").stat().st_size < 10**6
+
+
+def test_a_file_has_its_bound(tmp_path: Path) -> None:
+    command, environment = interpreter.viewer_command(
+        "fanet_ros.view.server", f"--save={tmp_path / 'a.rrd'}", "--save-megabytes=1"
+    )
+    pipe = io.BytesIO()
+    noise = np.random.default_rng(0).bytes(200_000)
+    for number in range(30):
+        write_record(pipe, Record("picture", "x", number, {"type": "image/jpeg"}, noise))
+    done = subprocess.run(command, env=environment, input=pipe.getvalue(), capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"has its 1 MB; what follows is not saved" in done.stdout
+    assert 10**6 < (tmp_path / "a.rrd").stat().st_size < 2 * 10**6
 
 
 def test_a_record_that_is_wrong_hides_no_other(viewer: ViewerProcess, caplog: pytest.LogCaptureFixture) -> None:

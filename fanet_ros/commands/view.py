@@ -10,6 +10,8 @@ import typer
 
 from fanet_ros.commands.console import one_line_errors, say
 from fanet_ros.errors import SettingError
+from fanet_ros.files import check_can_write
+from fanet_ros.untrusted.text import printable
 
 _MOST_BYTES = 140 * 10**6  # less than the server keeps, so that nothing of what is shown is forgotten again
 _PACKED = {"mask": 0.1, "grid": 0.1}  # what Rerun keeps of a byte, by kind of record
@@ -48,24 +50,28 @@ def view(
         from fanet_ros.view.page import open_browser
         from fanet_ros.view.process import ViewerProcess
 
+        if save:
+            check_can_write("--save", save)
         footage = open_footage(path, rate, start)
         if footage.note:
             say(footage.note)
-        viewer = ViewerProcess(port=0 if save else port, save=str(save.absolute()) if save else "", name=path.name)
+        viewer = ViewerProcess(
+            port=0 if save else port, save=str(save.absolute()) if save else "", name=printable(path.name)
+        )
         try:
             if viewer.address:
                 say(f"open {viewer.address} (Ctrl-C ends)")
                 if browser:
                     open_browser(viewer.address)
             viewer.send(footage.layout)
-            shown = 0.0
+            shown, outcome = 0.0, "all is shown"
             for record in footage.records:
                 viewer.send(record)
                 shown += len(record.body) * _PACKED.get(record.kind, 1.0)
-                if shown > _MOST_BYTES:
-                    say("the viewer's memory is full: the rest is not shown; a higher --start or lower --rate shows it")
+                if viewer.address and shown > _MOST_BYTES:
+                    outcome = "the viewer's memory is full; a higher --start or a lower --rate shows the rest"
                     break
-            say("all is shown" if not save else f"wrote {save}")
+            say(f"wrote {save}" if save else outcome)
             while viewer.address and not viewer.fault:
                 time.sleep(0.2)
         except KeyboardInterrupt:

@@ -38,6 +38,11 @@ def _cell_colors() -> NDArray[np.uint8]:
 _CELL_COLORS = _cell_colors()
 
 
+def _path(entity: str) -> str:
+    """Return an entity's path as Rerun reads it: names of classes and nodes may have spaces and colons."""
+    return rr.new_entity_path([part for part in entity.split("/") if part])
+
+
 class RerunLog:
     """Logs records to one recording of Rerun."""
 
@@ -70,11 +75,11 @@ class RerunLog:
             if record.stamp_ns is not None:
                 self._recording.set_time(self._timeline, **_TIMES[self._timeline](record.stamp_ns))
             log(record)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # of Python, NumPy and Rerun, by what is wrong
             raise RecordError(f"record {record.kind!r} of {record.entity!r}: {type(error).__name__}: {error}") from None
 
     def _log(self, record: Record, *what: Any) -> None:
-        self._recording.log(record.entity, *what, static=record.stamp_ns is None)
+        self._recording.log(_path(record.entity), *what, static=record.stamp_ns is None)
 
     def _layout(self, record: Record) -> None:
         """Lay the views out; the values are the arguments of `blueprint`."""
@@ -93,7 +98,7 @@ class RerunLog:
             for _, name, color in record.values["classes"]:
                 if color:
                     line = rr.SeriesLines(colors=[tuple(color)], names=[name])
-                    self._recording.log(f"{root}shares/{path_part(name)}", line, static=True)
+                    self._recording.log(_path(f"{root}shares/{path_part(name)}"), line, static=True)
 
     def _picture(self, record: Record) -> None:
         """Take a picture as an encoded file, of a type such as image/jpeg."""
@@ -145,7 +150,7 @@ class RerunLog:
     def _numbers(self, record: Record) -> None:
         """Take numbers by the rest of their path below the entity."""
         for name, value in record.values.items():
-            self._recording.log(f"{record.entity}/{name}", rr.Scalars(float(value)))
+            self._recording.log(_path(f"{record.entity}/{name}"), rr.Scalars(float(value)))
 
     def _text(self, record: Record) -> None:
         self._log(record, rr.TextLog(record.values["text"], level=record.values["level"]))

@@ -53,8 +53,9 @@ def main() -> None:
     with ExitStack() as stack:
         try:
             _serve(options, records, told, stack)
-        except (FanetError, OSError) as error:
-            _tell(told, fault=str(error))
+        except Exception as error:  # also Rerun's own: a file that cannot be written, a program that does not start
+            kind = "" if isinstance(error, FanetError) else f"{type(error).__name__}: "
+            _tell(told, fault=f"{kind}{error}")
             sys.exit(1)
 
 
@@ -83,19 +84,20 @@ def _serve(options: argparse.Namespace, records: IO[bytes], told: IO[bytes], sta
         threading.Thread(target=_watch, args=(program, told), daemon=True).start()
     else:
         _tell(told, address="")
-    log, room = RerunLog(recording), options.save_megabytes * 10**6
+    log, room, is_full = RerunLog(recording), options.save_megabytes * 10**6, False
     while (record := read_record(records)) is not None:
+        if is_full and program is None:
+            continue  # until the pipe ends: who writes need not know
         try:
             log.log(record)
         except RecordError as error:  # one bad record must not take the others away
             _tell(told, note=str(error))
         recording.flush(timeout_sec=_FLUSH_S)  # so that no queue grows: the pipe fills instead, and its writer waits
-        if options.save and Path(options.save).stat().st_size > room:
-            _tell(told, note=f"{options.save} has its {options.save_megabytes} MB and is complete; no more is saved")
-            options.save = ""
-            recording.set_sinks(*sinks[1:])
-            if program is None:
-                return
+        if options.save and not is_full and Path(options.save).stat().st_size > room:
+            is_full = True
+            _tell(told, note=f"{options.save} has its {options.save_megabytes} MB; what follows is not saved")
+            if program is not None:
+                recording.set_sinks(*sinks[1:])
 
 
 def _tell(told: IO[bytes], **event: Any) -> None:
