@@ -226,10 +226,11 @@ def test_segments_of_dead_processes_are_removed(tmp_path: Path) -> None:
     dead = segment(tmp_path, "fastrtps_0123456789abcdef")
     young = segment(tmp_path, "fastrtps_00000000000000aa", age_s=1)
     others = [*segment(tmp_path, "fastrtps_port7412"), *segment(tmp_path, "other_0123456789abcdef")]
+    dead += segment(tmp_path, "fastdds_0123456789abcdef")
     held = segment(tmp_path, "fastrtps_fedcba9876543210")
     with held[1].open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert remove_dead_segments(tmp_path) == 1
+        assert remove_dead_segments(tmp_path) == 2
     assert not any(path.exists() for path in dead)
     assert all(path.exists() for path in (*held, *young, *others))
 
@@ -241,7 +242,7 @@ def test_fast_dds_holds_the_lock_of_a_living_process(domain_id: int) -> None:
         assert subscriber.stdout is not None
         assert subscriber.stdout.readline() == "matched\n"
         maps = Path(f"/proc/{subscriber.pid}/maps").read_text()
-        mapped = set(re.findall(rf"{transport.SHARED_MEMORY}/fastrtps_[0-9a-f]{{16}}\n", maps))
+        mapped = set(re.findall(rf"{transport.SHARED_MEMORY}/{transport.SEGMENT_NAME}\n", maps))
         assert mapped
         for path in mapped:
             with Path(path.strip() + "_el").open("rb") as lock, pytest.raises(BlockingIOError):

@@ -18,6 +18,7 @@ from fanet_ros.memory import keep_large_blocks
 from fanet_ros.resources import config_path
 
 SHARED_MEMORY = Path("/dev/shm")
+SEGMENT_NAME = "fast(?:rtps|dds)_[0-9a-f]{16}"  # the second: Fast DDS 3, from ROS 2 Kilted on
 
 # What one process takes from shared memory under config/fastdds.xml: the segment of 64 MiB and its bookkeeping, 67 MiB
 # with Fast DDS 2.14. It is allocated in full when the process starts, not as it fills.
@@ -95,9 +96,9 @@ def remove_dead_segments(shared_memory: Path = SHARED_MEMORY) -> int:
     whose owner lives are known by its lock (flock) on `<segment>_el` and are left alone, as are other users' files.
     """
     removed = 0
-    for lock_file in shared_memory.glob("fastrtps_*_el"):
+    for lock_file in shared_memory.glob("fast*_el"):
         segment = lock_file.with_name(lock_file.name.removesuffix("_el"))
-        if re.fullmatch(r"fastrtps_[0-9a-f]{16}", segment.name) is None:
+        if re.fullmatch(SEGMENT_NAME, segment.name) is None:
             continue  # a port: Fast DDS repairs those itself
         try:
             if time.time() - lock_file.stat().st_mtime < _SETTLED_AFTER_S:
