@@ -42,7 +42,7 @@ class _Buffer:
     def lookup_transform(self, target: str, source: str, time: Time) -> TransformStamped:
         found = self.known.get((target, source), [])
         if not found:
-            raise _Error(f'"{source}" passed to lookupTransform does not exist')
+            raise _Error(f'"{source}" passed to lookupTransform argument source_frame does not exist. ')
         if time.nanoseconds == 0 or found[-1].header.stamp == TimeMessage():
             return found[-1]
         for transform in found:

@@ -90,7 +90,7 @@ class Transforms:
         try:
             return self._buffer.lookup_transform(target, source, Time.from_msg(stamp)).transform
         except (tf2_ros.TransformException, ValueError) as error:  # ValueError: a stamp that is no time
-            words = printable(str(error), _MOST_OF_REASON)
+            words = printable(str(error).rstrip(". "), _MOST_OF_REASON)
         is_early = monotonic() - self._listens_since < _START_S
         try:
             newest = self._buffer.lookup_transform(target, source, Time())
