@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ from fanet_ros.msg import SegmentationStats
 from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import MapMetaData, OccupancyGrid
 from ros_harness import LATCHED, Probe, noise_picture, running
-from sensor_msgs.msg import CameraInfo, Image, LaserScan
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan
 from view_stand_in import StandIn
 from vision_msgs.msg import LabelInfo, VisionClass
 
@@ -119,6 +120,28 @@ def test_nothing_is_subscribed_to_while_nobody_looks(stand_in: StandIn, probe: P
     assert of(stand_in, "numbers", "rate")[-1][3]["masks"] == pytest.approx(20, abs=1)
     (line,) = of(stand_in, "text", "diagnostics/eyes: input")
     assert line[3] == {"level": "WARN", "text": "eyes: input: no image"}, "said once, as it stays the same"
+
+
+def test_compressed_images_and_confidence_are_shown_where_they_are_asked_for(stand_in: StandIn, probe: Probe) -> None:
+    stand_in.set("watched", True)
+    with running("viewer_node", image_transport="compressed", confidence=True, cameras="[front]") as node:
+        probe.wait(lambda: "look at http://" in node.output, "the address of the page")
+        mask, confidence = (probe.publisher(Image, f"front/{name}") for name in ("mask", "confidence"))
+        pixels = np.full((60, 80), 2, np.uint8)
+        labels = probe.image(pixels, "mono8")
+        images = probe.node.create_publisher(CompressedImage, "front/image/compressed", 10)
+        jpeg = cv2.imencode(".jpg", noise_picture(80, 60))[1].tobytes()
+
+        def all_shown() -> bool:
+            images.publish(CompressedImage(header=labels.header, format="jpeg", data=array.array("B", jpeg)))
+            mask.publish(labels)
+            confidence.publish(labels)
+            return all(of(stand_in, "picture", f"front/world/camera/{name}") for name in ("image", "confidence"))
+
+        probe.wait(all_shown, "the image and the confidence of the mask")
+    assert stand_in.records[0][3]["cameras"] == ["front"] and stand_in.records[0][3]["confidence"] is True
+    assert of(stand_in, "picture", "front/world/camera/image")[-1][4] == len(jpeg), "a JPEG goes on as it came"
+    assert of(stand_in, "mask", "front/world/camera/classes")[-1][3] == {"width": 80, "height": 60}
 
 
 def test_the_ground_is_shown_where_the_drivable_area_node_says_the_camera_is(stand_in: StandIn, probe: Probe) -> None:
