@@ -19,7 +19,7 @@ from fanet_ros.view.records import Record, write_record
 
 _SERVER = "fanet_ros.view.server"
 _START_S = 60.0
-_LAST_RECORDS_S = 30.0
+_LAST_RECORDS_S = 10.0
 
 _log = logging.getLogger(__name__)
 
