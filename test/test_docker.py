@@ -129,7 +129,8 @@ def test_compose_names_targets_and_launch_arguments_that_exist() -> None:
         assert service["build"]["target"] in {line[3] for line in LINES if line[0] == "FROM" and len(line) > 2}
         assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
         _, _, package, launch_file, *arguments = service["command"].split()
-        text = (ROOT / "launch" / launch_file).read_text() + (ROOT / "launch" / "segment.launch.py").read_text()
+        files = (f"launch/{launch_file}", "launch/segment.launch.py", "fanet_ros/ros/launching/arguments.py")
+        text = "".join((ROOT / file).read_text() for file in files)
         assert package == "fanet_ros" and arguments
         assert all(f'"{argument.partition(":=")[0]}"' in text for argument in arguments)
 

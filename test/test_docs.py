@@ -43,7 +43,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_arguments_and_parameters_exist(page: Path) -> None:
     text = page.read_text()
-    launch = "".join((ROOT / "launch" / f"{name}.launch.py").read_text() for name in ("segment", "demo"))
+    files = [*(ROOT / "launch").glob("*.launch.py"), ROOT / "fanet_ros" / "ros" / "launching" / "arguments.py"]
+    launch = "".join(file.read_text() for file in files)
     for command in re.findall(r"ros2 launch fanet_ros [^\n`#]*", text):
         for name in re.findall(r"(\w+):=", command):
             assert f'"{name}"' in launch, f"{name} in: {command}"

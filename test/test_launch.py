@@ -22,11 +22,13 @@ from fanet_ros.parameters.camera import CameraParameters
 from fanet_ros.parameters.drivable_area import DrivableAreaParameters
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.resources import config_path
+from fanet_ros.ros.launching.arguments import GROUND_PARAMETERS, NODE_PARAMETERS, POSE_PARAMETERS
 from fanet_ros.ros.transport import PROFILE_VARIABLES
 from fanet_ros.sources.street.scene import NOMINAL_HEIGHT_M, NOMINAL_PITCH_RAD
 
 ROOT = Path(__file__).resolve().parent.parent
 SEGMENT, DEMO = ROOT / "launch" / "segment.launch.py", ROOT / "launch" / "demo.launch.py"
+LAUNCHED_NODES = ROOT / "fanet_ros" / "ros" / "launching" / "nodes.py"
 GROUND_OUTPUTS = ("free_space", "obstacle_scan", "semantic_points", "obstacle_cloud")
 GROUND_TOPICS = tuple(f"/drivable_area/{name}" for name in GROUND_OUTPUTS)
 
@@ -48,22 +50,18 @@ def assigned(path: Path, name: str) -> ast.expr:
 
 
 def test_the_parameters_among_the_arguments_exist() -> None:
-    names = ast.literal_eval(assigned(SEGMENT, "NODE_PARAMETERS"))
-    assert set(names) <= set(SegmentationParameters.specs())
-    assert {"image_transport", "backend", "device", "precision", "weights", "labels", "autostart"} <= set(names)
+    names = set(NODE_PARAMETERS)
+    assert names <= set(SegmentationParameters.specs())
+    assert names >= {"image_transport", "backend", "device", "precision", "weights", "labels", "autostart"}
     assert "temporal_frames" in names
 
 
 def test_the_ground_parameters_among_the_arguments_exist() -> None:
-    pose = ast.literal_eval(assigned(SEGMENT, "POSE_PARAMETERS"))
     specs = DrivableAreaParameters.specs()
-    assert set(pose) == {name for name in specs if name.startswith("camera_")}
-    names = ast.unparse(assigned(SEGMENT, "GROUND_PARAMETERS"))
-    assert (
-        names
-        == "('base_frame', *POSE_PARAMETERS, 'mask_transport', 'geometry', 'depth_max', 'rectified', 'accumulate')"
-    )
-    assert {"base_frame", "geometry", "depth_max", "rectified", "accumulate", "labels"} <= set(specs)
+    assert set(POSE_PARAMETERS) == {name for name in specs if name.startswith("camera_")}
+    names = set(GROUND_PARAMETERS)
+    assert names <= set(specs) and names >= {"base_frame", "geometry", "depth_max", *POSE_PARAMETERS}
+    assert {"mask_transport", "rectified", "accumulate"} <= names and "labels" in specs
     assert "labels" in SegmentationParameters.specs(), "one argument sets both"
 
 
@@ -89,7 +87,7 @@ def test_rviz_shows_the_topics_that_the_launch_file_remaps(file: str, expected: 
         latched = name == "/drivable_area/free_space"
         policies = (topic["Reliability Policy"], topic["Durability Policy"])
         assert policies == (("Reliable", "Transient Local") if latched else ("Best Effort", "Volatile")), name
-    strings = {node.value for node in ast.walk(ast.parse(SEGMENT.read_text())) if isinstance(node, ast.Constant)}
+    strings = {node.value for node in ast.walk(ast.parse(LAUNCHED_NODES.read_text())) if isinstance(node, ast.Constant)}
     assert set(topics) <= strings
 
 
