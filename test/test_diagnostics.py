@@ -12,6 +12,7 @@ from fanet_ros.ros.diagnostics import Status
 from fanet_ros.ros.segmentation.diagnostics import Activity, CameraActivity, Diagnostics
 from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics, StageTimes
 from fanet_ros.scheduling.latency_budget import LatencyBudget
+from fanet_ros.scheduling.rate_limit import RateLimit
 
 pytestmark = pytest.mark.ros
 INFO = BackendInfo("torch", "cpu", "fp32", "a reason")
@@ -330,6 +331,44 @@ def test_frames_that_are_skipped_on_purpose_are_not_missed(max_rate_hz: float, l
         found.append(status["inference"].level)
         assert status["input"].level == OK
     assert found[-1] == level and (level == WARN or set(found) == {OK})
+
+
+def inference_levels(camera_hz: float, limits: dict[int, float], seconds: int = 120) -> list[bytes]:
+    """Return the levels, report by report, for a camera of which a limit lets masks be made; it changes in between."""
+    diagnostics, statistics, limit = Diagnostics(CLOCK), FrameStatistics(), RateLimit(limits[0])
+    found, image = [], 0
+    for second in range(seconds):
+        limit.max_rate_hz = limits.get(second, limit.max_rate_hz)
+        while image / camera_hz < second + 0.37:
+            statistics.count_received()
+            if limit.lets_pass(image / camera_hz):
+                statistics.count_processed(StageTimes(1.0, 0.5, 15.0, 1.0, 20.0))
+            else:
+                statistics.count_skipped()
+            image += 1
+        status = report(diagnostics, second, activity(statistics), max_rate_hz=limit.max_rate_hz)
+        found.append(status["inference"].level)
+    return found
+
+
+@pytest.mark.parametrize(("camera_hz", "max_rate_hz"), [(0.84, 0.4), (0.21, 0.1), (30.0, 0.5), (2.1, 1.0)])
+def test_a_limit_that_does_not_divide_the_cameras_rate_is_no_fault(camera_hz: float, max_rate_hz: float) -> None:
+    assert set(inference_levels(camera_hz, {0: max_rate_hz}, 400)) == {OK}
+
+
+def test_a_limit_that_is_raised_is_not_held_against_the_masks_before() -> None:
+    assert set(inference_levels(30.0, {0: 0.1, 55: 1.2, 80: 0.2, 100: 1.0})) == {OK}
+
+
+def test_masks_that_a_limit_would_let_pass_and_that_do_not_come_are_told_of() -> None:
+    diagnostics, statistics = Diagnostics(CLOCK), FrameStatistics()
+    for second in range(10):
+        for _ in range(30):
+            statistics.count_received()
+            statistics.count_skipped() if second else statistics.count_processed(StageTimes(1.0, 0.5, 15.0, 1.0, 20.0))
+        status = report(diagnostics, second, activity(statistics), max_rate_hz=0.5)["inference"]
+    assert status.level == WARN
+    assert status.message == "no mask of 270 images in 9.0 s, below 80% of max_rate_hz (0.4)"
 
 
 def test_unusable_images_are_seen_as_such_where_most_are_skipped() -> None:

@@ -49,3 +49,10 @@ def test_no_limit_lets_all_pass_and_a_change_holds_at_once() -> None:
     assert sum(limit.lets_pass(now) for now in frames[30:60]) == 1
     limit.max_rate_hz = 10.0
     assert sum(limit.lets_pass(now) for now in frames[60:]) == pytest.approx(10, abs=1), "not after ten seconds only"
+
+
+def test_the_first_frame_of_an_activation_passes() -> None:
+    limit = RateLimit(0.01)
+    assert limit.lets_pass(100.0) and not limit.lets_pass(101.0)
+    limit.reset()
+    assert limit.lets_pass(102.0) and not limit.lets_pass(103.0)

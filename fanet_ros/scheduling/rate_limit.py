@@ -21,15 +21,19 @@ class RateLimit:
 
     def __init__(self, max_rate_hz: float) -> None:
         self.max_rate_hz = max_rate_hz
+        self._gap = 0.0  # that is usual between two frames
+        self.reset()
+
+    def reset(self) -> None:
+        """Let the next frame pass, whenever the last one did."""
         self._due: float | None = None
         self._last: float | None = None
-        self._gap = 0.0  # that is usual between two frames
 
     def lets_pass(self, now: float) -> bool:
         """Return whether a frame that arrives now, seconds, is to be worked on."""
         limit = self.max_rate_hz
         if not limit:
-            self._due = self._last = None
+            self.reset()
             return True
         period = 1 / limit
         if self._last is not None:

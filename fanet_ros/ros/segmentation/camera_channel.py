@@ -104,6 +104,7 @@ class CameraChannel:
     def reset(self) -> None:
         """Count from zero: a new activation begins."""
         self.statistics = FrameStatistics()
+        self.limit.reset()  # its next due time may be far off
         self._activated_at = monotonic()
         self._last_logged.clear()
 

@@ -18,6 +18,7 @@ from fanet_ros.scheduling.latency_budget import LatencyBudget
 from fanet_ros.video.video_memory import VideoMemory
 
 _SHARE_OF_LIMIT = 0.8  # of max_rate_hz: its frames come as the camera's do, and their masks take a while
+_LONGEST_GAP = 1.6  # in even gaps at max_rate_hz, between frames that pass: of a camera of twice that rate up to 1.5
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _inference_status(
         message = f"the network failed on {failed} frames: {reason}"
     elif idle:
         message = idle
-    elif too_few := history.too_few_masks(_least_rate_hz(settings)):
+    elif too_few := _too_few_masks(history, settings):
         level, message = DiagnosticStatus.WARN, too_few
     elif stages is None:
         message = "waiting for the first mask"
@@ -211,6 +212,13 @@ def _least_rate_hz(settings: SegmentationParameters) -> float:
     if not settings.max_rate_hz:
         return settings.min_rate_hz
     return min(settings.min_rate_hz, _SHARE_OF_LIMIT * settings.max_rate_hz)
+
+
+def _too_few_masks(history: FrameHistory, settings: SegmentationParameters) -> str:
+    least_hz = _least_rate_hz(settings)
+    words = "min_rate_hz" if least_hz == settings.min_rate_hz else f"{_SHARE_OF_LIMIT:.0%} of max_rate_hz"
+    longest_gap_s = _LONGEST_GAP / settings.max_rate_hz if settings.max_rate_hz else 0.0
+    return history.too_few_masks(least_hz, words, longest_gap_s)
 
 
 def _fault_of_age(stages: StageTimes, max_latency_ms: float) -> str:

@@ -32,7 +32,9 @@ class FrameHistory:
         now: what the present report is about, and ...
         last: ... the one before.
         kept: earlier ones, as far back as rates are taken.
-        working_since: report from which on somebody subscribed and images could be worked on; None while not so.
+        working_since: report from which on somebody subscribed, images could be worked on, and as many masks were
+            expected as now; None while not so.
+        min_rate_hz: of the masks, at the last report.
     """
 
     statistics: FrameStatistics
@@ -40,6 +42,7 @@ class FrameHistory:
     last: Report = Report(0.0, FrameCounts())
     kept: deque[Report] = field(default_factory=lambda: deque(maxlen=_MOST_REPORTS))
     working_since: Report | None = None
+    min_rate_hz: float = 0.0
 
     def add(self, time: float, min_rate_hz: float) -> None:
         """Begin a report, and forget those that are too old for rates.
@@ -48,6 +51,8 @@ class FrameHistory:
             time: of the report, seconds.
             min_rate_hz: of the masks, as `too_few_masks` will be asked for.
         """
+        if min_rate_hz != self.min_rate_hz:  # what was made so far does not count against another rate
+            self.min_rate_hz, self.working_since = min_rate_hz, None
         window_s = max(_WINDOW_S, _WINDOW_MASKS / min_rate_hz if min_rate_hz else 0.0)
         if self.kept:
             self.last = self.now
@@ -80,8 +85,14 @@ class FrameHistory:
         count = getattr(self.now.counts, end) - getattr(first.counts, end)
         return f"{count / seconds:.1f}" if seconds > 0 else "unknown yet"
 
-    def too_few_masks(self, min_rate_hz: float) -> str:
-        """Return that fewer masks than `min_rate_hz` were made while it worked; empty where that cannot be said."""
+    def too_few_masks(self, min_rate_hz: float, expected_by: str = "min_rate_hz", longest_gap_s: float = 0.0) -> str:
+        """Return that fewer masks than `min_rate_hz` were made while it worked; empty where that cannot be said.
+
+        Args:
+            min_rate_hz: masks a second that are expected at least.
+            expected_by: in words, what sets that rate.
+            longest_gap_s: seconds without a mask that are no fault, whatever the rate.
+        """
         since = self.working_since
         if since is None:
             return ""
@@ -89,10 +100,10 @@ class FrameHistory:
         done = self.now.counts.processed
         stalled = next(report for report in working if report.counts.processed == done)
         seconds, images = self.now.time - stalled.time, self.now.counts.received - stalled.counts.received
-        if images > 1 and seconds * min_rate_hz >= _TOLERANCE:
-            return f"no mask of {images} images in {seconds:.1f} s, below min_rate_hz ({min_rate_hz:g})"
+        if images > 1 and seconds * min_rate_hz >= _TOLERANCE and seconds > longest_gap_s:
+            return f"no mask of {images} images in {seconds:.1f} s, below {expected_by} ({min_rate_hz:g})"
         seconds, masks = self.now.time - working[0].time, done - working[0].counts.processed
         expected = _TOLERANCE * min_rate_hz * seconds
         if expected >= _TOLERANCE * _LEAST_MASKS and masks + 1 < expected:  # one may just have missed this report
-            return f"{masks / seconds:.1f} masks per second, fewer than min_rate_hz ({min_rate_hz:g})"
+            return f"{masks / seconds:.1f} masks per second, fewer than {expected_by} ({min_rate_hz:g})"
         return ""
