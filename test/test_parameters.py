@@ -83,6 +83,9 @@ def test_tables_in_the_docs_are_current() -> None:
         ("cameras", ["1st"], "received the name '1st'"),
         ("cameras", [""], "received the name ''"),
         ("cameras", ["a" * 51], "at most 49 letters"),
+        ("rotation", 90.0, r"received '90.0', expected 0, 90, 180 or 270 \(degrees clockwise\)"),
+        ("rotation", [0, True], "received 'True', expected 0, 90"),
+        ("rotation", None, "received None, expected a list of strings"),
         ("cameras", [f"c{i}" for i in range(MAX_CAMERAS + 1)], "received 9 cameras, expected at most 8"),
     ],
 )

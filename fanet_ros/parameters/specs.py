@@ -40,7 +40,7 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     check: Callable[[Any], object] | None = None  # of a string or of a tuple of strings
     kind: str = "parameter"  # what messages call it
-    one_will_do: bool = False  # of a list of strings: one without brackets is accepted, and whole numbers are
+    one_will_do: bool = False  # of a list of strings: one without brackets is accepted, and numbers are read as texts
 
     def validate(self, value: object) -> ParameterValue:
         """Return `value` in the parameter's own type.
@@ -98,12 +98,15 @@ class ParameterSpec:
 
 
 def _as_texts(value: object) -> object:
-    """Return a list of strings where that is meant: `180` and `[0, 180]` are read as numbers by YAML."""
-    if isinstance(value, str) or type(value) is int:
+    """Return a list of strings where that is meant: `180` and `[0, 180]` are read as numbers by YAML.
+
+    What is none of the numbers that are meant (90.0, true) is left to the check, which says what is.
+    """
+    if isinstance(value, str | int | float):
         value = [value]
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+    if isinstance(value, bytes) or not isinstance(value, Sequence):
         return value
-    return [str(element) if type(element) is int else element for element in value]
+    return [str(element) if isinstance(element, int | float) else element for element in value]
 
 
 _TYPE_NAMES: Mapping[type, str] = {
