@@ -91,7 +91,7 @@ class Segmenter:
         kept_sizes: int = 1,
         scales: Sequence[float] = (1.0,),
         temporal_frames: int = 1,
-        look: Look = _PLAIN,
+        looks: Sequence[Look] = (_PLAIN,),
     ) -> None:
         """Load weights and prepare the backend.
 
@@ -113,7 +113,8 @@ class Segmenter:
                 `warm_up` and at the first frame of another shape, and kept.
             temporal_frames: T, how many frames of a video attention sees, the present one included, 1 to
                 video_memory.MAX_TEMPORAL_FRAMES; the others are those of a `memory`. 1 for single frames.
-            look: that most frames will be asked for with: the network is prepared for what it shows.
+            looks: that frames will be asked for with, not more than `kept_sizes`: the network is prepared for what they
+                show.
 
         Raises:
             FanetError: WeightsError, LabelSetError, BackendError or SettingError, each with what to do.
@@ -127,7 +128,8 @@ class Segmenter:
         path = weights_path(weights)
         card = read_card(path)
         self._input_size = input_size
-        self._likely = look.likely_size(_USUAL_FRAME)
+        self._likely = tuple(dict.fromkeys(look.likely_size(_USUAL_FRAME) for look in looks))
+        self._certain = tuple(look.likely_size(_USUAL_FRAME) for look in looks if look.region is not None)
         self._network = describe_network(path, progress)
         if self._network is not None:
             self.label_set: LabelSet = self._network.label_set(labels, card)  # before a build is begun
@@ -143,7 +145,7 @@ class Segmenter:
             device=device,
             precision=precision,
             threads=threads,
-            input_size=None if input_size == "camera" else self.input_size_for(self._likely),
+            input_size=None if input_size == "camera" else self.input_size_for(self._likely[0]),
             progress=progress,
             kept_sizes=kept_sizes * len(scales),
             temporal_frames=temporal_frames,
@@ -169,7 +171,8 @@ class Segmenter:
         self._batches = BatchChoice(self._backend, self._scales)
         self._runner = FrameRunner(self._backend, self._batches)
         self._sizes = PreparedSizes(self._backend, self._scales)
-        self._sizes.guess = None if input_size == "camera" else self.input_size_for(self._likely)
+        if input_size != "camera":
+            self._note_prepared(self._likely[:1])
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -368,11 +371,12 @@ class Segmenter:
         if self._input_size == "camera":
             self._batches.give_up("with input_size camera nothing is known before the first frame")
             return
-        self._sizes.guess = usual = self.input_size_for(self._likely)
-        grey = grey_frame(self._likely)
-        for scale in self._scales:
-            self._backend.segment(grey, self._sizes.build(scaled_size(usual, scale)))
-        self.measure_batch(self._likely, batch)
+        self._note_prepared(self._likely)
+        for likely in self._likely:
+            grey = grey_frame(likely)
+            for scale in self._scales:
+                self._backend.segment(grey, self._sizes.build(self.input_size_for(likely, scale)))
+        self.measure_batch(self._likely[0], batch)
 
     def measure_batch(self, frame_size: Size, batch: int) -> bool:
         """Find out whether so many frames like one of that size are faster as a batch, once for each input size.
@@ -388,6 +392,11 @@ class Segmenter:
     def close(self) -> None:
         """Free the device's memory; the segmenter is not used afterwards."""
         self._backend.close()
+
+    def _note_prepared(self, frame_sizes: Sequence[Size]) -> None:
+        """Note which of the prepared sizes are guessed: a region's is what it is, a whole image may have any."""
+        self._sizes.certain = frozenset(map(self.input_size_for, self._certain))
+        self._sizes.guesses = frozenset(map(self.input_size_for, frame_sizes)) - self._sizes.certain
 
     def _check_memories(self, requests: Sequence[FrameRequest]) -> None:
         memories = [request.memory for request in requests if request.memory is not None]
@@ -406,8 +415,7 @@ class Segmenter:
         if scale not in self._scales:
             raise SettingError(f"scale: received {scale}, expected one of {', '.join(map(str, self._scales))}")
         largest = self.input_size_for(request.seen_size)
-        wrong = self._sizes.drop_wrong_guess(largest)
-        if wrong is not None:
+        for wrong in self._sizes.drop_wrong_guesses(largest):
             self._batches.forget(wrong)
         return self._sizes.meet(largest, scale)
 

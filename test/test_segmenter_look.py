@@ -102,13 +102,32 @@ def test_the_input_size_fits_what_is_seen() -> None:
 
 def test_what_is_seen_is_prepared_before_the_first_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     look = Look(90, Region(0, 0, Size(96, 160)))
-    segmenter = Segmenter(backend="openvino", precision="fp32", look=look)
+    segmenter = Segmenter(backend="openvino", precision="fp32", looks=[look])
     segmenter.warm_up()
     prepared: list[Size] = []
     monkeypatch.setattr(segmenter._backend, "drop", prepared.append)
     found = segmenter.segment(np.zeros((200, 100, 3), np.uint8), look=look)
     assert found.input_size == segmenter.input_size_for(Size(160, 96))
     assert prepared == [], "what was guessed was right, so nothing was freed for another size"
+    segmenter.close()
+
+
+def test_cameras_that_look_in_other_ways_are_all_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [Look(), Look(180, SIDE), Look(90, ROWS)]
+    segmenter = Segmenter(backend="openvino", precision="fp32", looks=looks, kept_sizes=3)
+    built: list[Size] = []
+    dropped: list[Size] = []
+    prepare = segmenter._backend.prepare
+    monkeypatch.setattr(segmenter._backend, "prepare", lambda size: (built.append(size), prepare(size)))
+    monkeypatch.setattr(segmenter._backend, "drop", dropped.append)
+    segmenter.warm_up()
+    ready, usual = set(built), segmenter.input_size_for(Size(1280, 720))
+    assert len(ready) == 3 and usual in ready
+    regions = {segmenter.segment(UPRIGHT, look=look).input_size for look in looks[1:]}
+    assert regions == ready - {usual}
+    assert not dropped, "what a region shows tells nothing about whole images"
+    whole = segmenter.segment(np.zeros((96, 96, 3), np.uint8)).input_size
+    assert whole not in ready and dropped == [usual]
     segmenter.close()
 
 

@@ -18,7 +18,9 @@ class PreparedSizes:
     """Has a backend build what frames need, once for each input size.
 
     Attributes:
-        guess: input size at scale 1 of what was prepared before a frame came; None where nothing was, or it is settled.
+        guesses: input sizes at scale 1 that were prepared before a frame came, and may never come; none where that is
+            settled.
+        certain: those of which a frame tells nothing about the guesses.
     """
 
     def __init__(self, backend: Backend, scales: Sequence[float]) -> None:
@@ -27,7 +29,8 @@ class PreparedSizes:
         self._scales = scales
         self._met: set[Size] = set()  # input sizes at scale 1 whose other scales were prepared
         self._unbuildable: dict[Size, str] = {}  # and why
-        self.guess: Size | None = None
+        self.guesses: frozenset[Size] = frozenset()
+        self.certain: frozenset[Size] = frozenset()
 
     def build(self, input_size: Size) -> Size:
         """Build what this size needs, and return it; what fails for good is not built again for every frame.
@@ -71,15 +74,18 @@ class PreparedSizes:
                         self.build(scaled_size(largest, other))
         return self.build(scaled_size(largest, scale))
 
-    def drop_wrong_guess(self, largest: Size) -> Size | None:
-        """Free what was prepared before the first frame, if that one, of input size `largest` at scale 1, differs.
+    def drop_wrong_guesses(self, largest: Size) -> frozenset[Size]:
+        """Free what was guessed before the first frame, if that one, of input size `largest` at scale 1, differs.
 
         Returns:
-            The size that was wrong; None where it was right, or settled before.
+            The sizes that were wrong; none where one was right, or all is settled.
         """
-        guess, self.guess = self.guess, None
-        if guess is None or guess == largest:
-            return None
-        for scale in {1.0, *self._scales}:
-            self._backend.drop(scaled_size(guess, scale))
-        return guess
+        if largest in self.certain:
+            return frozenset()
+        guesses, self.guesses = self.guesses, frozenset()
+        if largest in guesses:
+            return frozenset()
+        for guess in guesses:
+            for scale in {1.0, *self._scales}:
+                self._backend.drop(scaled_size(guess, scale))
+        return guesses

@@ -127,7 +127,7 @@ class SegmentationNode(CorrectableNode):
             scales=LatencyBudget(settings.latency_budget_ms).scales,
             kept_sizes=max(len(cameras), _KEPT_SIZES),  # cameras may differ in shape, and one may change it
             temporal_frames=settings.temporal_frames,
-            look=looks[0],
+            looks=looks,
         )
         self._segmenter.warm_up(batch=len(cameras))
         self._building = ""
