@@ -107,11 +107,16 @@ def test_a_port_that_is_taken_is_said(port: int) -> None:
 
 def test_the_end_of_reruns_own_program_is_said(viewer: ViewerProcess) -> None:
     (program,) = [pid for pid, line in commands().items() if b"--serve-web" in line and is_below(pid, os.getpid())]
+    environment = Path(f"/proc/{program}/environ").read_bytes().split(b"\0")
+    (home,) = [Path(os.fsdecode(line[14:])) for line in environment if line.startswith(b"XDG_DATA_HOME=")]
+    assert home.is_dir()
     os.kill(program, signal.SIGKILL)
     deadline = time.monotonic() + 30
     while not viewer.fault and time.monotonic() < deadline:
         time.sleep(0.1)
     assert viewer.fault == "Rerun ended with code -9"
+    viewer.close()
+    assert not home.exists(), "nothing is left"
 
 
 def test_a_file_is_complete(tmp_path: Path) -> None:

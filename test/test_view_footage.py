@@ -174,6 +174,19 @@ def test_a_grid_stands_where_its_frame_is() -> None:
         geometry.grid("g", grid)
 
 
+def test_scans_show_what_was_hit() -> None:
+    angles = {"angle_min": np.pi / 2, "angle_increment": -np.pi / 2}
+    scan = message(ranges=[2.0, np.nan, 3.0, 9.0, np.inf], range_min=0.1, range_max=5.0, **angles)
+    shown = geometry.scan("s", scan)
+    hits = np.frombuffer(shown.body, np.float32).reshape(shown.values["count"], 3)
+    np.testing.assert_allclose(hits, [[0, 2, 0], [0, -3, 0]], atol=1e-5)
+    scan.ranges = np.ones(1_000_000, np.float32)
+    assert geometry.scan("s", scan).values["count"] == 50_000
+    scan.angle_increment = np.nan
+    with pytest.raises(FrameError, match="scan from 1.57 in steps of nan"):
+        geometry.scan("s", scan)
+
+
 def test_clouds_show_what_is_there() -> None:
     layout = np.dtype({"names": ["x", "y", "z", "label"], "formats": ["<f4"] * 3 + ["u1"], "itemsize": 16})
     points = np.zeros(3, layout)

@@ -15,7 +15,6 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from fanet_ros.msg import SegmentationStats
 from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import MapMetaData, OccupancyGrid
 from ros_harness import LATCHED, Probe, noise_picture, running
@@ -24,6 +23,7 @@ from view_stand_in import StandIn
 from vision_msgs.msg import LabelInfo, VisionClass
 
 from fanet_ros.model.labels import load_label_set
+from fanet_ros.msg import SegmentationStats
 
 pytestmark = pytest.mark.ros
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,22 @@ def test_the_viewer_gets_everything_in_order_and_tells_who_looks(stand_in: Stand
     viewer.close()
 
 
+def test_what_is_too_large_for_the_pipe_is_said_once_and_hides_nothing_else(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    viewer = ViewerProcess(port=9090)
+    try:
+        for _ in range(3):
+            viewer.send(Record("classes", "/", None, {"classes": "x" * (1 << 20)}))
+        viewer.send(Record("picture", "image", 1, {}, bytes((64 << 20) + 1)))
+        viewer.send(Record("numbers", "n", 2, {"x": 1}))
+    finally:
+        viewer.close()
+    assert [record[0] for record in stand_in.records] == ["numbers"] and viewer.fault == ""
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.partition(":")[0] for text in said] == ["viewer", "viewer"] and "too many to be shown" in said[0]
+
+
 def test_a_viewer_that_is_killed_is_told_in_one_line(stand_in: StandIn) -> None:
     viewer = ViewerProcess(port=9090)
     try:
@@ -131,6 +148,29 @@ def test_without_rerun_one_sentence_says_what_to_do(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(interpreter, "_version_here", lambda: "0.40.0")
     with pytest.raises(SettingError, match=r"needs rerun-sdk 0\.41\.0, found 0\.40\.0; prepare"):
         ViewerProcess(port=9090)
+    StandIn(tmp_path)
+    assert interpreter.is_ready()
+    (tmp_path / "fanet_ros" / "view" / "bin" / "python").unlink()
+    assert not interpreter.is_ready(), "the Python that the environment was made with has been removed"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user whom the system does not know
+    assert not interpreter.is_ready()
+
+
+def test_two_that_prepare_the_viewer_at_once_prepare_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    prepared: list[Path] = []
+
+    def prepare(folder: Path, _: object) -> None:
+        time.sleep(0.2)
+        prepared.append(folder)
+        StandIn(tmp_path)
+
+    monkeypatch.setattr(interpreter, "_prepare", prepare)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda _: interpreter.install(lambda _: None), range(2)))
+    assert prepared == [interpreter.environment_folder()]
 
 
 def test_the_viewers_python_finds_this_package_and_nothing_beside_it(
@@ -140,6 +180,8 @@ def test_the_viewers_python_finds_this_package_and_nothing_beside_it(
     python = tmp_path / "fanet_ros" / "view" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for module in ("importlib", "runpy", "threading"):  # beside a recording that somebody sent
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('run by accident')")
     command, environment = interpreter.viewer_command("fanet_ros.view.server", "--help")
     assert "PYTHONPATH" not in environment
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ def grid(entity: str, message: Any, frame: CameraPose | None = None) -> Record:
     """
     info = message.info
     cells = np.array(message.data, np.int8)
-    if not 0 < cells.size <= _MOST_CELLS or cells.size != info.width * info.height or not info.resolution > 0:
+    fits = 0 < cells.size <= _MOST_CELLS and cells.size == info.width * info.height
+    if not (fits and 0 < info.resolution < math.inf):
         raise FrameError(
             f"grid of {info.width}x{info.height} cells of {info.resolution:g} m with {cells.size} values, expected one "
             f"for each and at most {_MOST_CELLS}"
@@ -78,11 +80,19 @@ def grid(entity: str, message: Any, frame: CameraPose | None = None) -> Record:
 
 
 def scan(entity: str, message: Any) -> Record:
-    """Return the hits of a sensor_msgs/LaserScan as points in its frame."""
+    """Return the hits of a sensor_msgs/LaserScan as points in its frame; 50 000 points at most.
+
+    Raises:
+        FrameError: its angles are no numbers.
+    """
     ranges = np.array(message.ranges, np.float32)
+    if not (math.isfinite(message.angle_min) and math.isfinite(message.angle_increment)):
+        raise FrameError(f"scan from {message.angle_min:g} in steps of {message.angle_increment:g}, expected radians")
     angles = message.angle_min + message.angle_increment * np.arange(len(ranges))
-    hit = np.isfinite(ranges) & (ranges >= message.range_min) & (ranges <= message.range_max)
-    points = np.zeros((int(hit.sum()), 3), np.float32)
+    hits = np.isfinite(ranges) & (ranges >= message.range_min) & (ranges <= message.range_max)
+    (hit,) = np.nonzero(hits)
+    hit = hit[:: max(1, -(-len(hit) // _MOST_POINTS))]
+    points = np.zeros((len(hit), 3), np.float32)
     points[:, 0], points[:, 1] = ranges[hit] * np.cos(angles[hit]), ranges[hit] * np.sin(angles[hit])
     return _points(entity, stamp_ns(message), points, None, _SCAN_COLOR)
 

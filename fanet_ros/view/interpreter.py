@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from fanet_ros.errors import SettingError
+from fanet_ros.files import locked_folder
 from fanet_ros.processes import child_environment
 
 RERUN_VERSION = "0.41.0"
@@ -22,10 +23,12 @@ HOW_TO_INSTALL = "prepare it with: fanet view --install (in a ROS workspace: ros
 _PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
 _ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 
-# Of fanet_ros alone, not of what lies beside it: there may be packages for another Python, or for NumPy 1.
+# Of fanet_ros alone, not of what lies beside it: there may be packages for another Python, or for NumPy 1. Nor of the
+# working directory, before anything is imported: beside a recording may lie a threading.py.
 _START_APART = """
-import importlib.util, runpy, sys
+import sys
 sys.path[:] = [path for path in sys.path if path]
+import importlib.util, runpy
 folder = sys.argv[1]
 spec = importlib.util.spec_from_file_location(
     "fanet_ros", f"{folder}/__init__.py", submodule_search_locations=[folder]
@@ -64,7 +67,11 @@ def is_ready() -> bool:
 def environment_folder() -> Path:
     """Return the folder of the viewer's own environment, which need not exist: $XDG_DATA_HOME/fanet_ros/view."""
     data = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(data) if os.path.isabs(data) else Path("~/.local/share").expanduser()) / "fanet_ros" / "view"
+    if not os.path.isabs(data):
+        data = os.path.expanduser("~/.local/share")
+        if not os.path.isabs(data):  # there is no home; what lies in the working directory is not to be run
+            data = "/nonexistent"
+    return Path(data, "fanet_ros", "view")
 
 
 def install(say: Callable[[str], None]) -> None:
@@ -77,25 +84,33 @@ def install(say: Callable[[str], None]) -> None:
         SettingError: it cannot be prepared; says why.
     """
     folder = environment_folder()
-    if _version_in(folder) == RERUN_VERSION:
-        say(f"the viewer is ready: rerun-sdk {RERUN_VERSION} in {folder}")
-        return
-    python = _python()
-    say(f"prepares {folder} with {python}: rerun-sdk {RERUN_VERSION} and what it needs, a download of some 250 MB")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)  # of another version, or half made
-        _run([python, "-m", "venv", str(folder)], "make an environment (apt install python3-venv)")
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
-        _run([*pip, f"rerun-sdk=={RERUN_VERSION}"], "install rerun-sdk")
+        with locked_folder(folder.parent):  # another one that prepares it is waited for
+            if _version_in(folder) != RERUN_VERSION:
+                _prepare(folder, say)
     except OSError as error:
-        raise SettingError(f"the viewer's environment {folder} cannot be made: {error.strerror}") from None
+        raise SettingError(
+            f"the viewer's environment {folder} cannot be made: {error.strerror}; set XDG_DATA_HOME to a folder that "
+            "this user can write"
+        ) from None
     say(f"the viewer is ready: rerun-sdk {RERUN_VERSION} in {folder}")
+
+
+def _prepare(folder: Path, say: Callable[[str], None]) -> None:
+    python = _python()
+    say(f"prepares {folder} with {python}: rerun-sdk {RERUN_VERSION} and what it needs, a download of some 250 MB")
+    shutil.rmtree(folder, ignore_errors=True)  # of another version, or half made
+    _run([python, "-P", "-m", "venv", str(folder)], "make an environment (apt install python3-venv)")
+    pip = [str(folder / "bin" / "python"), "-P", "-m", "pip", "install", "--disable-pip-version-check"]
+    _run([*pip, f"rerun-sdk=={RERUN_VERSION}"], "install rerun-sdk")
 
 
 def _run(command: list[str], what: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     if done.returncode:
         lines = [line for line in done.stdout.strip().splitlines() if "error" in line.lower()] or [done.stdout[-300:]]
         raise SettingError(f"cannot {what}: {lines[0].strip()}")
@@ -116,8 +131,10 @@ def _python() -> str:
 
 
 def _version_in(folder: Path) -> str:
-    """Return the version of rerun-sdk in an environment; empty where there is none."""
+    """Return the version of rerun-sdk in an environment; empty where there is none, or no Python to run it any more."""
     with suppress(OSError):
+        if not (folder / "bin" / "python").exists():  # a link: the Python that it was made with may be gone
+            return ""
         for found in folder.glob("lib/python3*/site-packages/rerun_sdk-*.dist-info/RECORD"):
             return found.parent.name.removeprefix("rerun_sdk-").removesuffix(".dist-info")
     return ""

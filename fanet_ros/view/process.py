@@ -15,7 +15,7 @@ from fanet_ros.errors import FanetError
 from fanet_ros.processes import end, last_words
 from fanet_ros.untrusted.text import MOST_OF_MESSAGE, printable
 from fanet_ros.view.interpreter import viewer_command
-from fanet_ros.view.records import Record, write_record
+from fanet_ros.view.records import Record, RecordError, write_record
 
 _SERVER = "fanet_ros.view.server"
 _START_S = 60.0
@@ -54,17 +54,22 @@ class ViewerProcess:
         self.is_watched = False
         self.fault = ""
         self._is_closed = False
+        self._warned: set[str] = set()
         self._is_up = threading.Event()
         self._lock = threading.Lock()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
-        self._process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,  # Ctrl-C is for this process, which then closes the pipe
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C is for this process, which then closes the pipe
+            )
+        except OSError as error:
+            self._errors.close()
+            raise ViewerError(f"the viewer cannot start: {command[0]}: {error.strerror}") from error
         self._reader = threading.Thread(target=self._listen, name="viewer events", daemon=True)
         self._reader.start()
         if not self._is_up.wait(_START_S):
@@ -74,7 +79,7 @@ class ViewerProcess:
             raise ViewerError(f"the viewer cannot start: {self.fault}")
 
     def send(self, record: Record) -> None:
-        """Hand a record over; waits while the viewer is busy.
+        """Hand a record over; waits while the viewer is busy. One that is too large is left out, and said.
 
         Raises:
             ViewerError: it has ended.
@@ -83,6 +88,8 @@ class ViewerProcess:
         try:
             with self._lock:
                 write_record(self._process.stdin, record)
+        except RecordError as error:  # one bad record must not take the others away
+            self._warn(str(error))
         except (OSError, ValueError):  # ValueError: closed meanwhile
             self._reader.join(_START_S)
             raise ViewerError(f"the viewer has ended: {self.fault or 'it was closed'}") from None
@@ -105,7 +112,7 @@ class ViewerProcess:
         told: dict[str, Callable[[Any], None]] = {
             "address": self._start,
             "watched": lambda watched: setattr(self, "is_watched", bool(watched)),
-            "note": lambda text: _log.warning("viewer: %s", printable(str(text), MOST_OF_MESSAGE)),
+            "note": lambda text: self._warn(str(text)),
             "fault": lambda text: setattr(self, "fault", printable(str(text), MOST_OF_MESSAGE)),
         }
         for line in self._process.stdout:
@@ -119,6 +126,13 @@ class ViewerProcess:
             words = last_words(self._errors)
             self.fault = f"it ended with code {code}" + (f": {printable(words[-1])}" if words else "")
         self._is_up.set()
+
+    def _warn(self, text: str) -> None:
+        """Say what is wrong with a thing that is to be shown once: it comes many times a second."""
+        subject = text.partition(": ")[0]
+        level = logging.DEBUG if subject in self._warned else logging.WARNING
+        self._warned.add(subject)
+        _log.log(level, "viewer: %s", printable(text, MOST_OF_MESSAGE))
 
     def _start(self, address: Any) -> None:
         self.address = str(address)

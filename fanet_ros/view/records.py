@@ -45,9 +45,13 @@ def write_record(pipe: IO[bytes], record: Record) -> None:
     """Write a record.
 
     Raises:
+        RecordError: it is larger than a reader takes; nothing was written.
         OSError: nobody reads any more.
     """
     head = json.dumps([record.kind, record.entity, record.stamp_ns, dict(record.values)]).encode()
+    if len(head) > _MOST_HEAD_BYTES or len(record.body) > _MOST_BODY_BYTES:
+        size = len(head) + len(record.body)
+        raise RecordError(f"record {record.kind!r} of {record.entity!r}: {size} bytes are too many to be shown")
     pipe.write(_LENGTHS.pack(len(head), len(record.body)) + head)
     pipe.write(record.body)
     pipe.flush()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fanet_ros.errors import FanetError
+from fanet_ros.files import remove_abandoned, scratch_folder
 from fanet_ros.processes import end, end_with_parent, last_words
 from fanet_ros.view.page import LOCALHOST, data_address, established, page_address
 from fanet_ros.view.records import RecordError, read_record
@@ -29,6 +31,7 @@ from fanet_ros.view.records import RecordError, read_record
 SERVER_MEMORY = "160MB"
 """What Rerun keeps for who looks later; with all else its process was seen to stay below 256 MB."""
 
+_HOME_PREFIX = "fanet-view-home-"
 _START_S = 20.0
 _FLUSH_S = 10.0
 _LOOK_INTERVAL_S = 0.5
@@ -129,7 +132,9 @@ class RerunProgram:
         for number in (port, self.data_port):
             _check_free(number)
         program = str(Path(rerun_cli.__file__).with_name("rerun"))
-        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="fanet-view-"))
+        place = Path(tempfile.gettempdir())
+        remove_abandoned(place, _HOME_PREFIX)  # of servers that were killed
+        self._home = home = str(stack.enter_context(scratch_folder(place, _HOME_PREFIX)))
         # Rerun would tell its makers what it is used for; these settings of its own stay out of the user's
         own = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"), home)
         environment = {**os.environ, **own, "RUST_LOG": "warn", "NO_COLOR": "1"}
@@ -155,6 +160,10 @@ class RerunProgram:
             return ""
         words = [line for line in last_words(self._said) if "ERROR" in line] or last_words(self._said)
         return f"Rerun ended with code {code}" + (f": {words[-1]}" if words else "")
+
+    def clear(self) -> None:
+        """Remove its settings, which the stack does otherwise."""
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def _await(self, port: int) -> None:
         deadline = time.monotonic() + _START_S
@@ -195,7 +204,8 @@ def _watch(program: RerunProgram, told: IO[bytes]) -> None:
         time.sleep(_LOOK_INTERVAL_S)
         if fault := program.fault():
             _tell(told, fault=fault)
-            os._exit(1)
+            program.clear()
+            os._exit(1)  # the main thread waits for records, or for the program that is gone
         watched = established(program.data_port) > 1  # one is this process's own
         if watched != before:
             before = watched
