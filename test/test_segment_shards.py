@@ -66,6 +66,19 @@ def test_names_never_meet() -> None:
     assert len(set(everything)) == len(everything)
 
 
+def test_thousands_of_names_stay_small() -> None:
+    assert sum(len(names.others) for names in allot_names([f"drive_{n}" for n in range(5000)])) == 0
+
+
+def test_names_do_not_depend_on_the_order_of_a_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "a.mp4", tmp_path / "a.MP4"]
+    for file in files:
+        file.touch()
+    for order in (files, files[::-1]):
+        monkeypatch.setattr(Path, "iterdir", lambda _, order=order: iter(order))
+        assert [given.path for given in find_inputs([tmp_path])] == sorted(files)
+
+
 def test_all_shards_together_are_everything_once(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.mcap" for name in "gfabedc"]
     for path in paths:
@@ -87,7 +100,7 @@ def test_a_path_that_leads_nowhere_stops_no_others(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "run" / "run_segmented").exists()
 
 
-@pytest.mark.parametrize("shard", ["3/3", "1", "a/2", "-1/2", "1/0", "1/2/3", "0/99999999999"])
+@pytest.mark.parametrize("shard", ["3/3", "1", "a/2", "-1/2", "1/0", "1/2/3", "0/99999999999", ""])
 def test_a_shard_that_is_none_is_refused(shard: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=f"shard: received '{shard}', expected I/N for part I of N, counted from 0"):
         take_shard([], shard)

@@ -183,7 +183,7 @@ def test_scans_show_what_was_hit() -> None:
     scan.ranges = np.ones(1_000_000, np.float32)
     assert geometry.scan("s", scan).values["count"] == 50_000
     scan.angle_increment = np.nan
-    with pytest.raises(FrameError, match="scan from 1.57 in steps of nan"):
+    with pytest.raises(FrameError, match="scan from 1.5708 in steps of nan"):
         geometry.scan("s", scan)
 
 

@@ -79,8 +79,9 @@ def segment(
         typer.Option("--overwrite", help="Replace results of an earlier run instead of writing to OUTPUT/<name>_2."),
     ] = False,
     shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Only part I of N of the paths, counted from 0: one for each machine.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="I/N", help="Only part I of N of the paths, counted from 0: one for each machine."),
+    ] = None,
     ray: Annotated[
         str,
         typer.Option(
@@ -112,7 +113,7 @@ def segment(
             region=region,
         )
         inputs = everything = find_inputs(paths)
-        if shard:
+        if shard is not None:  # empty is refused: a variable that is not set
             inputs = take_shard(everything, shard)
             say(f"shard {shard}: {len(inputs)} of {len(everything)} paths")
         digest = weights_digest(weights_path(weights))

@@ -100,7 +100,7 @@ def _inputs_of(path: Path) -> list[Input]:
     try:
         if not path.is_dir() or (is_recording(path) and (path / METADATA).exists()):
             return [Input(path)]
-        content = sorted(path.iterdir(), key=natural_key)
+        content = sorted(sorted(path.iterdir()), key=natural_key)  # the same on all machines: a.mp4 and a.MP4
         together = find_recording(path).files if is_recording(path) else ()  # of a recorder that was killed
         parts = [Input(part) for part in content if part not in together and (is_recording(part) or _is_video(part))]
         itself = [Input(path)] if together or any(_is_image(part) for part in content) or not parts else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,7 +17,7 @@ class Names:
         name: NAME of the input, alone or with `_2` and so on behind it.
         first: number of the first, where 1 is NAME alone.
         step: from one number to the next.
-        others: that belong to other inputs and are left out.
+        others: that belong to other inputs, and are left out.
     """
 
     name: str
@@ -41,11 +43,15 @@ def allot_names(names: Sequence[str]) -> list[Names]:
     Args:
         names: of the inputs, in an order that is the same for everybody who takes part.
     """
-    used = frozenset(names)
-    totals = {name: names.count(name) for name in used}
-    met = dict.fromkeys(used, 0)
+    totals = Counter(names)
+    numbered: dict[str, set[str]] = {}  # of all names only those can meet, so that thousands do not all know all
+    for name in totals:
+        if form := re.fullmatch(r"(.*)_[0-9]+", name, re.DOTALL):
+            numbered.setdefault(form[1], set()).add(name)
+    others = {name: frozenset(numbered.get(name, ())) for name in totals}
+    met: Counter[str] = Counter()
     allotted = []
     for name in names:
         met[name] += 1
-        allotted.append(Names(name, met[name], totals[name], used - {name}))
+        allotted.append(Names(name, met[name], totals[name], others[name]))
     return allotted

@@ -15,6 +15,7 @@ from fanet_ros.files import write_whole
 from fanet_ros.recorded.bag_metadata import as_yaml, bag_metadata
 from fanet_ros.recorded.file_work import FileWork, Refusals
 from fanet_ros.recorded.frames import progress_bar, say
+from fanet_ros.recorded.inputs import absolute
 from fanet_ros.recorded.names import Names
 from fanet_ros.recorded.opening import open_storage
 from fanet_ros.recorded.output import output_file, read_finished
@@ -76,8 +77,8 @@ def segment_recording(path: Path, segmenter: Segmenter, settings: FileSegmentati
             raise SourceError(f"{path}: no image can be used: {'; '.join(tally.refusals.as_list())}")
         write_whole(work.unfinished / METADATA, as_yaml({"rosbag2_bagfile_information": bag_metadata(tally.files)}))
         extra: dict[str, Any] = {
-            "source": str(path),
-            "bag": str(work.bag),
+            "source": str(absolute(path)),
+            "bag": str(absolute(work.bag)),
             "topics": ", ".join(f"{topic} -> {prefix}" for topic, prefix in choice.prefixes.items()),
             "files": len(work.files),
             "files_kept_from_an_earlier_run": tally.kept,

@@ -13,7 +13,7 @@ from fanet_ros.extras import what_to_install
 from fanet_ros.files import looked_for
 from fanet_ros.frames.look import WHOLE, Look
 from fanet_ros.recorded.frames import FramePainter, progress_bar, say, timed
-from fanet_ros.recorded.inputs import Input
+from fanet_ros.recorded.inputs import Input, absolute
 from fanet_ros.recorded.names import Names
 from fanet_ros.recorded.recording import is_recording
 from fanet_ros.recorded.resume import claim_folder
@@ -115,7 +115,11 @@ def _segment_opened(
         raise
     finally:
         if report.frames:
-            extra = {"source": str(path), **backend_facts(segmenter), **look_facts(settings.look)}
+            extra = {
+                "source": str(absolute(path) if path.exists() else path),
+                **backend_facts(segmenter),
+                **look_facts(settings.look),
+            }
             extra["fps"] = round(report.frames / (perf_counter() - started), 2)
             if source.rate_hz is not None:
                 extra["temporal_frames"] = settings.temporal_frames

@@ -90,7 +90,7 @@ def _list_images(path: Path) -> list[Path]:
     if not files:
         endings = " ".join(IMAGE_SUFFIXES)
         raise SourceError(f"the folder {path} holds no images; put files ending in {endings} into it")
-    return sorted(files, key=natural_key)
+    return sorted(sorted(files), key=natural_key)
 
 
 def _decode(file: Path) -> NDArray[np.uint8]:
