@@ -84,7 +84,9 @@ def test_images_are_numbered(tmp_path: Path, segmenter: Segmenter) -> None:
     source.mkdir()
     for name in ("a.png", "b.jpg"):
         cv2.imwrite(str(source / name), picture(3))
-    segment_path(source, segmenter, FileSegmentation(tmp_path / "out"))
+    with pytest.MonkeyPatch.context() as patch:  # looked at from another folder than the one that it was made in
+        patch.chdir(tmp_path)
+        segment_path(Path("photos"), segmenter, FileSegmentation(Path("out")))
     footage, records = opened(tmp_path / "out")
     assert footage.note == "" and footage.layout.values["timeline"] == "number"
     assert stamps(records, IMAGE) == stamps(records, CLASSES) == [0, 1]

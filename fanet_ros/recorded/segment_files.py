@@ -115,11 +115,8 @@ def _segment_opened(
         raise
     finally:
         if report.frames:
-            extra = {
-                "source": str(absolute(path) if path.exists() else path),
-                **backend_facts(segmenter),
-                **look_facts(settings.look),
-            }
+            place = absolute(path) if path.exists() else path  # several images have a name only
+            extra = {"source": str(place), **backend_facts(segmenter), **look_facts(settings.look)}
             extra["fps"] = round(report.frames / (perf_counter() - started), 2)
             if source.rate_hz is not None:
                 extra["temporal_frames"] = settings.temporal_frames

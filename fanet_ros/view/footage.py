@@ -157,7 +157,11 @@ def _images(folder: Path, summary: Mapping[str, Any]) -> Footage:
             yield pictures.picture(f"{_SEEN}/image", number, image, "bgr8")
             yield from _mask(mask, number, Size(image.shape[1], image.shape[0]), _names(summary))
 
-    note = "" if originals else "the images are no longer where they were, so masks are shown over their overlays"
+    note = (
+        ""
+        if originals
+        else "the images are not where they were, or were given one by one, so masks are shown over their overlays"
+    )
     return Footage(pictures.layout([""], timeline="number"), read(), note)
 
 
