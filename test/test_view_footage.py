@@ -93,6 +93,18 @@ def test_images_are_numbered(tmp_path: Path, segmenter: Segmenter) -> None:
     assert [record for record in records if record.entity == "shares"][0].values.keys() == set(NAMES)
 
 
+def test_a_damaged_file_hides_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = result(tmp_path / "photos", source="x" * 5000)
+    for name in "abc":
+        for kind in ("overlay", "mask"):
+            cv2.imwrite(str(folder / f"{name}_{kind}.png"), picture(3)[..., 0])
+    (folder / "a_mask.png").write_bytes(b"no picture")
+    (folder / "b_overlay.png").unlink()
+    _, records = opened(folder)
+    assert stamps(records, IMAGE) == [0, 2] and stamps(records, CLASSES) == [2]
+    assert "2 pictures of" in caplog.text and "a_mask.png cannot be read" in caplog.text
+
+
 @pytest.mark.parametrize("only_results", [False, True])
 def test_a_segmented_bag_is_shown_at_its_stamps(tmp_path: Path, segmenter: Segmenter, only_results: bool) -> None:
     bag = tmp_path / "drive"
@@ -117,6 +129,7 @@ def test_a_segmented_bag_is_shown_at_its_stamps(tmp_path: Path, segmenter: Segme
         (lambda path: video(path.with_name("there.mp4")).rename(path), "is no recording; segment it first"),
         (lambda path: [result(path / name) for name in "ab"], "holds 2 results; give one of them"),
         (lambda path: (path.mkdir(), (path / "summary.json").write_text("[]")), "no summary of fanet segment"),
+        (lambda path: (path.mkdir(), (path / "summary.json").write_text("[" * 100_000)), "cannot be read"),
         (lambda path: result(path), "holds neither masks nor a video nor a recording"),
         (lambda path: write_bag(path, [image("/front/image_raw", 0)]), "has no masks; segment it first"),
     ],

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ _SUMMARY = "summary.json"
 _MOST_SUMMARY_BYTES = 16 << 20
 _MOST_IMAGE_BYTES = 256 << 20
 _SEEN = "world/camera"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,13 @@ def open_footage(path: Path, rate_hz: float, start_s: float) -> Footage:
     Raises:
         SourceError: it is neither, or cannot be read.
     """
+    try:
+        return _open(path, rate_hz, start_s)
+    except OSError as error:
+        raise SourceError(f"{printable(str(path))} cannot be read: {error.strerror}") from error
+
+
+def _open(path: Path, rate_hz: float, start_s: float) -> Footage:
     name = printable(str(path))
     if not path.exists():
         raise SourceError(f"{name} does not exist{looked_for(path)}; give a folder that fanet segment has written")
@@ -66,7 +78,7 @@ def open_footage(path: Path, rate_hz: float, start_s: float) -> Footage:
     if not path.is_dir():
         raise SourceError(f"{name} is no recording; segment it first: fanet segment {name}, then fanet view segmented")
     if not (path / _SUMMARY).is_file():
-        return open_footage(_only_result(path), rate_hz, start_s)
+        return _open(_only_result(path), rate_hz, start_s)
     summary = _read_summary(path / _SUMMARY)
     bags = [entry for entry in sorted(path.iterdir()) if is_recording(entry)]
     if bags:
@@ -91,7 +103,7 @@ def _read_summary(path: Path) -> Mapping[str, Any]:
         summary = json.loads(read_bounded(path, _MOST_SUMMARY_BYTES))
         if isinstance(summary, dict) and isinstance(summary.get("class_shares", {}), dict):
             return summary
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"{printable(str(path))} cannot be read: {error}") from None
     raise SourceError(f"{printable(str(path))} is no summary of fanet segment")
 
@@ -115,13 +127,14 @@ def _video(folder: Path, summary: Mapping[str, Any], pace: Pace) -> Footage:
     if not has_masks:
         note = "no masks were written (fanet segment --masks writes them), so the overlay is shown"
         source = folder / "overlay.mp4"
-    elif source.suffix.lower() not in VIDEO_SUFFIXES or not source.is_file():
+    elif source.suffix.lower() not in VIDEO_SUFFIXES or not os.path.isfile(source):  # false for any nonsense
         note = f"the video {printable(str(source))} is no longer there, so masks are shown over their overlay"
         source = folder / "overlay.mp4"
     else:
         note = ""
 
     def read() -> Iterator[Record]:
+        tolerant = _Tolerant()
         yield pictures.classes(_names(summary))
         with open_source(str(source.absolute())) as video:
             interval_ns = round(1e9 / (video.rate_hz or 30.0))
@@ -133,7 +146,8 @@ def _video(folder: Path, summary: Mapping[str, Any], pace: Pace) -> Footage:
                 mask = folder / f"{number:06d}_mask.png"
                 if has_masks and mask.is_file():
                     size = Size(frame.image.shape[1], frame.image.shape[0])
-                    yield from _mask(mask, stamp, size, _names(summary))
+                    yield from tolerant.records(partial(_mask, mask, stamp, size, _names(summary)))
+        tolerant.tell(folder)
 
     return Footage(pictures.layout([""], classes=has_masks, timeline="time"), read(), note)
 
@@ -144,18 +158,23 @@ def _images(folder: Path, summary: Mapping[str, Any]) -> Footage:
         raise SourceError(f"{printable(str(folder))} holds neither masks nor a video nor a recording")
     source = Path(str(summary.get("source", "")))
     originals = {}
-    if source.is_dir():
+    if os.path.isdir(source):  # false for any nonsense
         originals = {file.stem: file for file in source.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES}
-    elif source.is_file():
+    elif os.path.isfile(source):
         originals = {source.stem: source}
 
+    def show(number: int, mask: Path) -> Iterator[Record]:
+        stem = mask.name.removesuffix("_mask.png")
+        image = _read_image(originals.get(stem, folder / f"{stem}_overlay.png"), cv2.IMREAD_COLOR)
+        yield pictures.picture(f"{_SEEN}/image", number, image, "bgr8")
+        yield from _mask(mask, number, Size(image.shape[1], image.shape[0]), _names(summary))
+
     def read() -> Iterator[Record]:
+        tolerant = _Tolerant()
         yield pictures.classes(_names(summary))
         for number, mask in enumerate(masks):
-            stem = mask.name.removesuffix("_mask.png")
-            image = _read_image(originals.get(stem, folder / f"{stem}_overlay.png"), cv2.IMREAD_COLOR)
-            yield pictures.picture(f"{_SEEN}/image", number, image, "bgr8")
-            yield from _mask(mask, number, Size(image.shape[1], image.shape[0]), _names(summary))
+            yield from tolerant.records(partial(show, number, mask))
+        tolerant.tell(folder)
 
     note = (
         ""
@@ -163,6 +182,27 @@ def _images(folder: Path, summary: Mapping[str, Any]) -> Footage:
         else "the images are not where they were, or were given one by one, so masks are shown over their overlays"
     )
     return Footage(pictures.layout([""], timeline="number"), read(), note)
+
+
+class _Tolerant:
+    """Shows what can be read, and counts what cannot: one damaged file hides no other."""
+
+    def __init__(self) -> None:
+        self._refused: list[SourceError] = []
+
+    def records(self, show: Callable[[], Iterator[Record]]) -> Iterator[Record]:
+        """Yield the records of one moment, as far as it can be read."""
+        try:
+            yield from show()
+        except SourceError as error:
+            _log.debug("a picture is not shown", exc_info=error)
+            self._refused.append(error)
+
+    def tell(self, folder: Path) -> None:
+        """Say how many could not be read, and why the first."""
+        if self._refused:
+            where = printable(str(folder))
+            _log.warning("%d pictures of %s could not be shown; first: %s", len(self._refused), where, self._refused[0])
 
 
 def _mask(path: Path, stamp: int, size: Size, names: tuple[str, ...]) -> Iterator[Record]:
