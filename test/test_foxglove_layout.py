@@ -68,9 +68,8 @@ def test_the_ground_is_shown_in_the_robots_frame() -> None:
 
 @pytest.mark.ros
 def test_our_nodes_publish_what_it_shows(probe: Probe) -> None:
-    from our_topics import published_topics
-
     from fanet_ros.msg import SegmentationStats
+    from our_topics import published_topics
 
     expected = types_of_topics()
     with published_topics(probe, frozenset(expected)) as published:

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from fanet_ros.msg import SegmentationStats
 from rclpy.lifecycle import LifecycleNode
 from ros_harness import Probe, noise_picture
 from sensor_msgs.msg import Image
@@ -18,7 +19,6 @@ from fanet_ros.backends import BackendInfo
 from fanet_ros.backends.request import FrameRequest
 from fanet_ros.errors import FanetError, InferenceError
 from fanet_ros.model.labels import load_label_set
-from fanet_ros.msg import SegmentationStats
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.camera_channel import CameraChannel, ReceivedFrame
 from fanet_ros.ros.segmentation.frame_statistics import FrameCounts

@@ -5,10 +5,9 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fanet_ros.msg import SegmentationStats
 from ros_harness import RELIABLE, Probe, diagnostics_values, noise_picture, running
 from sensor_msgs.msg import Image
-
-from fanet_ros.msg import SegmentationStats
 
 pytestmark = pytest.mark.ros
 

@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fanet_ros.msg import SegmentationStats
 from ros_harness import RELIABLE, Probe, noise_picture, running
 from sensor_msgs.msg import Image
 
-from fanet_ros.msg import SegmentationStats
 from fanet_ros.resources import DEFAULT_WEIGHTS
 
 pytestmark = pytest.mark.ros

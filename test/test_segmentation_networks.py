@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from fanet_ros.msg import SegmentationStats
 from foreign_networks import Kind, own_labels, picture, write_network
 from ros_harness import LATCHED, Probe, pixels_of, running
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
-from fanet_ros.msg import SegmentationStats
 from fanet_ros.segmenter import Segmenter
 
 pytestmark = pytest.mark.ros

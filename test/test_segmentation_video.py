@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from fanet_ros.msg import SegmentationStats
 from numpy.typing import NDArray
 from ros_harness import RELIABLE, Probe, diagnostics_values, noise_picture, pixels_of, running
 from sensor_msgs.msg import CameraInfo, Image
 
-from fanet_ros.msg import SegmentationStats
 from fanet_ros.segmenter import Segmenter
 
 pytestmark = pytest.mark.ros

@@ -139,6 +139,7 @@ def test_a_file_has_its_bound(tmp_path: Path) -> None:
         write_record(pipe, Record("picture", "x", number, {"type": "image/jpeg"}, noise))
     done = subprocess.run(command, env=environment, input=pipe.getvalue(), capture_output=True, timeout=60)
     assert done.returncode == 0 and b"has its 1 MB; what follows is not saved" in done.stdout
+    assert b'{"full": true}' in done.stdout
     assert 10**6 < (tmp_path / "a.rrd").stat().st_size < 2 * 10**6
 
 

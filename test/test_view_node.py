@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fanet_ros.msg import SegmentationStats
 from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import MapMetaData, OccupancyGrid
 from ros_harness import LATCHED, Probe, noise_picture, running
@@ -23,7 +24,6 @@ from view_stand_in import StandIn
 from vision_msgs.msg import LabelInfo, VisionClass
 
 from fanet_ros.model.labels import load_label_set
-from fanet_ros.msg import SegmentationStats
 
 pytestmark = pytest.mark.ros
 
@@ -142,6 +142,14 @@ def test_compressed_images_and_confidence_are_shown_where_they_are_asked_for(sta
     assert stand_in.records[0][3]["cameras"] == ["front"] and stand_in.records[0][3]["confidence"] is True
     assert of(stand_in, "picture", "front/world/camera/image")[-1][4] == len(jpeg), "a JPEG goes on as it came"
     assert of(stand_in, "mask", "front/world/camera/classes")[-1][3] == {"width": 80, "height": 60}
+
+
+def test_a_file_that_is_full_is_subscribed_to_no_longer(stand_in: StandIn, probe: Probe) -> None:
+    mask = probe.node.create_publisher(Image, "mask", 10)
+    with running("viewer_node", save="view.rrd"):
+        probe.wait(mask.get_subscription_count, "the viewer")
+        stand_in.set("full", True)
+        probe.wait(lambda: not mask.get_subscription_count(), "the end of the subscription")
 
 
 def test_the_ground_is_shown_where_the_drivable_area_node_says_the_camera_is(stand_in: StandIn, probe: Probe) -> None:

@@ -22,12 +22,13 @@ if (folder / "refuse").exists():
 (folder / "pid").write_text(str(os.getpid()))
 tell(address="http://127.0.0.1:1/")
 def watch():
-    before = False
+    before = {{"watched": False, "full": False}}
     while True:
-        watched = (folder / "watched").exists()
-        if watched != before:
-            before = watched
-            tell(watched=watched)
+        for name in before:
+            now = (folder / name).exists()
+            if now != before[name]:
+                before[name] = now
+                tell(**{{name: now}})
         time.sleep(0.05)
 threading.Thread(target=watch, daemon=True).start()
 with (folder / "records").open("a") as file:
@@ -56,7 +57,7 @@ class StandIn:
         python.chmod(0o755)
 
     def set(self, name: str, is_set: bool, text: str = "") -> None:
-        """Set or take back `watched`, `busy` (takes no records) or `refuse` (does not start, says the text)."""
+        """Set or take back `watched`, `full`, `busy` (takes no records) or `refuse` (does not start, says the text)."""
         path = self._folder / name
         if is_set:
             path.write_text(text)

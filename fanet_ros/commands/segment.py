@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -174,6 +175,9 @@ def _one_by_one(inputs: Sequence[Input], job: Job) -> int:
 
 def _on_cluster(inputs: Sequence[Input], job: Job, digest: str, address: str) -> int:
     """Segment on the machines of a cluster of Ray, and return how many failed."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.path.isfile(os.path.expanduser("~/.ray/auth_token")):
+        # `ray start` asks for the token of a user who has one; clients send it only if told before Ray is imported
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     from fanet_ros.recorded.cluster import connected, with_absolute_paths
 
     inputs, job = with_absolute_paths(inputs, job)

@@ -32,6 +32,8 @@ _RETRIES = 2  # of a recording whose worker died; what was finished of it is kep
 _CONNECT_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 900.0  # a TensorRT engine may have to be built
 _STOP_TIMEOUT_S = 20.0
+_HTTP2_SETTINGS = b"\4"  # RFC 9113: the first frame of both sides, here an empty one
+_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
 _MOST_OF_ERROR = 300  # characters; Ray's may be a traceback, of which beginning and end tell most
 
 _log = logging.getLogger(__name__)
@@ -177,15 +179,18 @@ def _shared_mark(output: Path) -> Iterator[str]:
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself waits for minutes and then ends the process."""
+    """Ray itself waits for minutes and then ends the process, also for what is no Ray, such as its own dashboard."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S) as connection:
+            connection.sendall(_HTTP2_GREETING)
+            if os.environ.get("RAY_USE_TLS") != "1" and connection.recv(9)[3:4] != _HTTP2_SETTINGS:
+                raise OSError("what answers is no Ray")
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SettingError(f"ray: nobody answers at {address!r}: {reason}; is the head of the cluster there?") from None
+        raise SettingError(f"ray: nobody answers at {address!r}: {reason}; give HOST:PORT of its head (6379)") from None
 
 
 def _look() -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """What segments: the arguments of `Segmenter`, which says what they mean; its `look` as the node's parameters."""
+    """What segments: the arguments of `Segmenter`, which says what they mean; its `looks` as the node's parameters."""
 
     weights: str = ""
     labels: str = ""
@@ -42,7 +42,7 @@ class NetworkChoice:
 
         arguments = asdict(self)
         del arguments["rotation"], arguments["region"]
-        return Segmenter(**arguments, look=self.look)
+        return Segmenter(**arguments, looks=(self.look,))
 
 
 @dataclass(frozen=True)

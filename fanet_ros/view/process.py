@@ -34,6 +34,7 @@ class ViewerProcess:
     Attributes:
         address: of the page to open; empty where none is served.
         is_watched: whether a browser looks now.
+        is_full: whether the file takes no more.
         fault: why it has ended; empty while it runs.
     """
 
@@ -51,7 +52,7 @@ class ViewerProcess:
         """
         command, environment = viewer_command(_SERVER, f"--name={name}", f"--port={port}", f"--save={save}")
         self.address = ""
-        self.is_watched = False
+        self.is_watched = self.is_full = False
         self.fault = ""
         self._is_closed = False
         self._warned: set[str] = set()
@@ -111,6 +112,7 @@ class ViewerProcess:
         assert self._process.stdout is not None
         told: dict[str, Callable[[Any], None]] = {
             "address": self._start,
+            "full": lambda full: setattr(self, "is_full", bool(full)),
             "watched": lambda watched: setattr(self, "is_watched", bool(watched)),
             "note": lambda text: self._warn(str(text)),
             "fault": lambda text: setattr(self, "fault", printable(str(text), MOST_OF_MESSAGE)),

@@ -2,7 +2,8 @@
 
 Runs by a Python that has rerun-sdk, which may be another than the one that the rest runs by (`interpreter.py`), so it
 imports nothing of this package but what needs Rerun, NumPy and Python alone. What it tells goes out as a JSON object a
-line: {"address": ...}, {"watched": whether a browser looks}, {"note": ...}, {"fault": ...} before it ends by itself.
+line: {"address": ...}, {"watched": whether a browser looks}, {"full": whether the file takes no more}, {"note": ...},
+{"fault": ...} before it ends by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from fanet_ros.processes import end, end_with_parent, last_words
 from fanet_ros.view.page import LOCALHOST, data_address, established, page_address
 from fanet_ros.view.records import RecordError, read_record
 
-SERVER_MEMORY = "160MB"
+SERVER_MEMORY = "120MB"
 """What Rerun keeps for who looks later; with all else its process was seen to stay below 256 MB."""
 
 _HOME_PREFIX = "fanet-view-home-"
@@ -98,6 +99,7 @@ def _serve(options: argparse.Namespace, records: IO[bytes], told: IO[bytes], sta
         recording.flush(timeout_sec=_FLUSH_S)  # so that no queue grows: the pipe fills instead, and its writer waits
         if options.save and not is_full and Path(options.save).stat().st_size > room:
             is_full = True
+            _tell(told, full=True)
             _tell(told, note=f"{options.save} has its {options.save_megabytes} MB; what follows is not saved")
             if program is not None:
                 recording.set_sinks(*sinks[1:])

@@ -76,7 +76,7 @@ class ViewerNode(Node):
                 self.context.shutdown()
             return
         self._label_info.follow()
-        is_watched = self._process.is_watched or bool(self._settings.save)
+        is_watched = self._process.is_watched or (bool(self._settings.save) and not self._process.is_full)
         for view in self._views:
             view.follow(is_watched=is_watched)
         if is_watched and self._diagnostics is None:
