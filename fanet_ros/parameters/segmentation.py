@@ -145,7 +145,8 @@ class SegmentationParameters(Parameters):
     input_timeout: float = parameter(2.0, "Seconds without an image after which diagnostics report ERROR.", minimum=0.1)
     min_rate_hz: float = parameter(
         1.0,
-        "Diagnostics WARN when fewer masks per second are made while somebody subscribes; of max_rate_hz 80 % will do.",
+        "Diagnostics WARN when fewer masks per second are made while somebody subscribes; with max_rate_hz, 80 % of "
+        "that are enough.",
         minimum=0.0,
     )
     max_latency_ms: float = parameter(
