@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,7 @@ class Segmenter:
         path = weights_path(weights)
         card = read_card(path)
         self._input_size = input_size
-        self._likely = tuple(dict.fromkeys(look.likely_size(_USUAL_FRAME) for look in looks))
+        self._likely = Counter(look.likely_size(_USUAL_FRAME) for look in looks)
         self._certain = tuple(look.likely_size(_USUAL_FRAME) for look in looks if look.region is not None)
         self._network = describe_network(path, progress)
         if self._network is not None:
@@ -145,7 +146,7 @@ class Segmenter:
             device=device,
             precision=precision,
             threads=threads,
-            input_size=None if input_size == "camera" else self.input_size_for(self._likely[0]),
+            input_size=None if input_size == "camera" else self.input_size_for(next(iter(self._likely))),
             progress=progress,
             kept_sizes=kept_sizes * len(scales),
             temporal_frames=temporal_frames,
@@ -172,7 +173,7 @@ class Segmenter:
         self._runner = FrameRunner(self._backend, self._batches)
         self._sizes = PreparedSizes(self._backend, self._scales)
         if input_size != "camera":
-            self._note_prepared(self._likely[:1])
+            self._note_prepared([next(iter(self._likely))])
 
     @property
     def backend_info(self) -> BackendInfo:
@@ -366,17 +367,18 @@ class Segmenter:
         Args:
             batch: how many frames may wait together, for example the number of cameras. With more than one it is
                 measured at each scale, in about two seconds, whether a batch of that many is faster here than one after
-                the other; `batching` tells.
+                the other; `batching` tells. Of several `looks`, those that show the same size may wait together.
         """
         if self._input_size == "camera":
             self._batches.give_up("with input_size camera nothing is known before the first frame")
             return
         self._note_prepared(self._likely)
+        alike = Counter(map(self.input_size_for, self._likely.elements()))
         for likely in self._likely:
             grey = grey_frame(likely)
             for scale in self._scales:
                 self._backend.segment(grey, self._sizes.build(self.input_size_for(likely, scale)))
-        self.measure_batch(self._likely[0], batch)
+            self.measure_batch(likely, batch if len(alike) == 1 else min(batch, alike[self.input_size_for(likely)]))
 
     def measure_batch(self, frame_size: Size, batch: int) -> bool:
         """Find out whether so many frames like one of that size are faster as a batch, once for each input size.
@@ -393,7 +395,7 @@ class Segmenter:
         """Free the device's memory; the segmenter is not used afterwards."""
         self._backend.close()
 
-    def _note_prepared(self, frame_sizes: Sequence[Size]) -> None:
+    def _note_prepared(self, frame_sizes: Iterable[Size]) -> None:
         """Note which of the prepared sizes are guessed: a region's is what it is, a whole image may have any."""
         self._sizes.certain = frozenset(map(self.input_size_for, self._certain))
         self._sizes.guesses = frozenset(map(self.input_size_for, frame_sizes)) - self._sizes.certain

@@ -113,17 +113,20 @@ def test_what_is_seen_is_prepared_before_the_first_frame_comes(monkeypatch: pyte
 
 
 def test_cameras_that_look_in_other_ways_are_all_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = [Look(), Look(180, SIDE), Look(90, ROWS)]
+    looks = [Look(), Look(180, SIDE), Look(90, ROWS), Look(180)]
     segmenter = Segmenter(backend="openvino", precision="fp32", looks=looks, kept_sizes=3)
     built: list[Size] = []
     dropped: list[Size] = []
     prepare = segmenter._backend.prepare
     monkeypatch.setattr(segmenter._backend, "prepare", lambda size: (built.append(size), prepare(size)))
     monkeypatch.setattr(segmenter._backend, "drop", dropped.append)
-    segmenter.warm_up()
+    measured: list[tuple[Size, int]] = []
+    monkeypatch.setattr(segmenter._batches, "measure", lambda _, size, batch: measured.append((size, batch)))
+    segmenter.warm_up(batch=len(looks))
     ready, usual = set(built), segmenter.input_size_for(Size(1280, 720))
+    assert dict(measured) == {size: 2 if size == usual else 1 for size in ready}, "only two show the same"
     assert len(ready) == 3 and usual in ready
-    regions = {segmenter.segment(UPRIGHT, look=look).input_size for look in looks[1:]}
+    regions = {segmenter.segment(UPRIGHT, look=look).input_size for look in looks[1:3]}
     assert regions == ready - {usual}
     assert not dropped, "what a region shows tells nothing about whole images"
     whole = segmenter.segment(np.zeros((96, 96, 3), np.uint8)).input_size

@@ -149,7 +149,7 @@ class SegmentationNode(CorrectableNode):
         )
         self.get_logger().info(f"configured in {perf_counter() - started:.1f} s: {self._segmenter.backend_info}")
         if len(cameras) > 1:
-            self.get_logger().info(str(self._segmenter.batching))
+            self.get_logger().info(self._segmenter.batching_in_words)
 
     def _activate(self) -> None:
         assert self._pipeline is not None
