@@ -112,6 +112,20 @@ def test_a_viewer_that_is_killed_is_told_in_one_line(stand_in: StandIn) -> None:
         viewer.close()
 
 
+def test_a_viewer_that_takes_nothing_does_not_keep_its_node(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanet_ros.view.process._LAST_RECORDS_S", 0.5)
+    monkeypatch.setattr("fanet_ros.view.process._NEWEST_RECORDS_S", 0.5)
+    viewer = ViewerProcess(port=9090)
+    live = LiveViewer(viewer)
+    os.kill(stand_in.pid, signal.SIGSTOP)
+    live.show("picture", Record("picture", "x", 1, {}, bytes(1 << 20)))
+    started = time.monotonic()
+    live.close()
+    viewer.close()
+    assert time.monotonic() - started < 15
+    assert not Path(f"/proc/{stand_in.pid}").exists()
+
+
 def test_a_viewer_that_does_not_start_says_why(stand_in: StandIn) -> None:
     stand_in.set("refuse", True, "port 9090 cannot be used")
     with pytest.raises(ViewerError, match="cannot start: port 9090 cannot be used"):

@@ -20,6 +20,7 @@ from fanet_ros.view.records import Record, RecordError, write_record
 _SERVER = "fanet_ros.view.server"
 _START_S = 60.0
 _LAST_RECORDS_S = 10.0
+_NEWEST_RECORDS_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -99,10 +100,14 @@ class ViewerProcess:
         """End it once it has taken all records; closing twice is fine."""
         self._is_closed = True
         assert self._process.stdin is not None and self._process.stdout is not None
+        late = threading.Timer(_LAST_RECORDS_S, self._process.kill)  # one that takes nothing blocks even the closing
+        late.daemon = True
+        late.start()
         with suppress(OSError), self._lock:
             self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_LAST_RECORDS_S)
+        late.cancel()
         end(self._process)
         self._reader.join(_START_S)
         self._process.stdout.close()
@@ -118,7 +123,7 @@ class ViewerProcess:
             "fault": lambda text: setattr(self, "fault", printable(str(text), MOST_OF_MESSAGE)),
         }
         for line in self._process.stdout:
-            with suppress(ValueError):
+            with suppress(ValueError, AttributeError):  # it is no JSON, or no object
                 for name, value in json.loads(line).items():
                     if name in told:
                         told[name](value)
@@ -164,7 +169,7 @@ class LiveViewer:
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-        self._thread.join(_LAST_RECORDS_S)
+        self._thread.join(_NEWEST_RECORDS_S)
 
     def _work(self) -> None:
         while True:
