@@ -13,7 +13,7 @@ from fanet_ros.errors import SettingError
 from fanet_ros.files import check_can_write
 from fanet_ros.untrusted.text import printable
 
-_MOST_BYTES = 105 * 10**6  # less than the server keeps, so that nothing of what is shown is forgotten again
+_MOST_BYTES = 85 * 10**6  # less than the server keeps, so that nothing of what is shown is forgotten again
 _PACKED = {"mask": 0.1, "grid": 0.1}  # what Rerun keeps of a byte, by kind of record
 
 
