@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from bag_writing import drive, write_split_bag
 
+from fanet_ros.errors import SettingError
 from fanet_ros.resources import package_version
 
 pytestmark = [
@@ -101,6 +104,16 @@ def test_what_cannot_be_had_is_one_line(tmp_path: Path, address: str, options: l
     result = subprocess.run(words, check=False, timeout=120, capture_output=True, text=True)
     assert result.returncode == 2 and f"error: {said}" in result.stderr, result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_what_is_no_ray_is_said_at_once() -> None:
+    """Ray itself would wait for minutes: for its own dashboard, too."""
+    from fanet_ros.recorded.cluster import _check_answers
+
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(SettingError, match="what answers is no Ray; give HOST:PORT of its head"):
+            _check_answers(f"127.0.0.1:{server.server_port}")
 
 
 def test_a_machine_with_another_version_says_so(tmp_path: Path) -> None:
