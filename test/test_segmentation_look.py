@@ -77,7 +77,7 @@ def test_values_that_fit_no_camera_are_told_and_can_be_mended(probe: Probe) -> N
 def test_more_frames_than_wanted_are_skipped(probe: Probe) -> None:
     probe.listen(Image, "/segmentation/mask")
     probe.listen(DiagnosticArray, "/diagnostics", RELIABLE)
-    with running("segmentation_node", input_size=INPUT_SIZE):
+    with running("segmentation_node", input_size=INPUT_SIZE, max_latency_ms=60000.0):
         camera = probe.publisher(Image, "/image")
         probe.publish_until_answered(camera, probe.image(noise_picture()), "/segmentation/mask")
         assert probe.set_parameter("max_rate_hz", 0.01) == (True, "")
