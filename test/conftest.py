@@ -7,14 +7,17 @@ import itertools
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from ros_harness import Probe
+
+    from fanet_ros.segmenter import Segmenter
 
 from fanet_ros.ros.transport import prepare_process
 
@@ -97,3 +100,16 @@ def shared_probe(shared_domain_id: int) -> Iterator[Probe]:
     """Give the test the other side of the wire, in its module's domain."""
     with _probing(shared_domain_id) as probe:
         yield probe
+
+
+@pytest.fixture(scope="module")
+def _load_once() -> Callable[..., Segmenter]:
+    from fanet_ros.segmenter import Segmenter
+
+    return lru_cache(Segmenter)
+
+
+@pytest.fixture
+def one_network(_load_once: Callable[..., Segmenter], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all commands of a test file have the same network, so that it is loaded once."""
+    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", _load_once)

@@ -4,41 +4,23 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from bag_writing import drive, image, jpeg, text, write_bag, write_mcap
-from click.testing import Result
 from rosbags.rosbag2 import StoragePlugin
+from segment_command import segment
 from test_segment_files import picture, write_video
-from typer.testing import CliRunner
 
-from fanet_ros.commands.cli import app
 from fanet_ros.recorded.inputs import Input, find_inputs
 from fanet_ros.recorded.recording import find_recording
 from fanet_ros.segmenter import Segmenter
 
+pytestmark = pytest.mark.usefixtures("one_network")
+
 ODD = (b"caf\xe9", b"cam:front", b"drive%03d", b"two words [1]", b"\x1b[2Jred")
-
-
-@pytest.fixture(scope="module")
-def load_once() -> Callable[..., Segmenter]:
-    return lru_cache(Segmenter)
-
-
-@pytest.fixture(autouse=True)
-def one_network(load_once: Callable[..., Segmenter], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all commands of these tests have the same network, so that it is loaded once."""
-    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", load_once)
-
-
-def segment(output: Path, *arguments: Path | str) -> Result:
-    words = ["segment", *map(str, arguments), "--input-size", "96x64", "--output", str(output)]
-    return CliRunner().invoke(app, words)
 
 
 def names(folder: Path) -> set[str]:

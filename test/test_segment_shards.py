@@ -6,18 +6,15 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 from bag_writing import drive, write_bag, write_split_bag
-from click.testing import Result
-from typer.testing import CliRunner
+from segment_command import segment
 
 from fanet_ros.artefacts.cache import weights_digest
-from fanet_ros.commands.cli import app
 from fanet_ros.errors import SettingError
 from fanet_ros.recorded.inputs import find_inputs, take_shard
 from fanet_ros.recorded.job import Job, NetworkChoice
@@ -27,22 +24,8 @@ from fanet_ros.recorded.resume import claim_folder, claim_workplace
 from fanet_ros.recorded.segment_files import FileSegmentation
 from fanet_ros.recorded.worker import look_here, segment_here
 from fanet_ros.resources import DEFAULT_WEIGHTS
-from fanet_ros.segmenter import Segmenter
 
-
-@pytest.fixture(scope="module")
-def load_once() -> Callable[..., Segmenter]:
-    return lru_cache(Segmenter)
-
-
-@pytest.fixture(autouse=True)
-def one_network(load_once: Callable[..., Segmenter], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanet_ros.segmenter.Segmenter", load_once)
-
-
-def segment(output: Path, *arguments: Path | str) -> Result:
-    words = ["segment", *map(str, arguments), "--input-size", "96x64", "--output", str(output)]
-    return CliRunner().invoke(app, words)
+pytestmark = pytest.mark.usefixtures("one_network")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
