@@ -19,7 +19,7 @@ from fanet_ros.backends.request import FrameRequest
 from fanet_ros.backends.soft import segment_softly
 from fanet_ros.errors import BackendError, FanetError, FrameError, SettingError
 from fanet_ros.frames.frame import check_frame
-from fanet_ros.frames.look import Look
+from fanet_ros.frames.look import AS_IT_COMES, Look
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.model.foreign import LABELS, ForeignNetwork
 from fanet_ros.model.labels import LabelSet
@@ -37,7 +37,6 @@ __all__ = ["BatchReport", "FrameRequest", "Segmentation", "Segmenter", "VideoMem
 
 _log = logging.getLogger(__name__)
 
-_PLAIN = Look()
 _USUAL_FRAME = Size(1280, 720)  # what most cameras' shape is; the network is prepared for it before one is seen
 
 
@@ -92,7 +91,7 @@ class Segmenter:
         kept_sizes: int = 1,
         scales: Sequence[float] = (1.0,),
         temporal_frames: int = 1,
-        looks: Sequence[Look] = (_PLAIN,),
+        looks: Sequence[Look] = (AS_IT_COMES,),
     ) -> None:
         """Load weights and prepare the backend.
 
@@ -205,7 +204,7 @@ class Segmenter:
         out: LabelBuffers | None = None,
         scale: float = 1.0,
         memory: VideoMemory | None = None,
-        look: Look = _PLAIN,
+        look: Look = AS_IT_COMES,
     ) -> Segmentation:
         """Segment one frame.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fanet_ros.frames.look import Look
+from fanet_ros.frames.look import AS_IT_COMES, Look
 from fanet_ros.labelling.postprocess import LabelBuffers
 from fanet_ros.settings import Size
 from fanet_ros.video.video_memory import VideoMemory
@@ -33,7 +33,7 @@ class FrameRequest:
     confidence: bool = False
     out: LabelBuffers | None = None
     memory: VideoMemory | None = None
-    look: Look = Look()
+    look: Look = AS_IT_COMES
 
     @property
     def frame_size(self) -> Size:

@@ -92,6 +92,10 @@ class Look:
         return turned_size(usual if self.region is None else self.region.size, self.rotation)
 
 
+AS_IT_COMES = Look()
+"""All of the image, not turned."""
+
+
 def turned_size(size: Size, rotation: int) -> Size:
     """Return the size of an image after it is turned, or before: the same either way."""
     return Size(size.height, size.width) if rotation in (90, 270) else size

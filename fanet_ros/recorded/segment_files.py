@@ -11,7 +11,7 @@ from typing import Any
 from fanet_ros.errors import FrameError, SourceError
 from fanet_ros.extras import what_to_install
 from fanet_ros.files import looked_for
-from fanet_ros.frames.look import WHOLE, Look
+from fanet_ros.frames.look import AS_IT_COMES, WHOLE, Look
 from fanet_ros.recorded.frames import FramePainter, progress_bar, say, timed
 from fanet_ros.recorded.inputs import Input, absolute
 from fanet_ros.recorded.names import Names
@@ -52,7 +52,7 @@ class FileSegmentation:
     only_results: bool = False
     network: str = ""
     temporal_frames: int = 1
-    look: Look = Look()
+    look: Look = AS_IT_COMES
     overwrite: bool = False
     quiet: bool = False
 
@@ -144,7 +144,7 @@ def backend_facts(segmenter: Segmenter) -> dict[str, Any]:
 
 def look_facts(look: Look) -> dict[str, Any]:
     """Return what a summary says of how the network looked at the images; nothing where it saw them as they are."""
-    return {} if look == Look() else {"rotation": look.rotation, "region": str(look.region or WHOLE)}
+    return {} if look == AS_IT_COMES else {"rotation": look.rotation, "region": str(look.region or WHOLE)}
 
 
 def _segment_source(

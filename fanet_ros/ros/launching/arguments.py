@@ -55,7 +55,7 @@ def check_number(name: str, text: str, kind: type) -> None:
         raise SettingError(f"{name}: received {text!r}, expected {wanted}") from None
 
 
-def texts(name: str, text: str) -> list[str]:
+def one_or_several(name: str, text: str) -> list[str]:
     """Return one value, or those of a list in brackets."""
     try:
         values = yaml.safe_load(text)

@@ -32,7 +32,7 @@ from fanet_ros.ros.launching.arguments import (
     in_file,
     labels_of_weights,
     measurement_topics,
-    texts,
+    one_or_several,
 )
 
 
@@ -205,7 +205,7 @@ def _given(argument: Mapping[str, str], names: Iterable[str], specs: Mapping[str
             continue
         kind = type(specs[name].default) if name in specs else bool
         if kind is tuple:
-            given[name] = texts(name, text)
+            given[name] = one_or_several(name, text)
             continue
         if kind in (int, float):
             check_number(name, text, kind)

@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from fanet_ros.frames.look import Look
+from fanet_ros.frames.look import AS_IT_COMES, Look
 from fanet_ros.model.labels import LabelSet
 from fanet_ros.parameters.segmentation import SegmentationParameters
 from fanet_ros.ros.segmentation.frame_statistics import FrameStatistics
@@ -21,7 +21,6 @@ from fanet_ros.scheduling.rate_limit import RateLimit
 from fanet_ros.video.camera_video import CameraVideo
 from fanet_ros.video.video_memory import VideoMemory
 
-_PLAIN = Look()
 _LOG_INTERVAL_S = 1.0  # between two reports of the same kind of bad image
 
 
@@ -57,7 +56,7 @@ class CameraChannel:
         settings: SegmentationParameters,
         label_set: LabelSet,
         memory: VideoMemory,
-        look: Look = _PLAIN,
+        look: Look = AS_IT_COMES,
     ) -> None:
         """Create the output topics.
 
