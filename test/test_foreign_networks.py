@@ -217,6 +217,7 @@ def test_openvinos_form_does_the_same(tmp_path: Path) -> None:
         (Kind(), CARD + "align_corners: perhaps\n", "align_corners: received 'perhaps', expected true or false"),
         (Kind(), CARD + "layout: nhwc\n", r"shape \[\?,3,\?,\?\], and the card says layout nhwc"),
         (Kind(), CARD + "output: missing\n", "output 'missing', but the network has logits"),
+        (Kind(), CARD + "output: 1.5\n", "output: received 1.5, expected the name of .*, in quotes"),
         (Kind(outputs=("a", "b")), CARD, r"has 2 outputs \(a, b\): say in its card which one"),
         (Kind(outputs=("a", "b")), CARD + "output: b\n", "has 19 classes but the weights have 2"),
         (Kind(fixed=True), CARD + "input_size: 640x360\n", "input_size 640x360, but the network takes 192x128 only"),
@@ -227,6 +228,21 @@ def test_a_wrong_card_is_one_clear_error(kind: Kind, card: str, message: str, tm
     weights, _ = write_network(tmp_path, kind, card)
     with pytest.raises(LabelSetError if "layout" not in card else WeightsError, match=message):
         Segmenter(weights, backend="openvino")
+
+
+def test_an_output_may_be_named_by_a_number(tmp_path: Path) -> None:
+    weights, _ = write_network(tmp_path, Kind(outputs=("a", "b")), CARD + "output: 101\n")
+
+    def renamed(model: onnx.ModelProto) -> None:
+        names = dict(zip("ab", ("101", "202"), strict=True))
+        for node in model.graph.node:
+            node.output[:] = [names.get(each, each) for each in node.output]
+            node.input[:] = [names.get(each, each) for each in node.input]
+        for output in model.graph.output:
+            output.name = names[output.name]
+
+    found = Segmenter(changed(weights, renamed), backend="openvino").segment(picture(192, 128))
+    assert len(np.unique(found.labels)) > 2
 
 
 def test_a_changed_card_is_another_network(tmp_path: Path) -> None:

@@ -123,8 +123,13 @@ def _boolean(name: str, value: Any) -> bool:
 
 
 def _text(name: str, value: Any) -> str:
+    if type(value) is int:  # exporters name outputs by numbers, which YAML takes for numbers
+        return str(value)
     if not isinstance(value, str):
-        raise SettingError(f"{name}: received {shown(value)}, expected the name of one of the network's outputs")
+        raise SettingError(
+            f"{name}: received {shown(value)}, expected the name of one of the network's outputs, in quotes if it "
+            "looks like something else"
+        )
     return value
 
 
