@@ -230,6 +230,20 @@ def test_a_wrong_card_is_one_clear_error(kind: Kind, card: str, message: str, tm
         Segmenter(weights, backend="openvino")
 
 
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_the_layout_is_found_where_all_sides_are_open(nhwc: bool, tmp_path: Path) -> None:
+    weights, network = write_network(tmp_path, Kind(nhwc=nhwc))
+
+    def all_open(model: onnx.ModelProto) -> None:
+        for value in (model.graph.input[0], model.graph.output[0]):
+            for axis, side in enumerate(value.type.tensor_type.shape.dim):
+                side.dim_param = f"axis_{axis}"
+
+    image = picture(192, 128)
+    found = Segmenter(changed(weights, all_open), backend="openvino", precision="fp32").segment(image)
+    assert (found.labels == own_labels(network, image, (128, 192))).mean() >= 0.999
+
+
 def test_an_output_may_be_named_by_a_number(tmp_path: Path) -> None:
     weights, _ = write_network(tmp_path, Kind(outputs=("a", "b")), CARD + "output: 101\n")
 

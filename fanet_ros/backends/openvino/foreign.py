@@ -124,6 +124,8 @@ def _image_of(weights: Path, model: Any, card: ModelCard) -> tuple[Entrance, Siz
     certain = [layout for layout in fitting if sides[layout.index("c")] == 3]
     fitting = certain or fitting
     said = card.network.layout
+    if len(fitting) > 1 and not said:
+        fitting = [layout for layout in fitting if _takes(model, layout)] or fitting
     if not fitting or (said and said not in fitting):
         card_says = f", and the card says layout {said}" if said else ""
         raise WeightsError(f"{weights}: {described}{card_says}, {expected}")
@@ -140,6 +142,16 @@ def _image_of(weights: Path, model: Any, card: ModelCard) -> tuple[Entrance, Siz
         _check_fixed(weights, size, card)
     entrance = Entrance(_name(inputs[0]), kind, layout, blue_first=card.network.channel_order == "bgr")
     return entrance, size, sides[0] is None
+
+
+def _takes(model: Any, layout: str) -> bool:
+    """Whether what comes first fits images in this layout: it tells where the file leaves all sides open."""
+    lengths = {"n": 1, "c": 3, "h": _PROBED.height, "w": _PROBED.width}
+    try:
+        model.clone().reshape([lengths[axis] for axis in layout])
+    except RuntimeError:
+        return False
+    return True
 
 
 def _check_fixed(weights: Path, size: Size, card: ModelCard) -> None:
